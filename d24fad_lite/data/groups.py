@@ -1,0 +1,67 @@
+"""groups.csv: which images belong to the same patient, so that no patient stands on both sides of a split."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class GroupsError(ValueError):
+    """A groups.csv that cannot be read; the message names the line and what was expected."""
+
+
+def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[str, str]:
+    """Path relative to the task folder (posix) -> group.
+
+    The file has a header `file,group`; `file` is the path relative to the task folder, or a bare file name where that
+    is unique in the task. Lines for unknown files, and images without a line, are reported in `warnings`.
+    """
+    known = set(names)
+    by_basename: dict[str, list[str]] = {}
+    for name in known:
+        by_basename.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+    groups: dict[str, str] = {}
+    strangers = []
+    for line, file, group in _lines(path):
+        candidates = [file] if file in known else by_basename.get(file, [])
+        if not candidates:
+            strangers.append(file)
+        elif len(candidates) > 1:
+            raise GroupsError(
+                f"'{path}', line {line}: {file!r} fits {len(candidates)} images ({', '.join(sorted(candidates)[:2])}); "
+                "write the path relative to the task folder"
+            )
+        elif groups.setdefault(candidates[0], group) != group:
+            first = groups[candidates[0]]
+            raise GroupsError(f"'{path}', line {line}: {file!r} has two groups, {first!r} and {group!r}; keep one")
+    if strangers:
+        warnings.append(f"'{path}' names {len(strangers)} file(s) the task does not have, first: {strangers[0]}")
+    if len(groups) < len(known):
+        first = min(known - groups.keys())
+        warnings.append(f"'{path}' gives no group to {len(known) - len(groups)} image(s), first: {first}")
+    return groups
+
+
+def shared_groups(left: Iterable[str | None], right: Iterable[str | None]) -> list[str]:
+    """Groups that occur on both sides, sorted."""
+    return sorted({group for group in left if group} & {group for group in right if group})
+
+
+def _lines(path: Path) -> list[tuple[int, str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if not {"file", "group"} <= set(reader.fieldnames or ()):
+                found = ",".join(reader.fieldnames or ()) or "nothing"
+                raise GroupsError(f"'{path}' must start with the line 'file,group', found '{found}'")
+            rows = [
+                (reader.line_num, (row["file"] or "").strip().replace("\\", "/"), (row["group"] or "").strip())
+                for row in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise GroupsError(f"'{path}' is not a readable CSV file ({error}); save it as UTF-8 text") from error
+    for line, file, group in rows:
+        if not file or not group:
+            raise GroupsError(f"'{path}', line {line}: file and group must both be given, got {file!r} and {group!r}")
+    return rows
