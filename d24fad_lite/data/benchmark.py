@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -212,7 +213,7 @@ def _task_folders(root: Path) -> tuple[list[Path], list[str]]:
     """Task folders of a root, and warnings about folders that are none."""
     _require_folder(root)
     if is_task_folder(root):
-        return [root.resolve()], []
+        return [Path(os.path.abspath(root))], []  # absolute, because "." has no name
     folders, warnings = [], []
     for folder in list_folders(root):
         if is_task_folder(folder) or _plain(folder.name) in _CANONICAL or not any(folder.iterdir()):

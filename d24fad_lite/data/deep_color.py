@@ -40,8 +40,11 @@ def read_deep_color(path: Path, image: Image.Image) -> np.ndarray:
 
 
 def _read_png(path: Path) -> np.ndarray:
-    from torchvision.io import decode_png, read_file
-
+    try:
+        from torchvision.io import decode_png, read_file
+    except ImportError:  # torchvision plans to drop its decoders; the upper 8 bits are then what is left
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB")).astype(np.uint16) * 257
     try:
         return decode_png(read_file(str(path))).permute(1, 2, 0).numpy()
     except RuntimeError as error:

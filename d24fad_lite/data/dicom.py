@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from d24fad_lite.data.images import ImageError
+
 _INSTALL = 'pip install "d24fad_lite[dicom]"'
 
 
@@ -23,8 +25,6 @@ def read_dicom(path: Path) -> np.ndarray:
     ------
     ImageError : pydicom missing, no pixels, several frames, a compression without decoder, damaged data.
     """
-    from d24fad_lite.data.images import ImageError
-
     dataset = _read(path)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames > 1:
@@ -51,8 +51,6 @@ def read_dicom(path: Path) -> np.ndarray:
 
 def dicom_size(path: Path) -> tuple[int, int]:
     """(width, height) from the header alone."""
-    from d24fad_lite.data.images import ImageError
-
     dataset = _read(path, stop_before_pixels=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
@@ -60,8 +58,6 @@ def dicom_size(path: Path) -> tuple[int, int]:
 
 
 def _read(path: Path, **options: bool) -> Any:
-    from d24fad_lite.data.images import ImageError
-
     try:
         import pydicom
     except ImportError as error:

@@ -27,7 +27,7 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".t
 MIN_SIZE = 16
 
 # Only what the suffixes above promise. Pillow would also try formats that start other programs (EPS).
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF")
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _LOSSY = frozenset({".jpg", ".jpeg"})
 
 

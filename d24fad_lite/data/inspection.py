@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from d24fad_lite.data.image_set import ImageSet, require_same_size
 from d24fad_lite.data.images import MIN_SIZE, ImageError, decode_image, read_mask, stored_size
 
 if TYPE_CHECKING:
     from d24fad_lite.data.benchmark import Task
-    from d24fad_lite.data.image_set import ImageSet
 
 TINY = 8  # pixels; below, an image holds nothing a backbone could see
 EXTREME_ASPECT = 3.0  # squeezed to a square, such an image is distorted beyond what a model was trained on
@@ -60,8 +60,6 @@ def _inspect_image(path: Path) -> list[Problem]:
 
 
 def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
-    from d24fad_lite.data.image_set import require_same_size
-
     try:
         marked = read_mask(mask)
         require_same_size(path, mask)
@@ -77,7 +75,10 @@ def _twins(task: Task, sets: list[ImageSet]) -> list[Problem]:
     seen: dict[str, tuple[ImageSet, str]] = {}
     problems = []
     for images in sets:
-        for name, digest in zip(images.names, images.hashes(), strict=True):
+        for index, name in enumerate(images.names):
+            if not images.paths[index].is_file():
+                continue  # gone since the folder was opened; told by the look at the pixels
+            digest = images.hashes(index)[0]
             first, first_name = seen.setdefault(digest, (images, name))
             if first_name == name:
                 continue
