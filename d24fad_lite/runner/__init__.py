@@ -1,0 +1,1 @@
+"""Profiles, lessons and the unattended run of the notebook series. Import from the modules themselves."""

@@ -1,0 +1,128 @@
+"""One switch for notebooks, papermill, nbval and tests: how large a run is.
+
+The profile is the parameter `profile`, else the environment variable D24FAD_PROFILE, else "quick".
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PROFILE_VARIABLE = "D24FAD_PROFILE"
+DATA_VARIABLE = "D24FAD_DATA"
+DEVICE_VARIABLE = "D24FAD_DEVICE"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The size of a run. Every figure a notebook needs and a reader may want to change.
+
+    name: "quick", "standard" or "full".
+    teacher, weights: as in `D24FADConfig`.
+    image_size: side of the square images in pixels.
+    epochs, batch_size, episodes, precision: as in `fit`.
+    shots: the numbers of supports K that are evaluated.
+    draws: support draws per evaluation.
+    seeds: training seeds.
+    device: "cpu", or "auto" for the best device of the machine.
+    """
+
+    name: str
+    teacher: str
+    weights: str
+    image_size: int
+    epochs: int
+    batch_size: int
+    shots: tuple[int, ...]
+    draws: int
+    seeds: tuple[int, ...]
+    episodes: str
+    precision: str
+    device: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain types only, for metrics.json and summary.json."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+# The one table of figures. quick is sized so that training one task takes about ten seconds on two cores.
+PROFILES: Mapping[str, Profile] = {
+    "quick": Profile(
+        name="quick", teacher="resnet18", weights="embedded", image_size=128, epochs=3, batch_size=16,
+        shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu",
+    ),
+    "standard": Profile(
+        name="standard", teacher="resnet18", weights="imagenet", image_size=128, epochs=20, batch_size=16,
+        shots=(2, 4, 8), draws=10, seeds=(0,), episodes="independent", precision="fp32", device="auto",
+    ),
+    "full": Profile(
+        name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
+        shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32", device="auto",
+    ),
+}  # fmt: skip
+
+
+def resolve_profile(value: str = "") -> Profile:
+    """The profile named by `value`, else by D24FAD_PROFILE, else "quick".
+
+    Raises ValueError for a name that is no profile; the message says which of the two places it came from.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"profile must be a text, one of {', '.join(PROFILES)}, not {value!r}")
+    name = value.strip() or os.environ.get(PROFILE_VARIABLE, "").strip() or "quick"
+    if name in PROFILES:
+        return PROFILES[name]
+    origin = "parameter profile" if value.strip() else f"environment variable {PROFILE_VARIABLE}"
+    raise ValueError(f"{origin}: unknown profile {name!r}{did_you_mean(name, PROFILES)}; use {', '.join(PROFILES)}")
+
+
+def did_you_mean(name: str, known: object) -> str:
+    """' (did you mean 'x'?)' for the closest of the known names, else an empty text."""
+    names = [str(item) for item in known]  # type: ignore[attr-defined]
+    lowered = {item.lower(): item for item in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+
+
+def named_data(profile: Profile, root: str = "") -> Path | None:
+    """The folder of tasks that was asked for: parameter `root`, else (not in quick) D24FAD_DATA, else None.
+
+    quick ignores D24FAD_DATA on purpose: its numbers are stored and checked, so they must not depend on the machine.
+    Raises FileNotFoundError when the folder does not exist.
+    """
+    given = root.strip()
+    if not given and profile.name != "quick":
+        given = os.environ.get(DATA_VARIABLE, "").strip()
+    if not given:
+        return None
+    path = Path(given).expanduser()
+    if not path.is_dir():
+        raise FileNotFoundError(
+            f"data root {given!r} is not a folder; pass root=<folder of tasks>, or leave it empty for the samples"
+        )
+    return path
+
+
+def resolve_data(profile: Profile, root: str = "") -> Path:
+    """The folder of tasks a run reads: `named_data`, else the sample world (generated where the folder is absent)."""
+    named = named_data(profile, root)
+    if named is not None:
+        return named
+    from d24fad_lite.data.samples.world import samples_root
+
+    return samples_root()
+
+
+def resolve_device(profile: Profile) -> str:
+    """The device, "cpu", "cuda" or "mps": D24FAD_DEVICE, else the profile's ("auto" = the best one present)."""
+    wanted = os.environ.get(DEVICE_VARIABLE, "").strip() or profile.device
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
