@@ -1,0 +1,45 @@
+"""From residuals per level to the anomaly map and the image score; every image by itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TRUNCATE = 4.0  # the kernel reaches this many standard deviations, as in scipy.ndimage
+
+
+def sum_levels(residuals: list[Tensor], image_size: int) -> Tensor:
+    """Bring residuals [B, H_l, W_l] to the image (bilinear, corners aligned) and add them -> [B, S, S]."""
+    size = (image_size, image_size)
+    upsampled = [F.interpolate(r.unsqueeze(1), size=size, mode="bilinear", align_corners=True) for r in residuals]
+    return torch.stack(upsampled).sum(dim=0).squeeze(1)  # (B, S, S)
+
+
+def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of each map [B, H, W], sigma in pixels, edges mirrored (scipy.ndimage's mode "reflect").
+
+    The batch axis is never blurred: the released code filters the [B, H, W] stack and so mixes neighbouring images.
+    """
+    if sigma == 0:
+        return maps
+    radius = int(TRUNCATE * sigma + 0.5)
+    steps = torch.arange(-radius, radius + 1, device=maps.device, dtype=maps.dtype)
+    kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    x = maps.unsqueeze(1)  # (B, 1, H, W)
+    x = F.conv2d(x[:, :, _mirrored(maps.shape[1], radius, maps.device)], kernel.view(1, 1, -1, 1))
+    x = F.conv2d(x[..., _mirrored(maps.shape[2], radius, maps.device)], kernel.view(1, 1, 1, -1))
+    return x.squeeze(1)  # (B, H, W)
+
+
+def image_score(maps: Tensor, kind: str = "max") -> Tensor:
+    """Image scores [B] of blurred anomaly maps [B, H, W]: their maximum or their mean."""
+    return maps.amax(dim=(1, 2)) if kind == "max" else maps.mean(dim=(1, 2))
+
+
+def _mirrored(length: int, radius: int, device: torch.device) -> Tensor:
+    """Positions -radius .. length-1+radius, mirrored with the edge repeated: c b a | a b c | c b a."""
+    period = 2 * length
+    positions = torch.arange(-radius, length + radius, device=device) % period
+    return torch.where(positions < length, positions, period - 1 - positions)

@@ -1,0 +1,105 @@
+"""Reading and writing tensors without ever running code from a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, is refused, or belongs to another architecture."""
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
+    """Write tensors and JSON metadata as one safetensors file, atomically: all of it is there, or nothing."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error}; choose a folder that can be written") from error
+    try:
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(plain, temporary, metadata={"d24fad_lite": json.dumps(metadata)})
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and metadata of a file written by `write_tensors`.
+
+    Raises FileNotFoundError, or CheckpointError for a file that is not one of the kit's safetensors files.
+    """
+    path = _existing(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get("d24fad_lite")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); "
+                              "D24FAD.save writes one, load_official_checkpoint reads .pth files") from error
+    if metadata is None:
+        raise CheckpointError(f"{path} was not written by d24fad_lite: its metadata is missing")
+    return tensors, json.loads(metadata)
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """A flat state dict from .safetensors or a torch file; wrappers (`state_dict`, `model`, `module.`) come off.
+
+    Torch files are read with `weights_only=True`: a pickle that would run code is refused, not executed.
+    """
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                loaded: Any = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is not a readable safetensors file: {error}") from error
+    else:
+        loaded = read_torch_file(path)
+    for wrapper in ("state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    return strip_module_prefix(loaded, path)
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """What a torch checkpoint holds, tensors and plain containers only."""
+    path = _existing(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} was refused: it holds more than tensors, and loading it could run code. "
+            "Nothing of it was executed. Save it again as a plain state dict or as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a readable torch checkpoint ({type(error).__name__}: {error})") from error
+
+
+def strip_module_prefix(loaded: Any, origin: str | Path) -> dict[str, Tensor]:
+    """The dict without the `module.` that (distributed) data parallel training puts before each name."""
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise CheckpointError(f"{origin} does not hold a state dict: expected names and tensors, found "
+                              f"{type(loaded).__name__}")
+    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint {path} does not exist or is not a file; check the path")
+    return path

@@ -1,0 +1,1 @@
+"""Teacher weights that the package ships."""
