@@ -118,6 +118,7 @@ def build_notebooks(
 def _execute(notebooks: Path, name: str, profile: str, timeout: int) -> Measured | str:
     """Run one text; store the cleaned notebook in the quick profile. The problem as text when it failed."""
     import nbformat
+
     from d24fad_lite.runner.execute import run_notebook
 
     with tempfile.TemporaryDirectory(prefix="d24fad_build_") as folder:

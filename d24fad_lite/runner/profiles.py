@@ -28,6 +28,7 @@ class Profile:
     draws: support draws per evaluation.
     seeds: training seeds.
     device: "cpu", or "auto" for the best device of the machine.
+    timeout: seconds one notebook may take in an unattended run.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Profile:
     episodes: str
     precision: str
     device: str
+    timeout: int
 
     def to_dict(self) -> dict[str, object]:
         """Plain types only, for metrics.json and summary.json."""
@@ -52,15 +54,17 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
         name="quick", teacher="resnet18", weights="embedded", image_size=128, epochs=3, batch_size=16,
-        shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu",
+        shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu", timeout=600,
     ),
     "standard": Profile(
         name="standard", teacher="resnet18", weights="imagenet", image_size=128, epochs=20, batch_size=16,
         shots=(2, 4, 8), draws=10, seeds=(0,), episodes="independent", precision="fp32", device="auto",
+        timeout=4 * 3600,
     ),
     "full": Profile(
         name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
         shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32", device="auto",
+        timeout=72 * 3600,
     ),
 }  # fmt: skip
 

@@ -1,0 +1,254 @@
+"""Run the series unattended: every notebook with papermill, a summary after each, a report at the end.
+
+runs/<stamp>/<name>.ipynb         executed notebook
+runs/<stamp>/<name>/metrics.json  its numbers and figures
+runs/<stamp>/pages/<name>.html    the same as a page
+runs/<stamp>/summary.json         schema 1, rewritten whole after every notebook:
+    schema, status ("running", "completed", "failed", "interrupted"), started, finished (ISO 8601, UTC), seconds,
+    profile, parameters, data, versions {name: version}, machine {system, processor, cores, memory_gb, python},
+    notebooks: one NotebookResult each, see execute.py
+runs/<stamp>/report.html          all of it to read
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from d24fad_lite.runner.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
+from d24fad_lite.runner.kernel import PACKAGE_PARENT
+from d24fad_lite.runner.lesson import package_version
+from d24fad_lite.runner.metrics import read_json, write_json
+from d24fad_lite.runner.parameters import check_parameters
+from d24fad_lite.runner.profiles import PROFILE_VARIABLE, Profile, did_you_mean, resolve_profile
+
+COMPLETED, FAILED, INTERRUPTED = 0, 1, 130
+SUMMARY_SCHEMA = 1
+PACKAGES = ("d24fad-lite", "torch", "timm", "numpy", "scikit-learn", "papermill", "ipykernel")
+
+
+@dataclass
+class Series:
+    """A run: where it writes, what it runs, and what became of each notebook so far."""
+
+    folder: Path
+    profile: Profile
+    parameters: dict[str, Any]
+    results: list[NotebookResult]
+    status: str = "running"
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def save(self) -> None:
+        """Write summary.json atomically."""
+        write_json(self.folder / "summary.json", self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        now = datetime.now(UTC)
+        return {
+            "schema": SUMMARY_SCHEMA,
+            "status": self.status,
+            "started": self.started.isoformat(timespec="seconds"),
+            "finished": None if self.status == "running" else now.isoformat(timespec="seconds"),
+            "seconds": round((now - self.started).total_seconds(), 1),
+            "profile": self.profile.name,
+            "parameters": self.parameters,
+            "versions": {name: package_version(name) for name in PACKAGES},
+            "machine": machine(),
+            "notebooks": [result.to_dict() for result in self.results],
+        }
+
+
+def machine() -> dict[str, Any]:
+    """Facts of this computer that explain a run's seconds; no name of it."""
+    import psutil
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": cores,
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "python": platform.python_version(),
+    }
+
+
+def select_names(known: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The wanted notebooks in the order of the series. A name may be given whole, as its number or by its words.
+
+    Raises ValueError for a name that is none of them.
+    """
+    if not wanted:
+        return list(known)
+    chosen = set()
+    for name in wanted:
+        stem = name.removesuffix(".ipynb").removesuffix(".py").rsplit("/", 1)[-1]
+        matches = [item for item in known if stem in (item, item[:2], item[3:])]
+        if not matches:
+            raise ValueError(f"unknown notebook {name!r}{did_you_mean(stem, known)}; there are: {', '.join(known)}")
+        chosen.update(matches)
+    return [item for item in known if item in chosen]
+
+
+def find_root(root: Path | None = None) -> Path:
+    """The checkout: `root`, else the nearest folder upwards with notebooks/NN_*.ipynb, else the package's checkout."""
+    here = Path.cwd().resolve()
+    candidates = [root.resolve()] if root is not None else [here, *here.parents, PACKAGE_PARENT]
+    for folder in candidates:
+        if any((folder / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+            return folder
+    where = f"{root}/notebooks" if root is not None else "notebooks/ here or above"
+    raise FileNotFoundError(f"no NN_name.ipynb in {where}; run this in a checkout of d24fad_lite or name it with root=")
+
+
+def run_series(
+    names: Sequence[str] | None = None,
+    profile: str = "",
+    out: Path | str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
+    resume: bool = False,
+    root: Path | str | None = None,
+) -> int:
+    """Run notebooks one after the other; a failure does not stop the others.
+
+    names: notebooks (whole name, number or words), None for all.
+    profile: "quick", "standard", "full"; empty for D24FAD_PROFILE or quick.
+    out: the run's folder, default <root>/runs/<stamp>.
+    parameters: given to each chosen notebook that declares them; a name no chosen notebook declares is an error.
+    timeout: seconds per notebook, None for the profile's, 0 for none.
+    resume: take over completed notebooks of the same folder (default: the latest run) whose code, parameters and
+        package code are unchanged.
+    root: the checkout, default found from the working directory. Kernels work in <root>/notebooks.
+    Returns 0 when all completed, 1 when anything failed or did not run, 130 after Ctrl-C.
+    Raises ValueError / FileNotFoundError before anything runs: unknown notebook, profile or parameter, wrong type.
+    """
+    checkout = find_root(Path(root) if root is not None else None)
+    sources = {path.stem: path for path in sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    chosen = select_names(list(sources), names)
+    resolved = resolve_profile(profile)
+    plans = plan_parameters({name: sources[name] for name in chosen}, resolved, parameters or {})
+    folder = _run_folder(checkout, Path(out) if out is not None else None, resume)
+    earlier = _earlier_results(folder) if resume else {}
+    series = Series(folder, resolved, dict(parameters or {}), [NotebookResult(name) for name in chosen])
+    limit = resolved.timeout if timeout is None else timeout
+    print(f"{len(chosen)} notebooks, profile {resolved.name}, into {_shown(folder, checkout)}", flush=True)
+    try:
+        for position, name in enumerate(chosen):
+            series.results[position] = _run_or_take_over(series, sources[name], plans[name], limit, earlier, position)
+            series.save()
+        series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
+    except KeyboardInterrupt:
+        series.status = "interrupted"
+        print("\nstopped; the same command with --resume goes on from here", flush=True)
+    series.save()
+    _close(series, checkout)
+    return {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}[series.status]
+
+
+def plan_parameters(
+    sources: Mapping[str, Path], profile: Profile, parameters: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Each notebook's checked parameters: those given that it declares, and the profile.
+
+    Raises ValueError for a name that none of the notebooks declares ("did you mean") and for a wrong type.
+    """
+    declared = {name: declared_parameters(read_notebook(path), name) for name, path in sources.items()}
+    everything = {parameter.name: parameter for found in declared.values() for parameter in found}
+    check_parameters(everything.values(), dict.fromkeys(set(parameters) - set(everything)))
+    plans = {}
+    for name, found in declared.items():
+        names = {parameter.name for parameter in found}
+        given = {key: value for key, value in parameters.items() if key in names}
+        if "profile" in names:
+            given = {"profile": profile.name} | given
+        plans[name] = check_parameters(found, given, name)
+    return plans
+
+
+def _run_or_take_over(
+    series: Series,
+    source: Path,
+    parameters: dict[str, Any],
+    timeout: float | None,
+    earlier: Mapping[str, NotebookResult],
+    position: int,
+) -> NotebookResult:
+    name, width = source.stem, max(len(result.name) for result in series.results)
+    head = f"[{position + 1:2d}/{len(series.results)}] {name:<{width}}"
+    before = earlier.get(name)
+    if before is not None and before.key == run_key(read_notebook(source), parameters):
+        before.resumed = True
+        print(f"{head}  completed in an earlier run", flush=True)
+        return before
+    series.results[position] = NotebookResult(name, "interrupted", error="stopped before its end")
+    series.save()  # a reader of summary.json, or a resume after a crash, sees where the run was
+    terminal = sys.stderr.isatty()
+    if terminal:
+        print(f"{head}  running ...", end="\r", flush=True)
+    result = run_notebook(
+        source,
+        series.folder / f"{name}.ipynb",
+        parameters,
+        timeout=timeout,
+        progress=terminal,
+        environment={PROFILE_VARIABLE: series.profile.name},
+    )
+    _write_page(series.folder, name)
+    detail = f"  cell {result.cell.index}: {result.error}" if result.cell else f"  {result.error}"
+    print(f"{head}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB{detail.rstrip()}", flush=True)
+    return result
+
+
+def _run_folder(checkout: Path, out: Path | None, resume: bool) -> Path:
+    """The folder of this run, made and writable. Raises ValueError when it cannot be written."""
+    runs = checkout / "runs"
+    if out is None and resume:
+        past = sorted(path.parent for path in runs.glob("*/summary.json"))
+        out = past[-1] if past else None
+    if out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        out = next(p for n in range(1, 1000) if not (p := runs / (stamp if n == 1 else f"{stamp}-{n}")).exists())
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write into the run folder {out} ({error.strerror}); name another with out="
+        ) from error
+    return out.resolve()
+
+
+def _earlier_results(folder: Path) -> dict[str, NotebookResult]:
+    summary = read_json(folder / "summary.json") or {}
+    results = [NotebookResult.from_dict(values) for values in summary.get("notebooks", [])]
+    return {r.name: r for r in results if r.status == "completed" and (folder / f"{r.name}.ipynb").is_file()}
+
+
+def _write_page(folder: Path, name: str) -> None:
+    from d24fad_lite.runner.pages import write_page
+
+    source = folder / f"{name}.ipynb"
+    if source.is_file():
+        write_page(source, folder / "pages" / f"{name}.html")
+
+
+def _close(series: Series, checkout: Path) -> None:
+    from d24fad_lite.runner.report import write_report
+
+    report = write_report(series.folder)
+    done = sum(result.status == "completed" for result in series.results)
+    seconds = sum(result.seconds for result in series.results if not result.resumed)
+    print(f"{done} of {len(series.results)} completed in {seconds:.0f} s: {_shown(report, checkout)}", flush=True)
+
+
+def _shown(path: Path, checkout: Path) -> str:
+    return path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else str(path)
