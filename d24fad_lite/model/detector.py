@@ -188,7 +188,7 @@ class D24FAD(nn.Module):
 
     def _teach(self, images: Tensor, role: str, check_range: bool = False) -> TeacherFeatures:
         check_images(images, self.config.image_size, role, check_range)
-        return self.teacher(images)
+        return self.teacher(images.to(self.teacher.mean.device))
 
     # -- storage -------------------------------------------------------------------------------------------------
 

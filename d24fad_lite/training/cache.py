@@ -1,0 +1,132 @@
+"""Teacher features, computed once: the teacher is frozen, so each image needs one pass in a whole training run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..data.image_set import ImageSet
+from ..model.teacher import Teacher, TeacherFeatures
+
+MEMORY_LIMIT = 4 * 2**30  # bytes; "auto" goes to disk beyond
+ENCODE_BATCH = 32
+PLACES = ("auto", "memory", "disk", "off")
+
+
+class TeacherCache:
+    """Teacher features of several image sets laid one after the other.
+
+    Parameters
+    ----------
+    teacher : Teacher
+    sets : sequence of ImageSet
+        Positions count through them in order, as in `EpisodeBatch`.
+    place : {"auto", "memory", "disk", "off"}
+        Keep float32 features in memory; keep float16 features in memory-mapped files; or compute them anew at each
+        call. `"auto"`: memory up to 4 GiB, then disk.
+    folder : path, optional
+        For `"disk"`; default `$D24FAD_CACHE/features` or `~/.cache/d24fad_lite/features`. Files are keyed by the
+        teacher's fingerprint and the images' content, and appear only when complete, so that an interrupted run
+        leaves nothing half-made and other runs and notebooks share them.
+    """
+
+    def __init__(self, teacher: Teacher, sets: Sequence[ImageSet], place: str = "auto",
+                 folder: str | Path | None = None, progress: bool = False) -> None:
+        if place not in PLACES:
+            raise ValueError(f"cache={place!r} is not known; choose one of {', '.join(map(repr, PLACES))}")
+        self.teacher, self.sets, self.progress = teacher, list(sets), progress
+        self.starts = np.cumsum([0] + [len(s) for s in self.sets])
+        pyramid = teacher.pyramid
+        self._shapes = [(c, *g) for c, g in zip(pyramid.channels, pyramid.grids, strict=True)]
+        self._shapes.append((pyramid.embedding_channels, *pyramid.embedding_grid))
+        if place == "auto":
+            place = "memory" if self.nbytes <= MEMORY_LIMIT else "disk"
+        self.place = place
+        self._maps: list[Any] = []
+        if place == "memory":
+            self._maps = [torch.empty(len(self), *shape) for shape in self._shapes]
+            self._fill(self._maps)
+        elif place == "disk":
+            self._maps = self._open_on_disk(Path(folder) if folder else default_folder())
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all features in float32."""
+        return 4 * len(self) * sum(int(np.prod(shape)) for shape in self._shapes)
+
+    def features(self, positions: np.ndarray, embedding_only: bool = False) -> TeacherFeatures:
+        """Features of images by position, int64 [N], in float32 on the CPU (or fresh on the teacher's device).
+
+        With `embedding_only` the levels stay empty: supports need nothing else.
+        """
+        if self.place == "off":
+            fresh = self.teacher(self.images(positions).to(self.teacher.mean.device))
+            return TeacherFeatures([], fresh.embedding) if embedding_only else fresh
+        maps = self._maps[-1:] if embedding_only else self._maps
+        *levels, embedding = (_rows(m, positions) for m in maps)
+        return TeacherFeatures(levels, embedding)
+
+    def images(self, positions: np.ndarray) -> Tensor:
+        """Images by position -> float32 [N, 3, S, S] in 0..1."""
+        positions = np.asarray(positions)
+        size = self.teacher.image_size
+        out = torch.empty(len(positions), 3, size, size)
+        owner = np.searchsorted(self.starts, positions, side="right") - 1
+        for index in np.unique(owner):
+            rows = np.flatnonzero(owner == index)
+            out[rows] = self.sets[index].images(size, positions[rows] - self.starts[index])
+        return out
+
+    def _fill(self, maps: Sequence[Any]) -> None:
+        blocks = range(0, len(self), ENCODE_BATCH)
+        for start in tqdm(blocks, desc="teacher features", disable=not self.progress, leave=False):
+            positions = np.arange(start, min(start + ENCODE_BATCH, len(self)))
+            features = self.teacher(self.images(positions).to(self.teacher.mean.device))
+            for target, value in zip(maps, [*features.levels, features.embedding], strict=True):
+                value = value.float().cpu()
+                target[start : start + len(positions)] = value if isinstance(target, Tensor) else value.numpy()
+
+    def _open_on_disk(self, folder: Path) -> list[np.ndarray]:
+        digest = hashlib.sha256(self.teacher.fingerprint().encode())
+        for image_set in self.sets:
+            digest.update("".join(image_set.hashes()).encode())
+        home = folder / digest.hexdigest()[:32]
+        if not home.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
+            try:
+                maps = [np.lib.format.open_memmap(partial / f"{i}.npy", "w+", np.float16, (len(self), *shape))
+                        for i, shape in enumerate(self._shapes)]
+                self._fill(maps)
+                for array in maps:
+                    array.flush()
+                if not home.is_dir():  # another process may have finished the same work meanwhile
+                    os.replace(partial, home)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
+
+
+def default_folder() -> Path:
+    """Where features are kept on disk."""
+    root = os.environ.get("D24FAD_CACHE")
+    return (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / "features"
+
+
+def _rows(stored: Tensor | np.ndarray, positions: np.ndarray) -> Tensor:
+    if isinstance(stored, Tensor):
+        return stored[torch.as_tensor(positions)]
+    return torch.from_numpy(np.asarray(stored[np.asarray(positions)], dtype=np.float32))

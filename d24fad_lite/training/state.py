@@ -1,0 +1,60 @@
+"""The state of a training run on disk, so that a killed run goes on exactly where its last full epoch ended.
+
+Episodes are a pure function of (seed, epoch), so weights, optimiser moments and the history are all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.checkpoint import CheckpointError, read_tensors, write_tensors
+from ..model.detector import D24FAD
+from .history import History
+
+STATE_FILE = "training_state.safetensors"
+
+
+def save_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer, history: History,
+               best: Mapping[str, Tensor] | None, settings: dict[str, Any]) -> None:
+    """Write the state after an epoch, atomically."""
+    tensors = {f"model.{name}": t for name, t in model.trainable_state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+    tensors |= {f"best.{name}": t for name, t in (best or {}).items()}
+    write_tensors(folder / STATE_FILE, tensors, {"settings": settings, "history": asdict(history)})
+
+
+def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
+               settings: dict[str, Any]) -> tuple[History, dict[str, Tensor] | None] | None:
+    """Bring model and optimiser to the stored state; None where there is none.
+
+    Raises CheckpointError when the stored run had other settings: they are named, nothing is overwritten.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return None
+    tensors, facts = read_tensors(path)
+    stored = facts["settings"]
+    differing = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
+    if differing:
+        changes = "; ".join(f"{k}: stored {stored.get(k)!r}, asked for {settings.get(k)!r}" for k in differing)
+        raise CheckpointError(f"{path} belongs to a run with other settings ({changes}); "
+                              "choose another output folder, or resume=False to begin anew")
+    model.load_trainable_state_dict(_part(tensors, "model."))
+    plain = optimizer.state_dict()
+    plain["state"] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        index, moment = name.split(".", 1)
+        plain["state"].setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict(plain)
+    return History(**facts["history"]), _part(tensors, "best.") or None
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
