@@ -44,8 +44,6 @@ def _build(options: argparse.Namespace) -> int:
         return 1 if problems else 0
     result = build_notebooks(root, options.names, execute=not options.no_execute, profile=options.profile or "quick")
     print(f"built: {', '.join(result.built) or 'none'}")
-    for name, problem in result.failed.items():
-        print(f"{name}: {problem}", file=sys.stderr)
     return 1 if result.failed else 0
 
 

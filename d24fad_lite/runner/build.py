@@ -102,9 +102,11 @@ def build_notebooks(
             write_notebook(notebooks, name, read_pair(notebooks, name))
         elif isinstance(outcome := _execute(notebooks, name, profile, timeout), str):
             failed[name] = outcome
+            print(f"{name}: {outcome}", flush=True)
             continue
         else:
             measured[name] = outcome
+            print(f"{name}: {outcome.seconds:.0f} s, {outcome.peak_mb:.0f} MB", flush=True)
         built.append(name)
     update_catalog(notebooks, measured, profile)
     for name in update_needs_lines(notebooks):

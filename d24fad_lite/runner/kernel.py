@@ -104,8 +104,9 @@ def kernel_manager_class(watch: Watch, environment: dict[str, str]) -> type[Asyn
 
     class ThisInterpreterSpecs(KernelSpecManager):
         def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-            # The kernel warns that its TCP ports are not encrypted; they are bound to the loopback address only.
-            spec = get_kernel_dict(extra_arguments=["--IPKernelApp.log_level=ERROR"])
+            # It warns that its TCP ports are not encrypted (they are bound to the loopback address only), and
+            # reports the interrupt that ends it. A failing cell does not depend on this log.
+            spec = get_kernel_dict(extra_arguments=["--IPKernelApp.log_level=CRITICAL"])
             spec["argv"][0] = sys.executable
             return KernelSpec(resource_dir=RESOURCES, env=variables, **spec)
 

@@ -136,7 +136,8 @@ def environment_line(lesson: Lesson) -> str:
     """Versions, device, profile and kind of data; no path, so it may be stored in a notebook."""
     import torch
 
-    device = f"cpu ({torch.get_num_threads()} threads)" if lesson.device == "cpu" else lesson.device
+    threads = torch.get_num_threads()
+    device = f"cpu, {threads} thread{'s' * (threads > 1)}" if lesson.device == "cpu" else lesson.device
     versions = [f"{label} {package_version(package)}" for label, package in VERSIONS]
     parts = [*versions, f"Python {platform.python_version()}", device, f"profile {lesson.profile.name}"]
     return " · ".join([*parts, f"seed {lesson.seed}", lesson.data_kind])
@@ -149,10 +150,13 @@ def package_version(distribution: str) -> str:
     """Version of an installed distribution, "not installed" where it is only on the path."""
     from importlib.metadata import PackageNotFoundError, version
 
+    import d24fad_lite
+
+    own = getattr(d24fad_lite, "__version__", "not installed") if distribution == "d24fad-lite" else "not installed"
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "not installed"
+        return own
 
 
 def _validated(name: str, namespace: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class Series:
     results: list[NotebookResult]
     status: str = "running"
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def put(self, result: NotebookResult) -> None:
+        """Take the place of the result of the same name, and save."""
+        self.results = [result if old.name == result.name else old for old in self.results]
+        self.save()
 
     def save(self) -> None:
         """Write summary.json atomically."""
@@ -89,7 +94,7 @@ def select_names(known: Sequence[str], wanted: Sequence[str] | None) -> list[str
     chosen = set()
     for name in wanted:
         stem = name.removesuffix(".ipynb").removesuffix(".py").rsplit("/", 1)[-1]
-        matches = [item for item in known if stem in (item, item[:2], item[3:])]
+        matches = [item for item in known if stem in (item, item[3:]) or stem.zfill(2) == item[:2]]
         if not matches:
             raise ValueError(f"unknown notebook {name!r}{did_you_mean(stem, known)}; there are: {', '.join(known)}")
         chosen.update(matches)
@@ -136,13 +141,15 @@ def run_series(
     plans = plan_parameters({name: sources[name] for name in chosen}, resolved, parameters or {})
     folder = _run_folder(checkout, Path(out) if out is not None else None, resume)
     earlier = _earlier_results(folder) if resume else {}
-    series = Series(folder, resolved, dict(parameters or {}), [NotebookResult(name) for name in chosen])
+    kept = [replace(before, resumed=True) for name, before in earlier.items() if name not in chosen]
+    results = sorted([*kept, *map(NotebookResult, chosen)], key=lambda result: result.name)
+    series = Series(folder, resolved, dict(parameters or {}), results)
     limit = resolved.timeout if timeout is None else timeout
     print(f"{len(chosen)} notebooks, profile {resolved.name}, into {_shown(folder, checkout)}", flush=True)
     try:
-        for position, name in enumerate(chosen):
-            series.results[position] = _run_or_take_over(series, sources[name], plans[name], limit, earlier, position)
-            series.save()
+        for position, name in enumerate(chosen, start=1):
+            head = f"[{position:2d}/{len(chosen)}] {name:<{max(map(len, chosen))}}"
+            series.put(_run_or_take_over(series, sources[name], plans[name], limit, earlier.get(name), head))
         series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
     except KeyboardInterrupt:
         series.status = "interrupted"
@@ -177,18 +184,15 @@ def _run_or_take_over(
     source: Path,
     parameters: dict[str, Any],
     timeout: float | None,
-    earlier: Mapping[str, NotebookResult],
-    position: int,
+    before: NotebookResult | None,
+    head: str,
 ) -> NotebookResult:
-    name, width = source.stem, max(len(result.name) for result in series.results)
-    head = f"[{position + 1:2d}/{len(series.results)}] {name:<{width}}"
-    before = earlier.get(name)
+    name = source.stem
     if before is not None and before.key == run_key(read_notebook(source), parameters):
-        before.resumed = True
         print(f"{head}  completed in an earlier run", flush=True)
-        return before
-    series.results[position] = NotebookResult(name, "interrupted", error="stopped before its end")
-    series.save()  # a reader of summary.json, or a resume after a crash, sees where the run was
+        return replace(before, resumed=True)
+    # A reader of summary.json, or a resume after a crash, sees where the run was.
+    series.put(NotebookResult(name, "interrupted", error="stopped before its end"))
     terminal = sys.stderr.isatty()
     if terminal:
         print(f"{head}  running ...", end="\r", flush=True)
@@ -202,7 +206,8 @@ def _run_or_take_over(
     )
     _write_page(series.folder, name)
     detail = f"  cell {result.cell.index}: {result.error}" if result.cell else f"  {result.error}"
-    print(f"{head}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB{detail.rstrip()}", flush=True)
+    detail = detail.rstrip() if len(detail) <= 150 else f"{detail[:149]}…"
+    print(f"{head}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB{detail}", flush=True)
     return result
 
 

@@ -12,6 +12,8 @@ body { max-width: 62rem; margin: 0 auto !important; padding: 1.5rem 1rem 4rem !i
 .jp-RenderedHTMLCommon { overflow-wrap: break-word; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; border-radius: 6px; }
 .jp-OutputArea-output { overflow-x: auto; }
+.jp-InputArea-editor { overflow-x: auto !important; }
+.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] { background: transparent; opacity: .7; }
 .jp-Cell-inputWrapper, .jp-CodeMirrorEditor, .highlight { max-width: 100%; }
 @media (max-width: 900px) {
   .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
@@ -30,7 +32,6 @@ def write_page(notebook: Path, page: Path) -> Path | None:
     except ImportError:
         return None
     exporter = HTMLExporter(template_name="lab", theme="light")
-    exporter.exclude_input_prompt = exporter.exclude_output_prompt = False
     text, _resources = exporter.from_filename(str(notebook))
     title = notebook.stem.replace("_", " ")
     style = f"<style>{PAGE_STYLE}{_dark_theme(exporter)}</style>"

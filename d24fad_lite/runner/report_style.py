@@ -32,8 +32,8 @@ p { margin: .4rem 0; }
 .title { display: flex; gap: .9rem; align-items: center; flex-wrap: wrap; }
 .notice { margin: .8rem 0 0; color: var(--soft); font-weight: 600; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.6rem 0 0;
-  background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-.facts div { background: var(--card); padding: .7rem .9rem; min-width: 0; }
+  background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
+.facts div { padding: .7rem .9rem; min-width: 0; box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: .1rem 0 0; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .versions { color: var(--soft); font-size: .86rem; margin-top: .7rem; }
@@ -44,6 +44,7 @@ p { margin: .4rem 0; }
 .card > .scroll:last-child > table { margin-bottom: 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .94rem; }
 .results table { width: auto; min-width: min(100%, 28rem); }
+.results th, .results td { padding-right: 1.5rem; }
 th { text-align: left; color: var(--soft); font-weight: 600; font-size: .84rem; padding: .35rem .8rem .45rem 0;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 td { padding: .5rem .8rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -61,9 +62,9 @@ td:last-child, th:last-child { padding-right: 0; }
   margin: .25rem 0 0 auto; }
 .headline { font-size: 1.05rem; font-weight: 600; margin: .2rem 0 .6rem; }
 pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .85rem;
-  margin: .35rem 0;
+  margin: .35rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
   overflow-x: auto; font: .84rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-.values { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .5rem 0 0; padding: 0; list-style: none;
+.values { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .9rem 0 0; padding: 0; list-style: none;
   font-size: .92rem; }
 .values span { color: var(--soft); }
 .figures { display: grid; gap: 1rem; margin-top: 1rem; }

@@ -1,0 +1,123 @@
+"""A notebook's set-up and end, and the self-checks of exercises."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from d24fad_lite.runner.checks import check, same
+from d24fad_lite.runner.lesson import start_lesson
+from d24fad_lite.runner.metrics import plain, write_json
+
+CELL = 'profile: str = ""\nseed: int = 0\nout: str = ""\nlr: float = 1e-3'
+
+
+def kernel_globals(tmp_path: Path, *cells: str, **values: Any) -> dict[str, Any]:
+    """The globals of a kernel that has run a parameters cell and `cells`."""
+    names = {"profile": "", "seed": 0, "out": str(tmp_path / "out"), "lr": 1e-3} | values
+    return {"__name__": "__main__", "In": ["", CELL, *cells], **names}
+
+
+def test_setup_is_one_line_without_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lesson = start_lesson("04_x", kernel_globals(tmp_path))
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and "/" not in printed
+    assert "profile quick" in printed and "synthetic samples" in printed
+    assert f"torch {torch.__version__.split('+')[0]}" in printed
+    assert lesson.profile.name == "quick" and lesson.device == "cpu" and lesson.out == tmp_path / "out"
+
+
+def test_setup_converts_values_and_writes_them_back(tmp_path: Path) -> None:
+    namespace = kernel_globals(tmp_path, lr="1e-2", seed="3")
+    lesson = start_lesson("04_x", namespace)
+    assert namespace["lr"] == 0.01 and namespace["seed"] == 3 and lesson.parameters["lr"] == 0.01
+
+
+def test_setup_refuses_a_wrong_type_and_an_injected_unknown_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="04_x: parameter 'lr' must be float, got 'fast'"):
+        start_lesson("04_x", kernel_globals(tmp_path, lr="fast"))
+    with pytest.raises(ValueError, match=r"unknown parameter 'sed' \(did you mean 'seed'\?\)"):
+        start_lesson("04_x", kernel_globals(tmp_path, "# Parameters\nsed = 3\n"))
+    with pytest.raises(ValueError, match="did you mean 'seed'"):
+        start_lesson("04_x", {"sed": 1})
+
+
+def test_setup_seeds_every_generator_also_with_seed_zero(tmp_path: Path) -> None:
+    draws = []
+    for seed in (0, 0, 1):
+        start_lesson("04_x", {"seed": seed, "out": str(tmp_path)})
+        draws.append((random.random(), np.random.rand(), torch.rand(1).item()))
+    assert draws[0] == draws[1] and all(a != b for a, b in zip(draws[0], draws[2], strict=True))
+
+
+def test_finish_writes_metrics_with_tables_figures_and_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import matplotlib.figure
+
+    lesson = start_lesson("04_x", kernel_globals(tmp_path))
+    figure = matplotlib.figure.Figure()
+    figure.subplots().plot([1, 2])
+    lesson.save_figure(figure, "curve")
+    lesson.check("sum", lambda: 1 + 1, 2)
+    capsys.readouterr()
+    lesson.finish({"headline": "AUROC 0.7", "auroc": np.float32(0.5), "tables": {"t": [{"a": float("nan")}]}})
+    printed = capsys.readouterr().out
+    assert printed == "04_x finished · AUROC 0.7 · metrics.json written\n"
+    written = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert written["figures"] == ["curve.png"] and (tmp_path / "out" / "curve.png").stat().st_size > 500
+    assert written["checks"] == {"sum": True} and written["tables"] == {"t": [{"a": None}]}
+    assert (written["notebook"], written["profile"], written["auroc"]) == ("04_x", "quick", 0.5)
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix not in {".json", ".png"}] == []
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="cannot write object as JSON"):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+
+
+def test_tensors_arrays_frames_and_paths_become_plain() -> None:
+    import pandas as pd
+
+    value = {"t": torch.tensor([1.0, 2.0]), "n": np.int64(3), "p": Path("a/b"), "f": pd.DataFrame({"x": [1]}), 2: (1,)}
+    assert plain(value) == {"t": [1.0, 2.0], "n": 3, "p": "a/b", "f": [{"x": 1}], "2": [1]}
+
+
+def raises() -> None:
+    raise NameError("fuse")
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "line"),
+    [
+        (lambda: 9.0, 9, "✓ q: correct"),
+        (lambda: None, 9, "✗ q: not done yet. Hint: h"),
+        (..., 9, "✗ q: not done yet. Hint: h"),
+        (raises, 9, "✗ q: not done yet (NameError: fuse). Hint: h"),
+        (8, 9, "✗ q: not yet, got 8. Hint: h"),
+        (torch.zeros(2), torch.zeros(3), "✗ q: not yet, got shape [2], expected [3]. Hint: h"),
+        (torch.zeros(2), lambda: torch.ones(2), "✗ q: not yet, the largest difference is 1. Hint: h"),
+        ("a", "b", "✗ q: not yet, got 'a'. Hint: h"),
+        ([torch.ones(1)], [torch.ones(1)], "✓ q: correct"),
+    ],
+)
+def test_a_self_check_says_what_is_missing_and_never_raises(
+    actual: Any, expected: Any, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check("q", actual, expected, "h") is None
+    assert capsys.readouterr().out == f"{line}\n"
+
+
+def test_a_lesson_that_disagrees_with_the_package_fails() -> None:
+    same("weights", torch.ones(2), np.ones(2))
+    with pytest.raises(AssertionError, match="weights: the largest difference is 0.5"):
+        same("weights", torch.ones(2), np.full(2, 1.5))
