@@ -1,0 +1,41 @@
+# Everything a newcomer needs: Python >= 3.11 and make. The environment lives in .venv and is made on first use.
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+CONSTRAINTS := .ci/constraints.txt
+# The set-up is complete when this file exists; its name changes with what is to be installed, so an interrupted or an
+# outdated set-up is simply made again.
+READY := $(VENV)/.ready-$(shell cat pyproject.toml $(CONSTRAINTS) 2>/dev/null | cksum | cut -d' ' -f1)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test lab notebooks lint clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
+	  || grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST)
+
+run: $(READY)  ## run the whole notebook series on the synthetic samples, report in runs/<stamp>/report.html
+	@$(PY) -m d24fad_lite.runner
+
+test: $(READY)  ## lint, unit tests, notebook structure, and every notebook against its stored outputs
+	@$(PY) -m ruff check .
+	@$(PY) -m pytest -q -n 2 --dist loadfile tests
+	@$(PY) -m pytest -q -p no:cacheprovider --nbval-lax --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg \
+	  --nbval-current-env --nbval-cell-timeout=600 --timeout=0 notebooks/*.ipynb
+
+lab: $(READY)  ## open the series in JupyterLab
+	@$(VENV)/bin/jupyter lab notebooks/
+
+notebooks: $(READY)  ## rebuild the notebooks from notebooks/py (executes them) and what is generated from them
+	@$(PY) -m d24fad_lite.runner build
+
+lint: $(READY)  ## ruff
+	@$(PY) -m ruff check .
+
+clean:  ## remove runs, caches and the environment
+	rm -rf runs $(VENV) .pytest_cache .ruff_cache .hypothesis dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@sh .ci/setup.sh "$(VENV)" "$(READY)" "$(CONSTRAINTS)"

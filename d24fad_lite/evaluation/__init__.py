@@ -1,0 +1,1 @@
+"""Evaluation: metrics, support draws, protocols and the report."""
