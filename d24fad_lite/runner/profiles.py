@@ -24,6 +24,7 @@ class Profile:
     teacher, weights: as in `D24FADConfig`.
     image_size: side of the square images in pixels.
     epochs, batch_size, episodes, precision: as in `fit`.
+    train_shots: supports per query in training.
     shots: the numbers of supports K that are evaluated.
     draws: support draws per evaluation.
     seeds: training seeds.
@@ -37,6 +38,7 @@ class Profile:
     image_size: int
     epochs: int
     batch_size: int
+    train_shots: int
     shots: tuple[int, ...]
     draws: int
     seeds: tuple[int, ...]
@@ -54,16 +56,16 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
         name="quick", teacher="resnet18", weights="embedded", image_size=128, epochs=3, batch_size=16,
-        shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu", timeout=600,
+        train_shots=4, shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu", timeout=600,
     ),
     "standard": Profile(
         name="standard", teacher="resnet18", weights="imagenet", image_size=128, epochs=20, batch_size=16,
-        shots=(2, 4, 8), draws=10, seeds=(0,), episodes="independent", precision="fp32", device="auto",
+        train_shots=4, shots=(2, 4, 8), draws=10, seeds=(0,), episodes="independent", precision="fp32", device="auto",
         timeout=4 * 3600,
     ),
     "full": Profile(
         name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
-        shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32", device="auto",
+        train_shots=8, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32", device="auto",
         timeout=72 * 3600,
     ),
 }  # fmt: skip
