@@ -56,7 +56,8 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
         name="quick", teacher="resnet18", weights="embedded", image_size=128, epochs=3, batch_size=16,
-        train_shots=4, shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu", timeout=600,
+        train_shots=4, shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu",
+        timeout=600,
     ),
     "standard": Profile(
         name="standard", teacher="resnet18", weights="imagenet", image_size=128, epochs=20, batch_size=16,
@@ -65,8 +66,8 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "full": Profile(
         name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
-        train_shots=8, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32", device="auto",
-        timeout=72 * 3600,
+        train_shots=8, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32",
+        device="auto", timeout=72 * 3600,
     ),
 }  # fmt: skip
 
