@@ -1,9 +1,8 @@
-"""A grid of runs of one notebook: the same lesson at many parameter settings, each cell run once and kept.
+"""A grid of experiments: one notebook, many parameter sets, every finished cell kept.
 
-out/<label>.ipynb           executed notebook of a cell
-out/<label>/metrics.json    its numbers
-out/<label>/cell.json       what it was run with; a cell whose notebook, parameters and package are unchanged is not
-                            run again, so a stopped grid goes on where it was
+<out>/<label>/cell.ipynb          executed notebook
+<out>/<label>/cell/metrics.json   its numbers
+<out>/<label>/result.json         its NotebookResult, written last: a cell without it has not finished
 """
 
 from __future__ import annotations
@@ -18,10 +17,12 @@ from d24fad_lite.runner.execute import NotebookResult, declared_parameters, read
 from d24fad_lite.runner.metrics import read_json, write_json
 from d24fad_lite.runner.parameters import check_parameters
 
+UNLABELLED = {"profile", "root", "out"}
+
 
 @dataclass(frozen=True)
 class GridCell:
-    """One cell of a grid: its parameters, how its run ended, and its metrics (None unless completed)."""
+    """One point of the grid: its label, parameters, result, and metrics.json (None when it did not complete)."""
 
     label: str
     parameters: dict[str, Any]
@@ -30,56 +31,50 @@ class GridCell:
 
 
 def run_grid(
-    notebook: Path,
-    cells: Sequence[Mapping[str, Any]],
-    out: Path,
-    *,
-    timeout: float | None = None,
-    verbose: bool = True,
+    notebook: Path | str, points: Sequence[Mapping[str, Any]], out: Path | str, *, timeout: float | None = None
 ) -> list[GridCell]:
-    """Run `notebook` once for each set of parameters; a failing cell does not stop the others.
+    """Run `notebook` once for each parameter set, one after the other; a failing cell does not stop the others.
 
-    notebook: the executed or unexecuted ipynb file.
-    cells: parameters of each run; together with the notebook they must be different from cell to cell.
-    out: folder of the results, shared by resumed runs.
-    timeout: seconds per cell, None for no limit.
-    Raises ValueError before anything runs, for an unknown or ill-typed parameter or two equal cells.
+    A cell that is finished under `out` with the same notebook, parameters and package code is taken over, so a stopped
+    grid goes on where it was. Prints one line per cell.
+    Raises ValueError before anything runs when a point names an unknown parameter, has a wrong type or comes twice.
     """
-    source = read_notebook(notebook)
-    declared = declared_parameters(source, notebook.stem)
-    plans = [check_parameters(declared, dict(cell), notebook.stem) for cell in cells]
-    labels = [cell_label(plan) for plan in plans]
-    if len(set(labels)) < len(labels):
-        double = next(label for label in labels if labels.count(label) > 1)
-        raise ValueError(f"the grid names the cell {double!r} twice; cells must differ in their parameters")
-    done = []
-    for position, (label, plan) in enumerate(zip(labels, plans, strict=True), start=1):
-        cell = _kept(out, label, plan, run_key(source, plan)) or _run(notebook, out, label, plan, timeout)
-        if verbose:
-            state = "kept" if cell.result.resumed else cell.result.status
-            print(f"[{position}/{len(plans)}] {label}: {state} {cell.result.error}".rstrip(), flush=True)
-        done.append(cell)
-    return done
+    source, out = Path(notebook), Path(out)
+    content = read_notebook(source)
+    declared = declared_parameters(content, source.stem)
+    checked = [check_parameters(declared, point, source.stem) for point in points]
+    labels = [label(point) for point in checked]
+    for name in labels:
+        if labels.count(name) > 1:
+            raise ValueError(f"two cells of the grid are the same ({name}); parameter sets must differ")
+    cells = []
+    for position, (name, point) in enumerate(zip(labels, checked, strict=True), start=1):
+        cell = _finished(out / name, name, point, run_key(content, point)) or _run(
+            source, out / name, name, point, timeout
+        )
+        how = "kept" if cell.result.resumed else f"{cell.result.seconds:.1f} s"
+        print(f"[{position:2d}/{len(labels)}] {name}  {cell.result.status} ({how})  {cell.result.error}", flush=True)
+        cells.append(cell)
+    return cells
 
 
-def cell_label(parameters: Mapping[str, Any]) -> str:
-    """A file name that names a cell: `task-RSNA_seed-0`; the profile and folders stay out of it."""
-    shown = {key: value for key, value in parameters.items() if key not in ("profile", "out", "root")}
-    return "_".join(f"{key}-{re.sub(r'[^0-9A-Za-z.]+', '.', str(value))}" for key, value in shown.items()) or "cell"
+def label(point: Mapping[str, Any]) -> str:
+    """A folder name that says the parameters: "method=d24fad,seed=0,task=RSNA"."""
+    parts = (f"{key}={point[key]}" for key in sorted(point) if key not in UNLABELLED)
+    return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120] or "default"
 
 
-def _kept(out: Path, label: str, parameters: dict[str, Any], key: str) -> GridCell | None:
-    metrics, stored = read_json(out / label / "metrics.json"), read_json(out / label / "cell.json")
-    if metrics is None or not stored or stored.get("key") != key:
+def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridCell | None:
+    values, metrics = read_json(folder / "result.json"), read_json(folder / "cell" / "metrics.json")
+    if not values or metrics is None or values.get("key") != key or values.get("status") != "completed":
         return None
-    result = NotebookResult.from_dict(stored)
-    result.resumed = True
-    return GridCell(label, parameters, result, metrics)
+    result = NotebookResult.from_dict({**values, "resumed": True})
+    return GridCell(name, point, result, metrics)
 
 
-def _run(notebook: Path, out: Path, label: str, parameters: dict[str, Any], timeout: float | None) -> GridCell:
-    result = run_notebook(notebook, out / f"{label}.ipynb", parameters, timeout=timeout)
-    metrics = read_json(out / label / "metrics.json") if result.status == "completed" else None
-    if metrics is not None:
-        write_json(out / label / "cell.json", result.to_dict())
-    return GridCell(label, parameters, result, metrics)
+def _run(source: Path, folder: Path, name: str, point: dict[str, Any], timeout: float | None) -> GridCell:
+    (folder / "result.json").unlink(missing_ok=True)
+    result = run_notebook(source, folder / "cell.ipynb", point, timeout=timeout)
+    write_json(folder / "result.json", result.to_dict())
+    metrics = read_json(folder / "cell" / "metrics.json") if result.status == "completed" else None
+    return GridCell(name, point, result, metrics)

@@ -24,7 +24,7 @@ class Profile:
     teacher, weights: as in `D24FADConfig`.
     image_size: side of the square images in pixels.
     epochs, batch_size, episodes, precision: as in `fit`.
-    train_shots: supports per query in training.
+    train_shots: supports per query in training; 0: train anew for every K that is evaluated.
     shots: the numbers of supports K that are evaluated.
     draws: support draws per evaluation.
     seeds: training seeds.
@@ -66,7 +66,7 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "full": Profile(
         name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
-        train_shots=8, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32",
+        train_shots=0, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32",
         device="auto", timeout=72 * 3600,
     ),
 }  # fmt: skip

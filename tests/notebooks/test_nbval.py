@@ -55,7 +55,7 @@ def test_nbval_passes_the_right_number_and_fails_on_a_changed_one(tmp_path: Path
         "--rootdir",
         str(tmp_path),
         "-c",
-        "/dev/null",
+        os.devnull,
         "-rA",
         str(tmp_path),
     ]
