@@ -62,7 +62,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from d24fad_lite.runner.catalog import Measured, update_catalog, update_needs_lines, update_readme
+from d24fad_lite.runner.catalog import Measured, title_and_goals, update_catalog, update_needs_lines, update_readme
 from d24fad_lite.runner.cleaning import clean_notebook
 from d24fad_lite.runner.exercises import write_exercises
 from d24fad_lite.runner.metrics import write_text
@@ -96,6 +96,8 @@ def build_notebooks(
     chosen = select_names(sorted(path.stem for path in (notebooks / "py").glob("[0-9][0-9]_*.py")), names)
     if not chosen:
         raise FileNotFoundError(f"{notebooks / 'py'} holds no NN_name.py; write one, see the guide in runner/build.py")
+    for name in chosen:  # a text without title or goals is told before minutes of execution
+        title_and_goals((notebooks / "py" / f"{name}.py").read_text(encoding="utf-8"), name)
     built, failed, measured = [], {}, {}
     for name in chosen:
         if not execute:
@@ -108,7 +110,7 @@ def build_notebooks(
             measured[name] = outcome
             print(f"{name}: {outcome.seconds:.0f} s, {outcome.peak_mb:.0f} MB", flush=True)
         built.append(name)
-    update_catalog(notebooks, measured, profile)
+    update_catalog(notebooks, built, measured, profile)
     for name in update_needs_lines(notebooks):
         write_notebook(notebooks, name, read_pair(notebooks, name))
     for name in built:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,12 +42,20 @@ def read_catalog(notebooks: Path) -> dict[str, Any]:
     return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("notebooks", {}) if path.is_file() else {}
 
 
-def update_catalog(notebooks: Path, measured: Mapping[str, Measured], profile: str) -> dict[str, Any]:
-    """Bring catalog.yml up to date: every text in notebooks/py, titles and goals from it, new figures where given."""
+def update_catalog(
+    notebooks: Path, names: Collection[str], measured: Mapping[str, Measured], profile: str
+) -> dict[str, Any]:
+    """Bring catalog.yml up to date: titles and goals of `names` from their texts, new figures where given.
+
+    Other entries stay as they are; those whose text is gone go.
+    """
     import yaml
 
     old, new = read_catalog(notebooks), {}
     for path in sorted((notebooks / "py").glob("[0-9][0-9]_*.py")):
+        if path.stem not in names:
+            new |= {path.stem: old[path.stem]} if path.stem in old else {}
+            continue
         entry = dict(old.get(path.stem, {}))
         title, goals = title_and_goals(path.read_text(encoding="utf-8"), path.stem)
         figures = dict(entry.get("measured", {}))

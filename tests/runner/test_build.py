@@ -182,6 +182,13 @@ def test_a_text_without_title_or_goals_is_refused() -> None:
         title_and_goals("# %% [markdown]\n# # 04 · Title\n", "x")
 
 
+def test_a_half_written_text_beside_does_not_stop_a_build(copied: Path) -> None:
+    (copied / "notebooks" / "py" / "05_draft.py").write_text("# %% [markdown]\n# words\n")
+    assert build_notebooks(copied, ["04"], execute=False).built == ["04_title"]
+    with pytest.raises(ValueError, match="py/05_draft.py has no title line"):
+        build_notebooks(copied, execute=False)
+
+
 def test_a_failing_text_is_not_stored(copied: Path) -> None:
     before = (copied / "notebooks" / "04_title.ipynb").read_bytes()
     path = copied / "notebooks" / "py" / "04_title.py"
