@@ -5,7 +5,7 @@ runs/<stamp>/<name>/metrics.json  its numbers and figures
 runs/<stamp>/pages/<name>.html    the same as a page
 runs/<stamp>/summary.json         schema 1, rewritten whole after every notebook:
     schema, status ("running", "completed", "failed", "interrupted"), started, finished (ISO 8601, UTC), seconds,
-    profile, parameters, data, versions {name: version}, machine {system, processor, cores, memory_gb, python},
+    profile, parameters, versions {name: version}, machine {system, processor, cores, memory_gb, python},
     notebooks: one NotebookResult each, see execute.py
 runs/<stamp>/report.html          all of it to read
 """

@@ -59,13 +59,15 @@ def _header(summary: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
         "largest peak memory": memory(max((entry["peak_mb"] for entry in entries), default=0)),
         "profile": summary["profile"],
         "started": summary["started"].replace("T", " ").replace("+00:00", " UTC"),
-        "machine": f"{machine['cores']} cores, {machine['memory_gb']:g} GB",
-        "system": f"{machine['system']}, Python {machine['python']}",
+        "machine": f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB",
     }
+    cells = "".join(f"<div><dt>{key}</dt><dd>{escape(str(value))}</dd></div>" for key, value in facts.items())
     if summary.get("parameters"):
-        facts["parameters"] = ", ".join(f"{key}={value}" for key, value in summary["parameters"].items())
-    cells = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(str(value))}</dd></div>" for key, value in facts.items())
-    versions = " · ".join(f"{name} {version}" for name, version in summary["versions"].items())
+        given = ", ".join(f"{key} = {value}" for key, value in summary["parameters"].items())
+        cells += f'<div class="wide"><dt>parameters</dt><dd>{escape(given)}</dd></div>'
+    versions = " · ".join(
+        [machine["system"], f"Python {machine['python']}", *(f"{k} {v}" for k, v in summary["versions"].items())]
+    )
     return (
         '<p class="kicker">d24fad_lite · dual distillation for few-shot anomaly detection</p>'
         f'<div class="title"><h1>Notebook series</h1>{pill(summary["status"])}</div>'

@@ -31,9 +31,10 @@ p { margin: .4rem 0; }
 .kicker { color: var(--soft); margin: 0 0 .35rem; font-size: .92rem; }
 .title { display: flex; gap: .9rem; align-items: center; flex-wrap: wrap; }
 .notice { margin: .8rem 0 0; color: var(--soft); font-weight: 600; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.6rem 0 0;
+.facts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1px; margin: 1.6rem 0 0;
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
 .facts div { padding: .7rem .9rem; min-width: 0; box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
+.facts .wide { grid-column: 1 / -1; }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: .1rem 0 0; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .versions { color: var(--soft); font-size: .86rem; margin-top: .7rem; }
@@ -73,6 +74,7 @@ figure img { display: block; max-width: 100%; height: auto; border-radius: 8px; 
   background: #fbfbf9; }
 figcaption { color: var(--soft); font-size: .84rem; margin-top: .3rem; }
 footer { color: var(--soft); font-size: .86rem; margin-top: 3rem; }
+@media (max-width: 1000px) { .facts { grid-template-columns: repeat(3, 1fr); } }
 @media (max-width: 860px) { main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.55rem; } }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
