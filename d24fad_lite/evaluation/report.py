@@ -1,0 +1,190 @@
+"""The result of an evaluation, with everything that is needed to repeat it or to doubt it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .intervals import LEVEL, RESAMPLES, bootstrap_auroc
+from .metrics import average_precision, f1_max, image_auroc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+LEAKY = "LEAKY protocol, shown only to measure the difference"
+PACKAGES = ("d24fad_lite", "torch", "timm", "numpy", "scikit-learn", "pillow")
+
+
+@dataclass
+class EvaluationReport:
+    """Scores of one method on one task, over several draws of supports.
+
+    Attributes
+    ----------
+    task, method, protocol : str
+    shots, seed : int
+        K, and the seed of the draws.
+    labels : int [N], 0 normal, 1 anomalous. names : N image names. groups : N patient names or None.
+    scores : float [D, N], higher is more anomalous.
+    supports : int [D, K], positions among the normal training images; support_hashes : [D][K] sha256 of their files.
+    pixel_aurocs : D values, or None where the task has no masks.
+    facts : versions, configuration and the like.
+    """
+
+    task: str
+    method: str
+    protocol: str
+    shots: int
+    seed: int
+    labels: np.ndarray
+    names: list[str]
+    groups: list[str | None]
+    scores: np.ndarray
+    supports: np.ndarray
+    support_hashes: list[list[str]]
+    pixel_aurocs: list[float] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> int:
+        return len(self.scores)
+
+    @property
+    def n_normal(self) -> int:
+        return int((self.labels == 0).sum())
+
+    @property
+    def n_anomalous(self) -> int:
+        return int((self.labels == 1).sum())
+
+    @cached_property
+    def aurocs(self) -> np.ndarray:
+        """Image AUROC of each draw, float [D]."""
+        return np.array([image_auroc(self.labels, row) for row in self.scores])
+
+    @property
+    def auroc(self) -> float:
+        """Mean image AUROC over the draws, in 0..1."""
+        return float(self.aurocs.mean())
+
+    @cached_property
+    def ci(self) -> tuple[float, float]:
+        """95 % bootstrap interval of `auroc` over draws and test images (patients, where they are known)."""
+        return bootstrap_auroc(self.labels, self.scores, groups=self.groups, seed=self.seed)
+
+    @property
+    def average_precision(self) -> float:
+        """Mean over draws."""
+        return float(np.mean([average_precision(self.labels, row) for row in self.scores]))
+
+    @property
+    def f1_max(self) -> float:
+        """Mean over draws; an upper bound, since its threshold is chosen on the test images."""
+        return float(np.mean([f1_max(self.labels, row) for row in self.scores]))
+
+    @property
+    def pixel_auroc(self) -> float | None:
+        """Mean over draws; None without masks."""
+        return None if self.pixel_aurocs is None else float(np.mean(self.pixel_aurocs))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per draw: auroc, average_precision, f1_max, pixel_auroc (where masks exist), supports."""
+        import pandas as pd
+
+        frame = pd.DataFrame({
+            "draw": range(self.draws),
+            "auroc": self.aurocs,
+            "average_precision": [average_precision(self.labels, row) for row in self.scores],
+            "f1_max": [f1_max(self.labels, row) for row in self.scores],
+        })
+        if self.pixel_aurocs is not None:
+            frame["pixel_auroc"] = self.pixel_aurocs
+        frame["supports"] = [" ".join(map(str, row)) for row in self.supports.tolist()]
+        return frame
+
+    def summary(self) -> str:
+        """One line with the number and what it rests on."""
+        low, high = self.ci
+        mark = "" if self.protocol == "per-image" else f" · {LEAKY}"
+        return (f"AUROC {self.auroc:.3f} [{low:.3f}, {high:.3f}] ({self.protocol}, K={self.shots}, {self.draws} "
+                f"draw{'s' * (self.draws != 1)}, n={self.n_normal}+{self.n_anomalous}){mark}")
+
+    def __repr__(self) -> str:
+        return f"EvaluationReport({self.task}, {self.method}: {self.summary()})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `save` writes them."""
+        low, high = self.ci
+        return {
+            "schema": SCHEMA, "task": self.task, "method": self.method, "protocol": self.protocol,
+            "warning": None if self.protocol == "per-image" else LEAKY,
+            "shots": self.shots, "draws": self.draws, "seed": self.seed,
+            "n_normal": self.n_normal, "n_anomalous": self.n_anomalous,
+            "auroc": self.auroc, "ci": [low, high], "ci_level": LEVEL, "ci_resamples": RESAMPLES,
+            "average_precision": self.average_precision, "f1_max": self.f1_max, "pixel_auroc": self.pixel_auroc,
+            "labels": self.labels.tolist(), "names": self.names, "groups": self.groups,
+            "scores": self.scores.tolist(), "supports": self.supports.tolist(),
+            "support_hashes": self.support_hashes, "pixel_aurocs": self.pixel_aurocs,
+            "facts": self.facts, "versions": versions(),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write report.json (complete), draws.csv (one row per draw) and scores.csv (one row per image)."""
+        import pandas as pd
+
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(f"cannot write the report into {folder}: {error}; choose another folder") from error
+        scores = pd.DataFrame({"image": self.names, "label": self.labels})
+        for draw, row in enumerate(self.scores):
+            scores[f"draw_{draw}"] = row
+        _write(folder / "draws.csv", self.to_frame().to_csv(index=False))
+        _write(folder / "scores.csv", scores.to_csv(index=False))
+        _write(folder / "report.json", json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> EvaluationReport:
+        """Read a report that `save` wrote."""
+        path = Path(folder) / "report.json"
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{path} does not exist; give a folder that EvaluationReport.save wrote") from None
+        except ValueError as error:
+            raise ValueError(f"{path} is not a report: {error}") from error
+        if stored.get("schema") != SCHEMA:
+            raise ValueError(f"{path} has schema {stored.get('schema')!r}, this version reads {SCHEMA}")
+        return cls(
+            labels=np.array(stored["labels"]), scores=np.array(stored["scores"]), supports=np.array(stored["supports"]),
+            **{name: stored[name] for name in ("task", "method", "protocol", "shots", "seed", "names", "groups",
+                                               "support_hashes", "pixel_aurocs", "facts")},
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.partial")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
