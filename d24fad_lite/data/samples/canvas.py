@@ -1,0 +1,133 @@
+"""What the painters of the sample world share: coordinates, noise, shapes, and the camera.
+
+Everything is laid out in coordinates from -1 to 1, so that one seed gives the same anatomy at any image size. Painters
+work at twice the asked size; the camera brings the picture down, which smooths the edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Array = np.ndarray
+OVERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A square of `side` pixels; x grows to the right and y downwards, both from -1 to 1."""
+
+    side: int
+
+    @property
+    def x(self) -> Array:
+        return np.broadcast_to(self._axis()[None, :], (self.side, self.side))
+
+    @property
+    def y(self) -> Array:
+        return np.broadcast_to(self._axis()[:, None], (self.side, self.side))
+
+    def _axis(self) -> Array:
+        return ((np.arange(self.side) + 0.5) / self.side * 2 - 1).astype(np.float32)
+
+    def pixels(self, length: float) -> float:
+        """A length in coordinates as pixels of this canvas."""
+        return length * self.side / 2
+
+    def noise(self, rng: np.random.Generator, cells: int) -> Array:
+        """Smooth random field, mean about 0, standard deviation about 1, with `cells` features across."""
+        coarse = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
+        position = np.linspace(1, cells + 1, self.side, dtype=np.float32)
+        grid = np.meshgrid(position, position, indexing="ij")
+        field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
+        return field / 0.62  # cubic interpolation between independent knots shrinks the spread to about this
+
+    def texture(self, rng: np.random.Generator, cells: int, octaves: int = 3, fall: float = 0.55) -> Array:
+        """Sum of noise of doubling fineness, standard deviation about 1."""
+        weights = fall ** np.arange(octaves)
+        layers = [w * self.noise(rng, cells * 2**i) for i, w in enumerate(weights)]
+        return np.sum(layers, axis=0) / np.sqrt((weights**2).sum())
+
+    def ellipse(self, cx: float, cy: float, rx: float, ry: float, angle: float = 0.0) -> Array:
+        """Normalised radius: 0 in the centre, 1 on the ellipse."""
+        c, s = np.cos(angle), np.sin(angle)
+        dx, dy = self.x - cx, self.y - cy
+        return np.hypot((c * dx + s * dy) / rx, (-s * dx + c * dy) / ry)
+
+    def blob(self, rng: np.random.Generator, cx: float, cy: float, radius: float, rough: float = 0.2) -> Array:
+        """Normalised radius of an irregular closed outline: 1 on the outline."""
+        dx, dy = self.x - cx, self.y - cy
+        angle = np.arctan2(dy, dx)
+        outline = np.ones_like(angle)
+        for order in range(2, 7):
+            outline = outline + rough / order * rng.normal() * 2 * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+        return np.hypot(dx, dy) / (radius * np.clip(outline, 0.4, None))
+
+    def soft(self, radius: Array, edge: float = 0.08) -> Array:
+        """1 inside, 0 outside of a normalised radius, with a soft edge of that relative width."""
+        return smoothstep((1 + edge - radius) / (2 * edge))
+
+    def strokes(self, lines: list[tuple[Array, float]]) -> Array:
+        """Polylines (points [N, 2] in coordinates, width in coordinates) drawn white on black -> 0..1."""
+        image = Image.new("L", (self.side, self.side))
+        draw = ImageDraw.Draw(image)
+        for points, width in lines:
+            path = [tuple(p) for p in (points + 1) * self.side / 2]
+            draw.line(path, fill=255, width=max(1, round(self.pixels(width))), joint="curve")
+        return np.asarray(image, np.float32) / 255
+
+    def blur(self, field: Array, sigma: float) -> Array:
+        """Gaussian blur, sigma in coordinates."""
+        return ndimage.gaussian_filter(field, self.pixels(sigma), mode="nearest")
+
+
+def smoothstep(t: Array) -> Array:
+    """0 below 0, 1 above 1, smooth between."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def mix(under: Array, over: Array, alpha: Array) -> Array:
+    """`over` laid on `under` with opacity `alpha` [H, W]; pictures [H, W] or [H, W, 3]."""
+    if under.ndim == 3 and alpha.ndim == 2:
+        alpha = alpha[..., None]
+    return under + (over - under) * alpha
+
+
+@dataclass(frozen=True)
+class Camera:
+    """How a modality is acquired; every image, normal or not, goes through it with random settings.
+
+    Exposure, contrast and white balance are automatic, as in real devices: they bring the field of view to a random
+    target. So the overall brightness tells nothing about a lesion, which is also what makes it useless as a shortcut.
+    """
+
+    mean: tuple[float, float, float]  # target of each channel, in 0..1
+    mean_spread: float
+    contrast: float  # target standard deviation of the luminance
+    contrast_spread: float
+    tint_spread: float
+    blur: tuple[float, float]  # range of the standard deviation in coordinates
+    noise: tuple[float, float]  # range of the standard deviation of the pixel noise
+    grey: bool = False
+
+    def shoot(self, scene: Array, view: Array, rng: np.random.Generator, size: int) -> Array:
+        """Picture uint8 [size, size, 3] of a scene [H, W, 3] seen through the field of view [H, W] (0..1)."""
+        side = scene.shape[0]
+        inside = view > 0.5
+        target = np.array(self.mean) * np.exp(rng.normal(0, self.mean_spread))
+        target = target * np.exp(rng.normal(0, self.tint_spread, 3) * (0 if self.grey else 1))
+        contrast = self.contrast * np.exp(rng.normal(0, self.contrast_spread))
+        sigma, noise = rng.uniform(*self.blur), rng.uniform(*self.noise)
+        gain = contrast / max(float(scene.mean(axis=2)[inside].std()), 1e-6)
+        picture = (scene - scene[inside].mean(axis=0)) * gain + target
+        picture = mix(np.full_like(picture, 0.01), picture, view)
+        picture = ndimage.gaussian_filter(picture, (sigma * side / 2, sigma * side / 2, 0))
+        factor = side // size
+        picture = picture.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
+        grain = rng.standard_normal((size, size, 1 if self.grey else 3)) * noise
+        picture = picture + grain * (0.4 + 0.6 * np.sqrt(np.clip(picture, 0, 1)))
+        return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

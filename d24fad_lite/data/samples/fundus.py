@@ -1,0 +1,169 @@
+"""Fundus photographs: a retina with disc, cup, vessels and macula; glaucoma (LAG) and diabetic lesions (APTOS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .canvas import Array, Camera, Canvas, mix, smoothstep
+
+CAMERA = Camera(mean=(0.62, 0.36, 0.19), mean_spread=0.13, contrast=0.11, contrast_spread=0.13, tint_spread=0.06,
+                blur=(0.004, 0.016), noise=(0.008, 0.03))
+
+HEALTHY_CUP = (0.28, 0.50)  # cup-to-disc ratio
+
+
+@dataclass(frozen=True)
+class Eye:
+    """Anatomy of one retina, in coordinates of the canvas."""
+
+    disc: tuple[float, float]
+    radius: float  # of the disc
+    stretch: float
+    tilt: float
+    cup: float  # cup-to-disc ratio
+    macula: tuple[float, float]
+    view: float  # radius of the field of view
+
+
+def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
+                   severity: float) -> tuple[Array, Array, Array, str]:
+    """A disc-centred retina; the anomaly is an enlarged cup (and a thinned vessel rim). Mask: what the cup gained."""
+    side = rng.choice([-1, 1])
+    eye = _eye(rng, disc=(side * rng.uniform(0.0, 0.22), rng.uniform(-0.12, 0.12)), radius=rng.uniform(0.24, 0.31))
+    scene, view = _retina(canvas, rng, eye)
+    vessels, disc, tone = _vessels(canvas, rng, eye), _disc_radius(canvas, eye), rng.uniform(0.8, 1.2)
+    cup, mask, kind = eye.cup, np.zeros_like(disc, bool), "normal"
+    shift = rng.uniform(-0.1, 0.1, 2) * eye.radius
+    if lesion is not None:
+        cup = min(0.9, eye.cup + (0.10 + 0.34 * severity) * lesion.uniform(0.85, 1.15))
+        kind = "glaucoma"
+        mask = (_cup_radius(canvas, eye, cup, shift) < 1) & (_cup_radius(canvas, eye, eye.cup, shift) >= 1)
+    scene = _paint_disc(canvas, scene, eye, disc, cup, shift, tone)
+    inside = 1 - 0.75 * smoothstep((cup - disc) / 0.25 + 0.3)  # vessels dive into the cup
+    return mix(scene, _vessel_colour(scene), vessels * inside), view, mask, kind
+
+
+def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
+                      severity: float) -> tuple[Array, Array, Array, str]:
+    """A macula-centred retina; the anomaly is any of microaneurysms, haemorrhages and exudates."""
+    side = rng.choice([-1, 1])
+    eye = _eye(rng, disc=(side * rng.uniform(0.50, 0.62), rng.uniform(-0.1, 0.1)), radius=rng.uniform(0.13, 0.17))
+    scene, view = _retina(canvas, rng, eye)
+    vessels, disc = _vessels(canvas, rng, eye), _disc_radius(canvas, eye)
+    scene = _paint_disc(canvas, scene, eye, disc, eye.cup, np.zeros(2), rng.uniform(0.8, 1.2))
+    scene = mix(scene, _vessel_colour(scene), vessels)
+    scene = _harmless_spots(canvas, rng, scene, eye)
+    mask, kind = np.zeros_like(disc, bool), "normal"
+    if lesion is not None:
+        scene, mask = _diabetic_lesions(canvas, lesion, scene, eye, severity)
+        kind = "retinopathy"
+    return scene, view, mask, kind
+
+
+def _eye(rng: np.random.Generator, disc: tuple[float, float], radius: float) -> Eye:
+    toward = -np.sign(disc[0]) if disc[0] else 1.0
+    macula = (disc[0] + toward * rng.uniform(0.52, 0.64), disc[1] + rng.uniform(0.0, 0.12))
+    return Eye(disc, radius, rng.uniform(0.86, 1.0), rng.uniform(-0.4, 0.4), rng.uniform(*HEALTHY_CUP), macula,
+               rng.uniform(0.90, 0.98))
+
+
+def _retina(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> tuple[Array, Array]:
+    """Background with choroid texture, macula and uneven lighting [H, W, 3]; field of view [H, W]."""
+    base = np.array([0.66, 0.36, 0.17]) * np.exp(rng.normal(0, 0.05, 3))
+    glow = 1 + 0.20 * rng.uniform(0.3, 1) * (rng.uniform(-1, 1) * canvas.x + rng.uniform(-1, 1) * canvas.y)
+    glow = glow - 0.16 * rng.uniform(0.4, 1.4) * (canvas.x**2 + canvas.y**2)
+    choroid = canvas.texture(rng, rng.integers(5, 9), 4) * rng.uniform(0.012, 0.035)
+    scene = (glow + choroid)[..., None] * base
+    macula = np.exp(-canvas.ellipse(*eye.macula, 0.21, 0.19) ** 2)
+    scene = scene * (1 - macula[..., None] * np.array([0.22, 0.34, 0.30]) * rng.uniform(0.6, 1.2))
+    view = canvas.soft(np.hypot(canvas.x, canvas.y) / eye.view, 0.012)
+    return scene.astype(np.float32), view
+
+
+def _disc_radius(canvas: Canvas, eye: Eye) -> Array:
+    return canvas.ellipse(*eye.disc, eye.radius * eye.stretch, eye.radius, eye.tilt)
+
+
+def _cup_radius(canvas: Canvas, eye: Eye, cup: float, shift: Array) -> Array:
+    centre = eye.disc[0] + shift[0] * (1 - cup), eye.disc[1] + shift[1] * (1 - cup)
+    return canvas.ellipse(*centre, cup * eye.radius * eye.stretch, cup * eye.radius, eye.tilt)
+
+
+def _paint_disc(canvas: Canvas, scene: Array, eye: Eye, disc: Array, cup: float, shift: Array, tone: float) -> Array:
+    rim = np.array([0.90, 0.58, 0.30]) * (0.94 + 0.06 * tone)
+    pale = np.array([0.98, 0.80, 0.52]) * (0.92 + 0.08 * tone)
+    halo = np.exp(-(np.clip(disc - 1, 0, None) / 0.35) ** 2) * 0.16
+    scene = mix(scene, np.broadcast_to(rim, scene.shape), np.maximum(canvas.soft(disc, 0.07), halo) * 0.9)
+    pallor = canvas.soft(_cup_radius(canvas, eye, cup, shift), 0.14 / max(cup / 0.5, 0.5))
+    return mix(scene, np.broadcast_to(pale, scene.shape), pallor * 0.75).astype(np.float32)
+
+
+def _vessel_colour(scene: Array) -> Array:
+    return scene * np.array([0.66, 0.42, 0.50], np.float32)
+
+
+def _vessels(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> Array:
+    """Opacity of the vessel tree: arcades above and below, and finer branches off them."""
+    lines: list[tuple[Array, float]] = []
+    toward = np.sign(eye.macula[0] - eye.disc[0])
+    for up in (-1, 1):
+        for reach, bend, width in ((toward, 1.0, 0.032), (toward, 1.35, 0.024), (-toward, 0.75, 0.026)):
+            _grow(rng, lines, np.array(eye.disc), np.pi / 2 * up, reach, bend * rng.uniform(0.8, 1.2),
+                  width * rng.uniform(0.8, 1.2), up, depth=0)
+    return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.65, 0.95)
+
+
+def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Array, heading: float, reach: float,
+          bend: float, width: float, up: int, depth: int) -> None:
+    steps, step = 22 - 5 * depth, 0.062
+    points, turn = [start], -up * reach * 0.075 / bend
+    for i in range(steps):
+        heading += turn * (1 if i < 12 else 0.3) + rng.normal(0, 0.09)
+        points.append(points[-1] + step * np.array([np.cos(heading), np.sin(heading)]))
+        if depth < 2 and i > 1 and rng.random() < 0.20:
+            side = rng.choice([-1, 1])
+            _grow(rng, lines, points[-1], heading + side * rng.uniform(0.4, 0.9), reach, bend * 3, width * 0.6, up,
+                  depth + 1)
+    path = np.array(points)
+    third = len(path) // 3
+    for part, scale in ((path[: third + 1], 1.0), (path[third : 2 * third + 1], 0.8), (path[2 * third :], 0.6)):
+        lines.append((part, width * scale))
+
+
+def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye) -> Array:
+    """Faint soft pigment and reflexes that healthy eyes have too; far larger and fainter than lesions."""
+    for _ in range(rng.integers(2, 7)):
+        x, y = rng.uniform(-0.7, 0.7, 2)
+        spot = np.exp(-canvas.ellipse(x, y, *rng.uniform(0.05, 0.14, 2), rng.uniform(0, 3)) ** 2)
+        scene = scene * (1 + spot[..., None] * rng.uniform(-0.10, 0.10))
+    return scene.astype(np.float32)
+
+
+def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
+                      severity: float) -> tuple[Array, Array]:
+    touched = np.zeros(scene.shape[:2], np.float32)
+    strength = 0.35 + 0.65 * severity
+    dark, bright = np.array([0.55, 0.30, 0.36], np.float32), np.array([0.98, 0.82, 0.42], np.float32)
+
+    def place() -> tuple[float, float]:
+        while True:
+            x, y = rng.uniform(-0.72, 0.72, 2)
+            if np.hypot(x, y) < 0.74 and np.hypot(x - eye.disc[0], y - eye.disc[1]) > 1.5 * eye.radius:
+                return float(x), float(y)
+
+    for _ in range(rng.integers(3, 6) + round(10 * severity)):  # microaneurysms
+        spot = canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.011, 0.02, 2)), 0.35) * strength
+        scene, touched = mix(scene, scene * dark, spot), np.maximum(touched, spot)
+    for _ in range(rng.integers(1, 3) + round(3 * severity)):  # haemorrhages
+        spot = canvas.soft(canvas.blob(rng, *place(), rng.uniform(0.03, 0.05 + 0.04 * severity), 0.5), 0.25)
+        scene, touched = mix(scene, scene * dark, spot * strength), np.maximum(touched, spot * strength)
+    for _ in range(rng.integers(1, 2 + round(2 * severity))):  # exudates come in groups
+        cx, cy = place()
+        for _ in range(rng.integers(4, 9)):
+            x, y = cx + rng.normal(0, 0.06), cy + rng.normal(0, 0.06)
+            spot = canvas.soft(canvas.blob(rng, x, y, rng.uniform(0.012, 0.028), 0.4), 0.3) * strength
+            scene = mix(scene, np.broadcast_to(bright, scene.shape), spot * 0.85)
+            touched = np.maximum(touched, spot)
+    return scene.astype(np.float32), touched > 0.25 * strength

@@ -1,0 +1,171 @@
+"""The five tasks of the sample world: drawing one image, writing a folder of them, finding the shipped ones."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import brain, chest, fundus, histology
+from .canvas import OVERSAMPLING, Array, Camera, Canvas
+
+VERSION = 1  # of the pictures: any change of them counts it up
+SEVERITY = 0.5
+Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
+
+TASKS: dict[str, tuple[Painter, Camera]] = {
+    "HIS": (histology.paint, histology.CAMERA),
+    "LAG": (fundus.paint_glaucoma, fundus.CAMERA),
+    "APTOS": (fundus.paint_retinopathy, fundus.CAMERA),
+    "RSNA": (chest.paint, chest.CAMERA),
+    "BrainTumor": (brain.paint, brain.CAMERA),
+}
+SPLITS = ("train/good", "test/good", "test/bad")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture: uint8 [S, S, 3], the exact lesion mask bool [S, S], and the lesion's kind ("normal" without)."""
+
+    image: Array
+    mask: Array
+    kind: str
+
+
+def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, severity: float = SEVERITY,
+                size: int = 128) -> Sample:
+    """Draw one image of the sample world, a pure function of its arguments.
+
+    Anatomy, lesion and camera have random streams of their own, so `anomalous=False` gives the healthy twin of the
+    same patient, and another `size` the same anatomy.
+
+    Parameters
+    ----------
+    task : {"HIS", "LAG", "APTOS", "RSNA", "BrainTumor"}
+    seed : int or sequence of int, each >= 0
+    anomalous : whether the patient has a lesion.
+    severity : 0 (a trace) to 1 (plain to see).
+    size : side in pixels, at least 16.
+    """
+    if task not in TASKS:
+        raise ValueError(f"task {task!r} is not in the sample world; choose one of {', '.join(TASKS)}")
+    if not 0 <= severity <= 1:
+        raise ValueError(f"severity={severity!r} must lie between 0 (a trace) and 1 (plain to see)")
+    if not isinstance(size, int) or size < 16:
+        raise ValueError(f"size={size!r} must be a whole number of pixels, at least 16")
+    paint, camera = TASKS[task]
+    words = [VERSION, list(TASKS).index(task), *np.atleast_1d(seed).tolist()]
+    anatomy, lesion, acquisition = (np.random.default_rng([stream, *words]) for stream in range(3))
+    canvas = Canvas(size * OVERSAMPLING)
+    scene, view, mask, kind = paint(canvas, anatomy, lesion if anomalous else None, severity)
+    picture = camera.shoot(scene, view, acquisition, size)
+    coarse = mask.reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3)) >= 0.5
+    return Sample(picture, coarse, kind)
+
+
+def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, size: int = 128, train: int = 40,
+                  test: int = 20, tasks: Sequence[str] | None = None) -> Path:
+    """Write a benchmark of the sample world in the kit's layout, with masks and MANIFEST.json.
+
+    Parameters
+    ----------
+    out : folder, made if absent; task folders already in it are an error.
+    seed, severity, size : see `draw_sample`. Image i of a split is the same however many are asked for.
+    train, test : number of normal training images, and of normal and of anomalous test images, per task.
+    tasks : some of the five; default all.
+
+    Raises
+    ------
+    ValueError, FileExistsError, OSError
+    """
+    out, names = Path(out), list(tasks or TASKS)
+    if unknown := [name for name in names if name not in TASKS]:
+        raise ValueError(f"tasks {unknown} are not in the sample world; choose some of {', '.join(TASKS)}")
+    if train < 1 or test < 1:
+        raise ValueError(f"train={train} and test={test} must be at least 1 image each")
+    if present := [name for name in names if (out / name).exists()]:
+        raise FileExistsError(f"{out} already holds {', '.join(present)}; choose an empty folder or remove them")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=out, prefix=".partial-"))
+    except OSError as error:
+        raise OSError(f"cannot write samples into {out}: {error}; choose a folder that can be written") from error
+    try:
+        files: dict[str, dict[str, str]] = {}
+        for name in names:
+            for split, count in zip(SPLITS, (train, test, test), strict=True):
+                for index in range(count):
+                    files |= _write_one(partial, name, split, index, seed, severity, size)
+        for name in names:
+            os.replace(partial / name, out / name)
+        _write_manifest(out, files, dict(seed=seed, severity=severity, size=size, train=train, test=test, tasks=names))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def _write_one(root: Path, task: str, split: str, index: int, seed: int, severity: float,
+               size: int) -> dict[str, dict[str, str]]:
+    anomalous = split == "test/bad"
+    sample = draw_sample(task, (seed, SPLITS.index(split), index), anomalous, severity, size)
+    several = len({"glioma", "meningioma"} & {sample.kind}) > 0
+    folder = f"{split}/{sample.kind}" if anomalous and several else split
+    entries = {f"{task}/{folder}/{index:04d}.png": sample.image}
+    if anomalous:
+        mask_folder = folder.replace("test/bad", "test/mask")
+        entries[f"{task}/{mask_folder}/{index:04d}.png"] = sample.mask.astype(np.uint8) * 255
+    facts = {}
+    for name, pixels in entries.items():
+        grey = pixels.ndim == 2 or TASKS[task][1].grey
+        flat = pixels[..., 0] if pixels.ndim == 3 and grey else pixels
+        buffer = io.BytesIO()
+        Image.fromarray(flat).save(buffer, format="PNG", optimize=True)
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(buffer.getvalue())
+        facts[name] = {"sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+                       "pixels_sha256": hashlib.sha256(np.ascontiguousarray(flat).tobytes()).hexdigest()}
+    return facts
+
+
+def _write_manifest(out: Path, files: dict[str, dict[str, str]], settings: dict[str, Any]) -> None:
+    manifest = {
+        "name": "d24fad_lite sample world", "version": VERSION, "licence": "CC0-1.0",
+        "origin": "procedural: formulas and random numbers only; no patient, no photograph. Not for clinical use.",
+        "command": "d24fad samples", **settings, "files": dict(sorted(files.items())),
+    }
+    temporary = out / ".MANIFEST.json.partial"
+    temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, out / "MANIFEST.json")
+
+
+def samples_root() -> Path:
+    """The folder of the shipped samples; where there is none, the same samples generated once into the user's cache.
+
+    Looked for: `data_samples` beside the package's checkout or above the working directory; then
+    `$D24FAD_CACHE/samples-v1`, by default `~/.cache/d24fad_lite/samples-v1`.
+    """
+    here = Path.cwd().resolve()
+    checkout = Path(__file__).resolve().parents[3]
+    for folder in (checkout, here, *here.parents):
+        if (folder / "data_samples" / "MANIFEST.json").is_file():
+            return folder / "data_samples"
+    root = os.environ.get("D24FAD_CACHE")
+    home = (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / f"samples-v{VERSION}"
+    if not (home / "MANIFEST.json").is_file():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".partial-") as partial:
+            write_samples(Path(partial) / "samples")
+            if not home.exists():
+                os.replace(Path(partial) / "samples", home)
+    return home
