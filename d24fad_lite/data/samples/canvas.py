@@ -114,8 +114,12 @@ class Camera:
     noise: tuple[float, float]  # range of the standard deviation of the pixel noise
     grey: bool = False
 
-    def shoot(self, scene: Array, view: Array, rng: np.random.Generator, size: int) -> Array:
-        """Picture uint8 [size, size, 3] of a scene [H, W, 3] seen through the field of view [H, W] (0..1)."""
+    def shoot(self, scene: Array, view: Array, rng: np.random.Generator, grain: np.random.Generator,
+              size: int) -> Array:
+        """Picture uint8 [size, size, 3] of a scene [H, W, 3] seen through the field of view [H, W] (0..1).
+
+        The settings are drawn from `rng`, the pixel noise from `grain`.
+        """
         side = scene.shape[0]
         inside = view > 0.5
         target = np.array(self.mean) * np.exp(rng.normal(0, self.mean_spread))
@@ -128,6 +132,6 @@ class Camera:
         picture = ndimage.gaussian_filter(picture, (sigma * side / 2, sigma * side / 2, 0))
         factor = side // size
         picture = picture.reshape(size, factor, size, factor, 3).mean(axis=(1, 3))
-        grain = rng.standard_normal((size, size, 1 if self.grey else 3)) * noise
-        picture = picture + grain * (0.4 + 0.6 * np.sqrt(np.clip(picture, 0, 1)))
+        noise = grain.standard_normal((size, size, 1 if self.grey else 3)) * noise
+        picture = picture + noise * (0.4 + 0.6 * np.sqrt(np.clip(picture, 0, 1)))
         return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

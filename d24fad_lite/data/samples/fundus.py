@@ -112,7 +112,7 @@ def _vessels(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> Array:
         for reach, bend, width in ((toward, 1.0, 0.032), (toward, 1.35, 0.024), (-toward, 0.75, 0.026)):
             _grow(rng, lines, np.array(eye.disc), np.pi / 2 * up, reach, bend * rng.uniform(0.8, 1.2),
                   width * rng.uniform(0.8, 1.2), up, depth=0)
-    return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.65, 0.95)
+    return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.45, 1.0)
 
 
 def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Array, heading: float, reach: float,
@@ -134,6 +134,8 @@ def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Arr
 
 def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye) -> Array:
     """Faint soft pigment and reflexes that healthy eyes have too; far larger and fainter than lesions."""
+    tessellation = rng.uniform(0, 0.07) * canvas.texture(rng, 20, 2)  # how much the choroid shows through
+    scene = scene * (1 + tessellation[..., None])
     for _ in range(rng.integers(2, 7)):
         x, y = rng.uniform(-0.7, 0.7, 2)
         spot = np.exp(-canvas.ellipse(x, y, *rng.uniform(0.05, 0.14, 2), rng.uniform(0, 3)) ** 2)
@@ -153,7 +155,7 @@ def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, ey
             if np.hypot(x, y) < 0.74 and np.hypot(x - eye.disc[0], y - eye.disc[1]) > 1.5 * eye.radius:
                 return float(x), float(y)
 
-    for _ in range(rng.integers(3, 6) + round(10 * severity)):  # microaneurysms
+    for _ in range(rng.integers(3, 6) + round(7 * severity)):  # microaneurysms
         spot = canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.011, 0.02, 2)), 0.35) * strength
         scene, touched = mix(scene, scene * dark, spot), np.maximum(touched, spot)
     for _ in range(rng.integers(1, 3) + round(3 * severity)):  # haemorrhages

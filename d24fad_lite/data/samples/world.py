@@ -43,7 +43,7 @@ class Sample:
 
 
 def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, severity: float = SEVERITY,
-                size: int = 128) -> Sample:
+                size: int = 128, camera: int | Sequence[int] | None = None) -> Sample:
     """Draw one image of the sample world, a pure function of its arguments.
 
     Anatomy, lesion and camera have random streams of their own, so `anomalous=False` gives the healthy twin of the
@@ -56,6 +56,7 @@ def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, s
     anomalous : whether the patient has a lesion.
     severity : 0 (a trace) to 1 (plain to see).
     size : side in pixels, at least 16.
+    camera : seed of the camera's settings (exposure, contrast, colour, sharpness, noise level); default: `seed`.
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not in the sample world; choose one of {', '.join(TASKS)}")
@@ -63,12 +64,16 @@ def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, s
         raise ValueError(f"severity={severity!r} must lie between 0 (a trace) and 1 (plain to see)")
     if not isinstance(size, int) or size < 16:
         raise ValueError(f"size={size!r} must be a whole number of pixels, at least 16")
-    paint, camera = TASKS[task]
-    words = [VERSION, list(TASKS).index(task), *np.atleast_1d(seed).tolist()]
-    anatomy, lesion, acquisition = (np.random.default_rng([stream, *words]) for stream in range(3))
+    paint, device = TASKS[task]
+
+    def stream(number: int, words: int | Sequence[int] = seed) -> np.random.Generator:
+        return np.random.default_rng([number, VERSION, list(TASKS).index(task), *np.atleast_1d(words).tolist()])
+
+    anatomy, lesion, grain = stream(0), stream(1), stream(2)
+    settings = stream(3, seed if camera is None else camera)
     canvas = Canvas(size * OVERSAMPLING)
     scene, view, mask, kind = paint(canvas, anatomy, lesion if anomalous else None, severity)
-    picture = camera.shoot(scene, view, acquisition, size)
+    picture = device.shoot(scene, view, settings, grain, size)
     coarse = mask.reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3)) >= 0.5
     return Sample(picture, coarse, kind)
 
@@ -76,6 +81,8 @@ def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, s
 def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, size: int = 128, train: int = 40,
                   test: int = 20, tasks: Sequence[str] | None = None) -> Path:
     """Write a benchmark of the sample world in the kit's layout, with masks and MANIFEST.json.
+
+    The test images are matched by camera, as in a good study: the settings tell nothing about the label.
 
     Parameters
     ----------
@@ -117,7 +124,9 @@ def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, si
 def _write_one(root: Path, task: str, split: str, index: int, seed: int, severity: float,
                size: int) -> dict[str, dict[str, str]]:
     anomalous = split == "test/bad"
-    sample = draw_sample(task, (seed, SPLITS.index(split), index), anomalous, severity, size)
+    # Test images are matched by camera: anomalous image i is taken with the settings of normal image i, another patient.
+    camera = (seed, min(SPLITS.index(split), 1), index)
+    sample = draw_sample(task, (seed, SPLITS.index(split), index), anomalous, severity, size, camera)
     several = len({"glioma", "meningioma"} & {sample.kind}) > 0
     folder = f"{split}/{sample.kind}" if anomalous and several else split
     entries = {f"{task}/{folder}/{index:04d}.png": sample.image}
