@@ -24,8 +24,7 @@ def save_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer, hi
                best: Mapping[str, Tensor] | None, settings: dict[str, Any]) -> None:
     """Write the state after an epoch, atomically."""
     tensors = {f"model.{name}": t for name, t in model.trainable_state_dict().items()}
-    for index, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+    tensors |= optimizer_tensors(optimizer)
     tensors |= {f"best.{name}": t for name, t in (best or {}).items()}
     write_tensors(folder / STATE_FILE, tensors, {"settings": settings, "history": asdict(history)})
 
@@ -47,13 +46,25 @@ def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
         raise CheckpointError(f"{path} belongs to a run with other settings ({changes}); "
                               "choose another output folder, or resume=False to begin anew")
     model.load_trainable_state_dict(_part(tensors, "model."))
+    restore_optimizer(optimizer, tensors)
+    return History(**facts["history"]), _part(tensors, "best.") or None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments as flat tensors, "optimizer.<parameter>.<moment>"."""
+    moments = optimizer.state_dict()["state"].items()
+    return {f"optimizer.{index}.{name}": torch.as_tensor(value) for index, state in moments
+            for name, value in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Bring the optimiser to what `optimizer_tensors` wrote."""
     plain = optimizer.state_dict()
     plain["state"] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, moment = name.split(".", 1)
         plain["state"].setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict(plain)
-    return History(**facts["history"]), _part(tensors, "best.") or None
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

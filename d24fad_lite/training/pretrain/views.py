@@ -1,0 +1,74 @@
+"""From fractal densities to training images: another pose, other colours, other tissue, another camera, each time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+GREY = 0.35  # share of colourless images, as X-rays and MRI are
+
+
+def draw_views(densities: Tensor, size: int, generator: Generator, texture: bool = True) -> Tensor:
+    """Colour images float [B, 3, size, size] in 0..1 of densities float [B, 1, S, S] in 0..1.
+
+    Pose: any rotation, mirror, scale 0.7 to 1.6, shift up to a quarter. Colours: random fore- and background.
+    `texture`: both also vary smoothly within the image, so that a fractal cannot be told by a flat colour, and the
+    camera adds blur, contrast and noise.
+    """
+    shapes = _pose(densities, size, generator)  # (B, 1, S, S)
+    fore, back = _colours(len(shapes), generator)  # (B, 3, 1, 1) each
+    if texture:
+        fore = fore + 0.5 * _clouds(len(shapes), size, generator)
+        back = back + 0.5 * _clouds(len(shapes), size, generator)
+    images = back + (fore - back) * shapes  # (B, 3, S, S)
+    grey = _uniform((len(images), 1, 1, 1), generator) < GREY
+    images = torch.where(grey, images.mean(dim=1, keepdim=True), images)
+    return _camera(images, generator) if texture else images.clamp(0, 1)
+
+
+def _uniform(shape: tuple[int, ...], generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    return torch.rand(shape, generator=generator) * (high - low) + low
+
+
+def _pose(densities: Tensor, size: int, generator: Generator) -> Tensor:
+    n = len(densities)
+    angle = _uniform((n,), generator, -math.pi, math.pi)
+    zoom = torch.exp(_uniform((n,), generator, math.log(1 / 1.6), math.log(1 / 0.7)))
+    mirror = torch.where(_uniform((n,), generator) < 0.5, -1.0, 1.0)
+    shift = _uniform((n, 2), generator, -0.25, 0.25)
+    rows = [torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), shift[:, 0]], dim=1),
+            torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), shift[:, 1]], dim=1)]
+    grid = F.affine_grid(torch.stack(rows, dim=1), [n, 1, size, size], align_corners=False)
+    return F.grid_sample(densities, grid, align_corners=False)
+
+
+def _colours(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Fore- and background colours that differ by at least 0.25 in brightness."""
+    back, fore = _uniform((n, 3, 1, 1), generator), _uniform((n, 3, 1, 1), generator)
+    gap = (fore - back).mean(dim=1, keepdim=True)
+    push = torch.where(gap >= 0, 1.0, -1.0) * (0.25 - gap.abs()).clamp(min=0)
+    return fore + push, back
+
+
+def _clouds(n: int, size: int, generator: Generator) -> Tensor:
+    """Smooth random fields [n, 3, size, size] of a random strength and of three grain sizes, mean about 0."""
+    field = torch.zeros(n, 3, size, size)
+    for cells in (3, 8, 24):
+        noise = torch.randn((n, 3, cells, cells), generator=generator) + torch.randn((n, 1, cells, cells),
+                                                                                     generator=generator)
+        strength = _uniform((n, 1, 1, 1), generator, 0.0, 0.12)
+        field = field + strength * F.interpolate(noise, size=(size, size), mode="bilinear", align_corners=False)
+    return field
+
+
+def _camera(images: Tensor, generator: Generator) -> Tensor:
+    n = len(images)
+    soft = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    images = images + (soft - images) * _uniform((n, 1, 1, 1), generator)  # blur
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - mean) * _uniform((n, 1, 1, 1), generator, 0.5, 1.3) + mean  # contrast
+    sigma = _uniform((n, 1, 1, 1), generator, 0.0, 0.04)
+    return (images + sigma * torch.randn(images.shape, generator=generator)).clamp(0, 1)
