@@ -19,6 +19,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be read, is refused, or belongs to another architecture."""
 
 
+class WeightsError(RuntimeError):
+    """The teacher's weights cannot be had; the message names the ways out."""
+
+
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
     """Write tensors and JSON metadata as one safetensors file, atomically: all of it is there, or nothing."""
     path = Path(path)
