@@ -1,0 +1,121 @@
+"""`d24fad evaluate`: an honest number for one task, or several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import say
+from .options import (
+    Data,
+    Device,
+    ImageSize,
+    TeacherModule,
+    TeacherName,
+    Weights,
+    import_teacher,
+    load_model,
+    make_config,
+    model_facts,
+    names_of,
+    numbers_of,
+    pick_device,
+    writable_folder,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from ..evaluation.report import EvaluationReport
+    from ..model.detector import D24FAD
+
+
+def evaluate(
+    data: Data,
+    task: Annotated[list[str], typer.Option(metavar="TASK", help="Task to test; comma or repeat.")],
+    model: Annotated[Path | None, typer.Argument(
+        metavar="[MODEL]", help="model.safetensors of d24fad fit.", show_default=False)] = None,
+    untrained: Annotated[bool, typer.Option(
+        "--untrained", help="In place of MODEL: a detector before any training, as a baseline.")] = False,
+    teacher: TeacherName = "resnet18",
+    weights: Weights = "embedded",
+    image_size: ImageSize = 128,
+    teacher_module: TeacherModule = "",
+    shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.")] = "2,4,8",
+    draws: Annotated[int, typer.Option(help="Support sets per K, drawn from the task's training normals.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same for every method and nested over K.")] = 0,
+    protocol: Annotated[str, typer.Option(help="per-image; or official, which LEAKS (to measure the difference).")]
+    = "per-image",
+    batch_size: Annotated[int, typer.Option(help="Test images per batch; never changes a score.")] = 32,
+    pixel: Annotated[bool, typer.Option(help="Pixel AUROC where the task has masks.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Folder for the reports (JSON and CSV).  [default: not saved]",
+                                             show_default=False)] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure how well a detector finds the anomalies of a task, with intervals.
+
+    Why: one number from one lucky draw of supports says little. Here each K is drawn several times, each image is
+    scored by itself, and the 95 % interval covers the draws and the test images. --teacher, --weights and
+    --image-size belong to --untrained; a MODEL knows its own.
+
+    \b
+    Examples:
+      d24fad evaluate run/model.safetensors --data samples --task RSNA
+      d24fad evaluate run/model.safetensors --data samples --task RSNA --shots 4 --draws 30 --out reports
+      d24fad evaluate --untrained --teacher resnet18 --data samples --task RSNA,HIS
+    """
+    from ..data.benchmark import open_benchmark
+    from ..evaluation.evaluate import evaluate as measure
+
+    if (model is None) is not untrained:
+        raise ValueError("give either a MODEL (model.safetensors of d24fad fit) or --untrained"
+                         + (", not both" if untrained else ""))
+    counts, bench = numbers_of(shots, "--shots"), open_benchmark(data, names_of(task))
+    folder = writable_folder(out) if out is not None else None
+    detector = load_model(model, teacher_module, device) if model else _untrained(
+        teacher, weights, image_size, teacher_module, device)
+    rows = []
+    for name in [bench.resolve(given) for given in names_of(task)]:
+        _warn_if_seen(model, name)
+        for k in counts:
+            report = measure(detector, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
+                             pixel=pixel, progress=True)
+            typer.echo(f"{name}: {report.summary()}")
+            rows.append(_row(report))
+            if folder is not None:
+                report.save(folder / f"{name}_K{k}")
+    _print_table(rows, folder)
+
+
+def _untrained(teacher: str, weights: str, image_size: int, teacher_module: str, device: str) -> D24FAD:
+    from ..model.detector import D24FAD
+
+    own = import_teacher(teacher_module) if teacher_module else teacher
+    config = make_config("kit", None, teacher=own, weights=weights, image_size=image_size)
+    return D24FAD(config).to(pick_device(device)).eval()
+
+
+def _warn_if_seen(model: Path | None, task: str) -> None:
+    trained_on = model_facts(model).get("trained_on", []) if model else []
+    if task in trained_on:
+        say(f"warning: {model} was trained on the normal images of {task} too; this is no leave-one-task-out result")
+
+
+def _row(report: EvaluationReport) -> dict[str, object]:
+    low, high = report.ci
+    pixel = report.pixel_auroc
+    return {"task": report.task, "K": report.shots, "AUROC": report.auroc, "low": low, "high": high,
+            "AP": report.average_precision, "F1-max": report.f1_max,
+            "pixel AUROC": float("nan") if pixel is None else pixel, "draws": report.draws,
+            "normal": report.n_normal, "anomalous": report.n_anomalous, "protocol": report.protocol}
+
+
+def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:
+    import pandas as pd
+
+    table = pd.DataFrame(rows)
+    typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))
+    if folder is not None:
+        write_text(folder / "summary.csv", table.to_csv(index=False))
+        typer.echo(f"\nsaved {folder / 'summary.csv'} and one folder per row")

@@ -1,0 +1,131 @@
+"""`d24fad fit` and `d24fad pretrain`: training, resumable by saying the same command again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .errors import resumable, say
+from .options import (
+    Data,
+    Device,
+    TeacherModule,
+    import_teacher,
+    make_config,
+    names_of,
+    pick_device,
+    writable_folder,
+    write_text,
+)
+
+if TYPE_CHECKING:
+    from ..data.benchmark import Benchmark
+
+
+def fit(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for model.safetensors, history.csv and the state of training.")],
+    leave_out: Annotated[list[str] | None, typer.Option(
+        metavar="TASK", help="Task that training must not see; comma or repeat.  [default: none]")] = None,
+    teacher: Annotated[str, typer.Option(
+        metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")] = "",
+    weights: Annotated[str, typer.Option(metavar="SOURCE", help=(
+        "embedded (shipped), imagenet (downloaded), random, or the path of a checkpoint.  [default: the preset's; "
+        "embedded]"))] = "",
+    teacher_module: TeacherModule = "",
+    image_size: Annotated[int, typer.Option(metavar="PX", help="Side of the square images in pixels.")] = 128,
+    preset: Annotated[str, typer.Option(help="kit, official (the released code's arithmetic) or paper.")] = "kit",
+    switch: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat.")] = None,
+    shots: Annotated[int, typer.Option(help="Supports K per query.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images; the method: 70.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and the episodes.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Queries per step.")] = 16,
+    lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 1e-4,
+    episodes: Annotated[str, typer.Option(help="independent (the method), or in-batch (about K times faster).")]
+    = "independent",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
+    validation: Annotated[float, typer.Option(help="Fraction of the training normals held out for val_loss.")] = 0.0,
+    patience: Annotated[int | None, typer.Option(
+        help="Stop after so many epochs without a lower val_loss.  [default: never]")] = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on from the last full epoch found in --out.")] = True,
+) -> None:
+    """Train a detector on all tasks except one, so that the one left out can be tested as an unseen task.
+
+    Why: the detector must work on a kind of image that it never saw; only normal training images of the other tasks
+    are used, nothing of any test set. Stop with Ctrl-C at any time: the same command goes on from the last epoch, to
+    the same weights.
+
+    \b
+    Examples:
+      d24fad fit --data samples --leave-out RSNA --out run
+      d24fad fit --data my_tasks --leave-out HIS --weights imagenet --epochs 70 --precision bf16 --out run
+      d24fad fit --data my_tasks --validation 0.2 --patience 5 --set weighting=mean --out run
+      d24fad fit --data my_tasks --teacher-module my_package.nets:squeezenet --out run
+    """
+    from ..data.benchmark import open_benchmark
+    from ..model.detector import D24FAD
+    from ..training.fit import fit as train
+
+    left = names_of(leave_out)
+    tasks = open_benchmark(data).without(*left)
+    _say_warnings(tasks)
+    if not tasks:
+        raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left)} names every task in {data}")
+    chosen = pick_device(device)
+    own = import_teacher(teacher_module) if teacher_module else teacher
+    config = make_config(preset, switch, teacher=own, weights=weights, image_size=image_size, seed=seed)
+    writable_folder(out)
+    model = D24FAD(config)
+    with resumable("the same command goes on from the last full epoch"):
+        history = train(
+            model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, episodes=episodes, precision=precision,
+            validation=validation, patience=patience, out=out, resume=resume, device="cpu" if chosen == "cpu" else None,
+            progress=True,
+        )  # fmt: skip
+    write_text(out / "history.csv", history.to_frame().to_csv(index=False))
+    path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,
+                      epochs=history.kept_epoch)
+    if len(history) > epochs:
+        say(f"note: {out} already held {len(history)} epochs, more than --epochs {epochs}; the model has all of them")
+    typer.echo(f"{len(history)} epochs on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
+               f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
+    typer.echo(f"saved {path}")
+
+
+def _say_warnings(bench: Benchmark) -> None:
+    for text in [*bench.warnings, *(text for task in bench.values() for text in task.warnings)]:
+        say(f"warning: {text}")
+
+
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Folder for the fractals, the checkpoints and teacher.safetensors.")],
+    steps: Annotated[int, typer.Option(help="Optimiser steps; those of the shipped weights by default.")] = 0,
+    architecture: Annotated[str, typer.Option(metavar="NAME", help="timm model to train.")] = "resnet18",
+    seed: Annotated[int, typer.Option(min=0, help="Of the fractals, the initial weights and the views.")] = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint found in --out.")] = True,
+) -> None:
+    """Make a teacher from nothing but formulas: a classifier of fractals, without a single photograph.
+
+    Why: to see where the embedded weights come from, to repeat them, or to make some for another backbone. Takes from
+    minutes on a GPU to about an hour on two cores; stop with Ctrl-C, and the same command goes on.
+
+    \b
+    Examples:
+      d24fad pretrain --out teacher
+      d24fad pretrain --out teacher50 --architecture resnet50
+      d24fad fit --data samples --leave-out RSNA --weights teacher/teacher.safetensors --out run
+    """
+    from dataclasses import replace
+
+    from ..training.pretrain.recipe import Recipe
+    from ..training.pretrain.recipe import pretrain as train
+
+    recipe = replace(Recipe(), architecture=architecture, seed=seed, **({"steps": steps} if steps else {}))
+    writable_folder(out)
+    with resumable("the same command goes on from the last checkpoint"):
+        typer.echo(f"saved {train(out, recipe, device=pick_device(device), resume=resume)}")

@@ -1,0 +1,42 @@
+"""`d24fad samples`: generated tasks to train and test on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import names_of
+
+
+def samples(
+    out: Annotated[Path, typer.Option(help="Folder for the tasks; made if absent.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and settings: the same files, bit by bit.")] = 0,
+    severity: Annotated[float, typer.Option(help="Lesions from 0 (a trace) to 1 (plain to see).")] = 0.5,
+    size: Annotated[int, typer.Option(help="Side of the square images in pixels, at least 16.")] = 128,
+    count: Annotated[int, typer.Option(help="Normal test images per task, and as many anomalous ones.")] = 20,
+    train: Annotated[int, typer.Option(help="Normal training images per task.  [default: twice --count]",
+                                       show_default=False)] = 0,
+    tasks: Annotated[list[str] | None, typer.Option(help="Some of HIS, LAG, APTOS, RSNA, BrainTumor; comma or repeat. "
+                                                         " [default: all]", show_default=False)] = None,
+) -> None:
+    """Draw a benchmark of synthetic medical images, each lesion with its exact mask.
+
+    Why: to learn and to test without patient data, with as many images as you like and a dial for difficulty. Image i
+    of a split is the same however many are drawn. Formulas and random numbers only; CC0.
+
+    \b
+    Examples:
+      d24fad samples --out samples
+      d24fad samples --out hard --severity 0.2 --seed 7
+      d24fad samples --out small --size 64 --count 5 --tasks RSNA,LAG
+    """
+    from ..data.benchmark import canonical_name
+    from ..data.samples.world import write_samples
+
+    chosen = [canonical_name(name) for name in names_of(tasks)] or None
+    root = write_samples(out, seed, severity, size, train or 2 * count, count, chosen)
+    files = [path for path in root.rglob("*.png") if path.is_file()]
+    typer.echo(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB, in {root}: "
+               f"per task {train or 2 * count} normal to train on, {count} normal and {count} anomalous to test")

@@ -1,0 +1,145 @@
+"""Scores of a folder of images on disk, so that nothing once computed is lost or computed twice.
+
+<out>/predict.json          settings: what the scores depend on; the supports' own scores; versions
+<out>/scores.partial.csv    while a run is under way: rows are added after every batch
+<out>/scores.csv            name, score, sha256 of the file; written whole at the end of a run
+<out>/failures.csv          name, reason; only where files could not be used
+<out>/heatmaps/<name>.png   see heatmaps.py
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .options import write_text
+
+SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
+HEADER = ("name", "score", "sha256")
+SHA_LENGTH = 64
+
+
+class Row(NamedTuple):
+    """One scored image; the score as text, so that it is never rounded twice."""
+
+    name: str
+    score: str
+    sha256: str
+
+
+class ScoreStore:
+    """The results in one folder. Rows of an earlier run with the same settings are kept.
+
+    Parameters
+    ----------
+    folder : where the results go; made if absent.
+    settings : plain values on which every score depends.
+    overwrite : discard the results of a run with other settings.
+
+    Raises
+    ------
+    ValueError : the folder holds results of other settings, or a scores.csv of another origin.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> None:
+        self.folder, self.settings = folder, settings
+        self.rows: dict[str, Row] = {}
+        self.failures: dict[str, str] = {}
+        stored = _read_settings(folder / SETTINGS)
+        present = [name for name in (SCORES, PARTIAL) if (folder / name).exists()]
+        if overwrite:
+            self._discard()
+        elif stored is None and present:
+            raise ValueError(f"{folder} holds a {present[0]} that this command did not write; choose another --out, "
+                             "or --overwrite to replace it")
+        elif stored is not None and stored != settings:
+            names = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
+            raise ValueError(f"{folder} holds scores of other settings (changed: {', '.join(names)}); choose another "
+                             "--out, or --overwrite to replace them")
+        for name in (SCORES, PARTIAL):
+            self.rows |= {row.name: row for row in _read_rows(folder / name)}
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Note the settings, and facts that no score depends on; then rows may be added."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {"schema": 1, "settings": self.settings, **facts}
+        write_text(self.folder / SETTINGS, json.dumps(content, indent=1) + "\n")
+        # A row that a crash cut short must not swallow the first row of this run.
+        write_text(self.folder / PARTIAL, _csv(_read_rows(self.folder / PARTIAL)))
+
+    def done(self, name: str, sha256: str, heatmap: bool) -> bool:
+        """Whether this very file has its score (and its heatmap, where wanted)."""
+        row = self.rows.get(name)
+        return row is not None and row.sha256 == sha256 and (not heatmap or self.heatmap(name).is_file())
+
+    def heatmap(self, name: str) -> Path:
+        """Where the heatmap of an image goes. The whole name is kept: a.png and a.jpg are two images."""
+        return self.folder / "heatmaps" / f"{name}.png"
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Keep the rows of one batch, on disk before anything else happens."""
+        rows = list(rows)
+        self.rows |= {row.name: row for row in rows}
+        with (self.folder / PARTIAL).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(_csv(rows, header=False))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def fail(self, name: str, reason: str) -> None:
+        """Note a file that could not be used; what was scored under its name before is no longer true."""
+        self.rows.pop(name, None)
+        self.failures[name] = " ".join(reason.split())
+        self._write_failures()
+
+    def finish(self, names: Sequence[str]) -> int:
+        """Write scores.csv, in the given order; returns how many rows are of images that are not among them."""
+        kept = [name for name in self.rows if name not in set(names)]
+        ordered = [self.rows[name] for name in [*names, *kept] if name in self.rows]
+        write_text(self.folder / SCORES, _csv(ordered))
+        self._write_failures()
+        (self.folder / PARTIAL).unlink(missing_ok=True)
+        return len(kept)
+
+    def _write_failures(self) -> None:
+        if not self.failures:
+            (self.folder / FAILURES).unlink(missing_ok=True)
+            return
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([("name", "reason"), *self.failures.items()])
+        write_text(self.folder / FAILURES, buffer.getvalue())
+
+    def _discard(self) -> None:
+        for name in (SCORES, PARTIAL):
+            for row in _read_rows(self.folder / name):
+                self.heatmap(row.name).unlink(missing_ok=True)
+        for name in (SCORES, PARTIAL, FAILURES, SETTINGS):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _csv(rows: Iterable[Row], header: bool = True) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([HEADER, *rows] if header else rows)
+    return buffer.getvalue()
+
+
+def _read_rows(path: Path) -> list[Row]:
+    """The whole rows of a file; a last one that was cut short is left out."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        found = [row for row in csv.reader(file) if len(row) == len(HEADER)]
+    return [Row(*row) for row in found if len(row[2]) == SHA_LENGTH]
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); choose another --out, or --overwrite to replace it") from error
