@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from .. import __version__
 from .errors import FAILED, explain, say
 
 PACKAGES = ("d24fad_lite", "torch", "torchvision", "timm", "accelerate", "numpy", "scikit-learn", "pillow")
@@ -66,6 +67,8 @@ def _environment() -> Iterator[str]:
 
 
 def _version(name: str) -> str | None:
+    if name == "d24fad_lite":  # a checkout that is used without being installed has one too
+        return __version__
     try:
         return version(name)
     except PackageNotFoundError:

@@ -20,10 +20,11 @@ class OneLineErrors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         debug = ctx.params.get("debug", False)
-        if not debug:
-            warnings.showwarning = _one_line_warning
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                if not debug:
+                    warnings.showwarning = _one_line_warning
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise  # `d24fad ... | head`: the reader has left, which is no error of ours
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +81,7 @@ def evaluate(
         _warn_if_seen(model, name)
         for k in counts:
             report = measure(detector, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
-                             pixel=pixel, progress=True)
+                             pixel=pixel, progress=sys.stderr.isatty())
             typer.echo(f"{name}: {report.summary()}")
             rows.append(_row(report))
             if folder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,14 +85,14 @@ def fit(
         history = train(
             model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, episodes=episodes, precision=precision,
             validation=validation, patience=patience, out=out, resume=resume, device="cpu" if chosen == "cpu" else None,
-            progress=True,
+            progress=sys.stderr.isatty(),
         )  # fmt: skip
     write_text(out / "history.csv", history.to_frame().to_csv(index=False))
     path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,
                       epochs=history.kept_epoch)
     if len(history) > epochs:
         say(f"note: {out} already held {len(history)} epochs, more than --epochs {epochs}; the model has all of them")
-    typer.echo(f"{len(history)} epochs on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
+    typer.echo(f"{len(history)} epoch{'s' * (len(history) > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
                f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
     typer.echo(f"saved {path}")
 
@@ -128,4 +129,5 @@ def pretrain(
     recipe = replace(Recipe(), architecture=architecture, seed=seed, **({"steps": steps} if steps else {}))
     writable_folder(out)
     with resumable("the same command goes on from the last checkpoint"):
-        typer.echo(f"saved {train(out, recipe, device=pick_device(device), resume=resume)}")
+        path = train(out, recipe, device=pick_device(device), resume=resume, progress=sys.stderr.isatty())
+    typer.echo(f"saved {path}")

@@ -49,9 +49,11 @@ def predict(
 
     chosen = choose_supports(supports, shots, seed)
     list_items(images, out)  # a wrong path is said before a model is read
-    detector = load_model(model, teacher_module, device)
+    if not model.is_file():
+        raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
     settings = {"model": _sha256(model), "supports": [_sha256(path) for path in chosen]}
     store = ScoreStore(writable_folder(out), settings, overwrite)
+    detector = load_model(model, teacher_module, device)
     with resumable(f"{out} keeps what is scored; the same command goes on from there"):
         outcome = score_folder(detector, images, chosen, store, batch_size=batch_size, heatmap_size=heatmap_size,
                                on_failure=lambda name, reason: say(f"unusable: {name}: {reason}"))

@@ -50,11 +50,12 @@ class ScoreStore:
         self.folder, self.settings = folder, settings
         self.rows: dict[str, Row] = {}
         self.failures: dict[str, str] = {}
+        self._overwrite = overwrite
+        if overwrite:
+            return
         stored = _read_settings(folder / SETTINGS)
         present = [name for name in (SCORES, PARTIAL) if (folder / name).exists()]
-        if overwrite:
-            self._discard()
-        elif stored is None and present:
+        if stored is None and present:
             raise ValueError(f"{folder} holds a {present[0]} that this command did not write; choose another --out, "
                              "or --overwrite to replace it")
         elif stored is not None and stored != settings:
@@ -65,7 +66,9 @@ class ScoreStore:
             self.rows |= {row.name: row for row in _read_rows(folder / name)}
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Note the settings, and facts that no score depends on; then rows may be added."""
+        """Note the settings, and facts that no score depends on; then rows may be added. Discards, if asked to."""
+        if self._overwrite:
+            self._discard()
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"schema": 1, "settings": self.settings, **facts}
         write_text(self.folder / SETTINGS, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from d24fad_lite.cli.options import model_facts
+
+TEACHER_CODE = """
+import torch
+from torch import nn
+
+class Tiny(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stages = nn.ModuleList(nn.Conv2d(3 if i == 0 else 4, 4, 3, 4 if i == 0 else 2, 1) for i in range(4))
+    def forward(self, x):
+        maps = []
+        for stage in self.stages:
+            x = stage(x)
+            maps.append(x)
+        return maps
+
+def tiny():
+    return Tiny()
+
+def wrong():
+    return 3
+"""
+
+
+def test_fit_saves_the_model_its_facts_and_the_history(run_folder: Path) -> None:
+    assert list(pd.read_csv(run_folder / "history.csv")["epoch"]) == [1, 2]
+    facts = model_facts(run_folder / "model.safetensors")
+    assert facts["trained_on"] == ["Blobs"] and facts["left_out"] == ["Stripes"]
+    assert facts["config"]["image_size"] == 32
+
+
+def test_a_stopped_fit_goes_on_to_the_same_weights(d24fad, fit_options, run_folder, tmp_path, monkeypatch) -> None:
+    from d24fad_lite.training import fit as training
+
+    train_epoch = training._Run._epoch
+
+    def stop_in_second(self, epoch, bar):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return train_epoch(self, epoch, bar)
+
+    command = [*fit_options, "--epochs", 2, "--out", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_epoch", stop_in_second)
+        stopped = d24fad(*command)
+    assert stopped.code == 130
+    assert stopped.err.splitlines()[-1] == "stopped; the same command goes on from the last full epoch"
+    assert not (tmp_path / "run/model.safetensors").exists()
+    trained = []
+    monkeypatch.setattr(training._Run, "_epoch", lambda *a: trained.append(a[1]) or train_epoch(*a))
+    assert d24fad(*command).code == 0 and trained == [1]
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (run_folder / "model.safetensors").read_bytes()
+
+
+def test_a_folder_of_other_settings_is_not_overwritten(d24fad, fit_options, run_folder) -> None:
+    before = (run_folder / "model.safetensors").read_bytes()
+    result = d24fad(*fit_options, "--epochs", 2, "--seed", 5, "--out", run_folder)
+    assert result.code == 2 and "other settings" in result.err and "seed: stored 0, asked for 5" in result.err
+    assert (run_folder / "model.safetensors").read_bytes() == before
+
+
+def test_switches_reach_the_configuration(d24fad, fit_options, tmp_path: Path) -> None:
+    result = d24fad(*fit_options, "--preset", "paper", "--set", "distance=flattened", "--set", "blur_sigma=2",
+                    "--epochs", 1, "--validation", 0.3, "--patience", 1, "--out", tmp_path)
+    assert result.code == 0, result.err
+    config = model_facts(tmp_path / "model.safetensors")["config"]
+    assert (config["distance"], config["fusion"], config["blur_sigma"]) == ("flattened", "distances", 2.0)
+    assert pd.read_csv(tmp_path / "history.csv")["val_loss"].notna().all()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--leave-out", "Stripe"), "no task 'Stripe'"),
+    (("--leave-out", "Blobs"), "nothing is left to train on"),
+    (("--teacher", "resnet81"), "teacher 'resnet81' is not a timm model; did you mean"),
+    (("--shots", 0), "shots"),
+    (("--shots", 10), "Blobs"),
+    (("--epochs", 0), "epochs=0 must be a whole number, at least 1"),
+    (("--patience", 2), "patience needs a validation loss"),
+    (("--precision", "fp8"), "precision='fp8' is not known; choose one of 'fp32'"),
+    (("--episodes", "daily"), "daily"),
+    (("--device", "tpu"), "--device 'tpu' is not there; this computer has cpu"),
+    (("--preset", "mine"), "--preset 'mine' is not known; choose one of kit, official, paper"),
+    (("--set", "distanse=flattened"), "unknown parameter 'distanse' (did you mean 'distance'?)"),
+    (("--set", "distance=far"), "distance='far' is not known"),
+    (("--set", "distance"), "--set 'distance' must be written NAME=VALUE"),
+    (("--weights", "nowhere.pth"), "weights='nowhere.pth' is neither"),
+    (("--teacher-module", "nets"), "must be written PACKAGE.MODULE:FUNCTION"),
+    (("--teacher-module", "no_such_nets:tiny"), "failed with ModuleNotFoundError"),
+])
+def test_bad_arguments_are_named_in_one_line(d24fad, fit_options, tmp_path: Path, options, message: str) -> None:
+    result = d24fad(*fit_options, "--out", tmp_path / "run", *options)
+    errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
+    assert result.code == 2 and len(errors) == 1 and message in errors[0], result.err
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_an_unwritable_folder_is_said_before_training(d24fad, fit_options, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = d24fad(*fit_options, "--out", tmp_path / "file/run")
+    assert result.code == 2 and "error: cannot write into --out" in result.err and "can be written" in result.err
+
+
+def test_a_teacher_of_ones_own_goes_through_fit_evaluate_and_predict(d24fad, tiny_root, tmp_path, monkeypatch) -> None:
+    (tmp_path / "tiny_nets.py").write_text(TEACHER_CODE)
+    monkeypatch.chdir(tmp_path)
+    own = ["--teacher-module", "tiny_nets:tiny"]
+    fit = ["fit", "--data", tiny_root, "--leave-out", "Stripes", "--image-size", 64, "--epochs", 1, "--out", "run"]
+    result = d24fad(*fit, *own)
+    assert result.code == 0, result.err
+    test = ["evaluate", "run/model.safetensors", "--data", tiny_root, "--task", "Stripes", "--shots", 2, "--draws", 2]
+    assert d24fad(*test, *own).code == 0
+    supports = tiny_root / "Stripes/train/good"
+    predict = ["predict", "run/model.safetensors", tiny_root / "Stripes/test/good", "--supports", supports]
+    assert d24fad(*predict, "--out", "results", *own).code == 0
+    missing = d24fad(*test)
+    assert missing.code == 2 and "a teacher of your own (Tiny); give it again with --teacher-module" in missing.err
+    wrong = d24fad(*fit, "--teacher-module", "tiny_nets:wrong")
+    assert wrong.code == 2 and "returned int, expected a torch nn.Module" in wrong.err
+
+
+def test_pretrain_hands_the_recipe_on(d24fad, tmp_path: Path, monkeypatch) -> None:
+    from d24fad_lite.training.pretrain import recipe
+
+    calls = []
+    monkeypatch.setattr(recipe, "pretrain", lambda *a, **k: calls.append((a, k)) or tmp_path / "teacher.safetensors")
+    result = d24fad("pretrain", "--out", tmp_path, "--steps", 5, "--seed", 3, "--device", "cpu", "--no-resume")
+    assert result.out == f"saved {tmp_path / 'teacher.safetensors'}\n"
+    (out, made), options = calls[0]
+    assert (out, made.steps, made.seed, made.architecture) == (tmp_path, 5, 3, "resnet18")
+    assert options["device"] == "cpu" and options["resume"] is False
