@@ -38,10 +38,11 @@ class Recipe:
     image_size: int = 64  # px, of the training views
     steps: int = 3000
     batch_size: int = 128
-    lr: float = 2e-3  # AdamW, warm-up over 5 % of the steps, then cosine to 0
+    lr: float = 1e-3  # AdamW, warm-up over 2 % of the steps, then cosine to 0
     weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    texture: bool = True  # see draw_views
+    label_smoothing: float = 0.0
+    hardness: float = 1.0  # of the views, see draw_views; reached linearly ..
+    ramp: float = 0.4  # .. over this share of the steps: from the hardest views alone a network takes off late
     precision: str = "bf16"  # autocast; "fp32"
     seed: int = 0
 
@@ -82,14 +83,15 @@ class Trainer:
         pictures = self.bank[labels, rng.integers(recipe.instances, size=recipe.batch_size)]
         densities = torch.from_numpy(pictures).float().div_(255)[:, None]  # (B, 1, S, S)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        views = draw_views(densities, recipe.image_size, generator, recipe.texture).to(self.device)
+        hardness = recipe.hardness * min(1.0, step / max(recipe.ramp * recipe.steps, 1))
+        views = draw_views(densities, recipe.image_size, generator, hardness).to(self.device)
         views = ((views - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return views, torch.from_numpy(labels).to(self.device)
 
     def step(self) -> tuple[float, float]:
         """One optimiser step; its loss and training accuracy."""
         recipe, done = self.recipe, self.progress.step
-        warm = max(recipe.steps // 20, 1)
+        warm = max(recipe.steps // 50, 1)
         rate = min((done + 1) / warm, 0.5 * (1 + math.cos(math.pi * done / recipe.steps)))
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr * rate

@@ -11,34 +11,33 @@ from torch.nn import functional as F
 GREY = 0.35  # share of colourless images, as X-rays and MRI are
 
 
-def draw_views(densities: Tensor, size: int, generator: Generator, texture: bool = True) -> Tensor:
+def draw_views(densities: Tensor, size: int, generator: Generator, hardness: float = 1.0) -> Tensor:
     """Colour images float [B, 3, size, size] in 0..1 of densities float [B, 1, S, S] in 0..1.
 
-    Pose: any rotation, mirror, scale 0.7 to 1.6, shift up to a quarter. Colours: random fore- and background.
-    `texture`: both also vary smoothly within the image, so that a fractal cannot be told by a flat colour, and the
-    camera adds blur, contrast and noise.
+    Colours: random fore- and background. With `hardness` 0 that is all; up to 1, the pose changes (rotation up to 60
+    degrees, mirror, scale 0.7 to 1.4, shift up to a fifth), both colours vary smoothly within the image, so that a
+    fractal cannot be told by a flat colour, and the camera adds blur, loses contrast and adds noise.
     """
-    shapes = _pose(densities, size, generator)  # (B, 1, S, S)
+    shapes = _pose(densities, size, generator, hardness)  # (B, 1, S, S)
     fore, back = _colours(len(shapes), generator)  # (B, 3, 1, 1) each
-    if texture:
-        fore = fore + 0.5 * _clouds(len(shapes), size, generator)
-        back = back + 0.5 * _clouds(len(shapes), size, generator)
+    fore = fore + 0.5 * hardness * _clouds(len(shapes), size, generator)
+    back = back + 0.5 * hardness * _clouds(len(shapes), size, generator)
     images = back + (fore - back) * shapes  # (B, 3, S, S)
     grey = _uniform((len(images), 1, 1, 1), generator) < GREY
     images = torch.where(grey, images.mean(dim=1, keepdim=True), images)
-    return _camera(images, generator) if texture else images.clamp(0, 1)
+    return _camera(images, generator, hardness)
 
 
 def _uniform(shape: tuple[int, ...], generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
     return torch.rand(shape, generator=generator) * (high - low) + low
 
 
-def _pose(densities: Tensor, size: int, generator: Generator) -> Tensor:
+def _pose(densities: Tensor, size: int, generator: Generator, hardness: float) -> Tensor:
     n = len(densities)
-    angle = _uniform((n,), generator, -math.pi, math.pi)
-    zoom = torch.exp(_uniform((n,), generator, math.log(1 / 1.6), math.log(1 / 0.7)))
-    mirror = torch.where(_uniform((n,), generator) < 0.5, -1.0, 1.0)
-    shift = _uniform((n, 2), generator, -0.25, 0.25)
+    angle = hardness * _uniform((n,), generator, -math.pi / 3, math.pi / 3)
+    zoom = torch.exp(hardness * _uniform((n,), generator, math.log(1 / 1.4), math.log(1 / 0.7)))
+    mirror = torch.where(_uniform((n,), generator) < 0.5 * hardness, -1.0, 1.0)
+    shift = hardness * _uniform((n, 2), generator, -0.2, 0.2)
     rows = [torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), shift[:, 0]], dim=1),
             torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), shift[:, 1]], dim=1)]
     grid = F.affine_grid(torch.stack(rows, dim=1), [n, 1, size, size], align_corners=False)
@@ -64,11 +63,12 @@ def _clouds(n: int, size: int, generator: Generator) -> Tensor:
     return field
 
 
-def _camera(images: Tensor, generator: Generator) -> Tensor:
+def _camera(images: Tensor, generator: Generator, hardness: float) -> Tensor:
     n = len(images)
     soft = F.avg_pool2d(F.pad(images, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    images = images + (soft - images) * _uniform((n, 1, 1, 1), generator)  # blur
+    images = images + (soft - images) * hardness * _uniform((n, 1, 1, 1), generator)  # blur
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - mean) * _uniform((n, 1, 1, 1), generator, 0.5, 1.3) + mean  # contrast
-    sigma = _uniform((n, 1, 1, 1), generator, 0.0, 0.04)
-    return (images + sigma * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+    contrast = 1 + hardness * _uniform((n, 1, 1, 1), generator, -0.5, 0.3)
+    sigma = hardness * _uniform((n, 1, 1, 1), generator, 0.0, 0.04)
+    images = (images - mean) * contrast + mean + sigma * torch.randn(images.shape, generator=generator)
+    return images.clamp(0, 1)
