@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ class OneLineErrors(TyperGroup):
         try:
             with warnings.catch_warnings():
                 if not debug:
-                    warnings.showwarning = _one_line_warning
+                    warnings.showwarning = _one_line_warnings()
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise  # `d24fad ... | head`: the reader has left, which is no error of ours
@@ -68,6 +68,14 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _one_line_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, UserWarning):
-        say(f"warning: {' '.join(str(message).split())}")
+def _one_line_warnings() -> Callable[..., None]:
+    """A `warnings.showwarning` that says each of the kit's and the libraries' notices for users once, in one line."""
+    told: set[str] = set()
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = " ".join(str(message).split())
+        if issubclass(category, UserWarning) and text not in told:
+            told.add(text)
+            say(f"warning: {text}")
+
+    return show

@@ -92,8 +92,8 @@ def fit(
                       epochs=history.kept_epoch)
     if len(history) > epochs:
         say(f"note: {out} already held {len(history)} epochs, more than --epochs {epochs}; the model has all of them")
-    typer.echo(f"{len(history)} epoch{'s' * (len(history) > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
-               f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
+    typer.echo(f"{len(history)} epoch{'s' * (len(history) > 1)} on {', '.join(tasks)}: loss "
+               f"{history.rows[0]['loss']:.4f} -> {history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
     typer.echo(f"saved {path}")
 
 

@@ -38,15 +38,15 @@ def names_of(texts: Sequence[str] | None) -> list[str]:
     return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
 
 
-def numbers_of(text: str, option: str) -> list[int]:
-    """ "2,4,8" -> [2, 4, 8]; ValueError unless these are whole numbers of at least 1, each once."""
+def numbers_of(text: str, option: str, least: int = 1) -> list[int]:
+    """ "2,4,8" -> [2, 4, 8]; ValueError unless these are whole numbers of at least `least`, each once."""
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise ValueError(f"{option} {text!r} must be different whole numbers of at least 1 between commas, "
-                         "for example 2,4,8")
+    if not numbers or min(numbers) < least or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{option} {text!r} must be different whole numbers of at least {least} between "
+                         "commas, for example 2,4,8")
     return numbers
 
 

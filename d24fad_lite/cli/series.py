@@ -85,26 +85,26 @@ def benchmark(
     from ..runner.profiles import resolve_data, resolve_profile
 
     size = resolve_profile(profile)
+    runs = numbers_of(seeds, "--seeds", least=0) if seeds else list(size.seeds)
+    counts = numbers_of(shots, "--shots") if shots else []
     notebook = find_root(checkout) / "notebooks" / f"{UNIT}.ipynb"
     if not notebook.is_file():
         raise FileNotFoundError(f"{notebook} does not exist; benchmark runs it for every cell of the grid")
     root = resolve_data(size, str(data or ""))
     bench = open_benchmark(root)
     left_out = [bench.resolve(name) for name in names_of(tasks)] or list(bench)
-    runs = [int(seed) for seed in seeds.split(",")] if seeds else list(size.seeds)
     given = {"epochs": epochs} if epochs else {}
     if data is not None or size.name != "quick":
         given["root"] = str(root.resolve())  # kernels work in another folder
-    counts = numbers_of(shots, "--shots") if shots else []
-    grid = [point | given for point in _points(size, left_out, names_of([methods]), runs, counts)]
+    grid = [point | given for point in grid_points(size, left_out, names_of([methods]), runs, counts)]
     folder = writable_folder(out).resolve()
     with resumable("finished cells are kept; the same command goes on from there"):
         cells = run_grid(notebook, grid, folder, timeout=size.timeout if timeout is None else timeout)
     _conclude(cells, folder)
 
 
-def _points(size: Profile, tasks: list[str], methods: list[str], seeds: list[int],
-            counts: list[int]) -> list[dict[str, Any]]:
+def grid_points(size: Profile, tasks: list[str], methods: list[str], seeds: list[int],
+                counts: list[int]) -> list[dict[str, Any]]:
     """The grid. A profile that trains anew for every K has a cell for each; else one training serves all K."""
     counts = counts or list(size.shots)
     if size.train_shots == 0:

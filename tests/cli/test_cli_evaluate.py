@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from d24fad_lite.data.benchmark import open_benchmark
+from d24fad_lite.evaluation.evaluate import evaluate
+from d24fad_lite.evaluation.report import EvaluationReport
+from d24fad_lite.model.detector import D24FAD
+
+QUICK = ("--shots", "2,4", "--draws", 3, "--device", "cpu")
+
+
+def test_evaluate_prints_and_saves_what_the_package_measures(d24fad, run_folder, tiny_root, tmp_path: Path) -> None:
+    model = run_folder / "model.safetensors"
+    result = d24fad("evaluate", model, "--data", tiny_root, "--task", "stripes", *QUICK, "--out", tmp_path)
+    assert result.code == 0 and result.err == ""
+    expected = evaluate(D24FAD.load(model), open_benchmark(tiny_root)["Stripes"], shots=2, draws=3, seed=0)
+    assert f"Stripes: {expected.summary()}" in result.out.splitlines()
+    assert EvaluationReport.load(tmp_path / "Stripes_K2").scores.tolist() == expected.scores.tolist()
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert table["K"].tolist() == [2, 4] and table["AUROC"][0] == pytest.approx(expected.auroc)
+
+
+def test_a_task_of_the_training_is_warned_of(d24fad, run_folder, tiny_root) -> None:
+    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, "--task", "Blobs", *QUICK)
+    assert result.code == 0
+    assert "was trained on the normal images of Blobs too; this is no leave-one-task-out result" in result.err
+
+
+def test_an_untrained_detector_is_a_baseline_for_several_tasks(d24fad, tiny_root) -> None:
+    result = d24fad("evaluate", "--untrained", "--teacher", "test_resnet.r160_in1k", "--weights", "random",
+                    "--image-size", 32, "--data", tiny_root, "--task", "Blobs,Stripes", *QUICK)
+    assert result.code == 0, result.err
+    assert [line.split(":")[0] for line in result.out.splitlines()[:4]] == ["Blobs", "Blobs", "Stripes", "Stripes"]
+
+
+def test_the_leaking_protocol_is_marked(d24fad, run_folder, tiny_root, tmp_path: Path) -> None:
+    shutil.copytree(tiny_root / "Stripes", tmp_path / "Stripes", ignore=shutil.ignore_patterns("mask"))
+    for image in [*tmp_path.glob("Stripes/test/*/*.png")]:  # that protocol wants whole batches of 16
+        shutil.copy(image, image.with_name(f"again_{image.name}"))
+    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", tmp_path, "--task", "Stripes", *QUICK,
+                    "--protocol", "official")
+    assert result.code == 0, result.err
+    assert "LEAKY protocol" in result.out
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (("--task", "Strips"), "no task 'Strips'"),
+    (("--shots", "2,two"), "--shots '2,two' must be different whole numbers"),
+    (("--shots", "0"), "--shots '0' must be"),
+    (("--shots", "64"), "10 normal training images"),
+    (("--draws", 0), "draws"),
+    (("--protocol", "fair"), "protocol='fair' is not known"),
+    (("--batch-size", 0), "batch_size=0 must be at least 1"),
+    (("--untrained",), "not both"),
+])
+def test_bad_arguments_are_named_in_one_line(d24fad, run_folder, tiny_root, options: tuple, message: str) -> None:
+    given = [] if "--task" in options else ["--task", "Stripes"]
+    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, *given, *options)
+    assert result.code == 2 and message in result.err and result.err.count("\n") == 1, result.err
+
+
+def test_a_missing_model_and_an_unwritable_folder_are_named(d24fad, run_folder, tiny_root, tmp_path) -> None:
+    neither = d24fad("evaluate", "--data", tiny_root, "--task", "Stripes")
+    assert neither.code == 2 and "give either a MODEL" in neither.err
+    absent = d24fad("evaluate", tmp_path / "no.safetensors", "--data", tiny_root, "--task", "Stripes")
+    assert absent.code == 2 and "no.safetensors does not exist" in absent.err
+    (tmp_path / "file").write_text("in the way")
+    blocked = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, "--task", "Stripes", *QUICK,
+                     "--out", tmp_path / "file")
+    assert blocked.code == 2 and "error: cannot write into --out" in blocked.err
