@@ -1,8 +1,9 @@
-"""Anomaly maps laid over their images, on one colour scale for the whole folder.
+"""Anomaly maps laid over their images in grey, on one colour scale for the whole folder.
 
 A scale per image would paint something red on every healthy one. The supports, known to be normal, set the scale:
 each is scored with the others as its supports. Nothing is painted at or below the median of their maps, half strength
-is the highest value that any of them reaches, full strength is as far again.
+is the highest value that any of them reaches, full strength is as far again. Grey, because red on pink histology or
+on an orange fundus would not be seen.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def write_heatmap(image: Path, values: np.ndarray, reference: Reference, size: i
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     square = decode_image(image, size)
     pixels = square if square.dtype == np.uint8 else (square >> 8).astype(np.uint8)
-    base = np.asarray(Image.fromarray(pixels).resize(shape, Image.Resampling.LANCZOS), np.float32)  # (H, W, 3)
+    grey = Image.fromarray(pixels).convert("L").resize(shape, Image.Resampling.LANCZOS)
+    base = np.asarray(grey, np.float32)[:, :, None]  # (H, W, 1)
     resized = Image.fromarray(values.astype(np.float32)).resize(shape, Image.Resampling.BILINEAR)
     level = np.clip((np.asarray(resized) - reference.low) / (reference.high - reference.low), 0, 1)  # (H, W)
     opacity = STRENGTH * level[:, :, None]
@@ -75,6 +77,6 @@ def write_heatmap(image: Path, values: np.ndarray, reference: Reference, size: i
 
 @cache
 def _colors() -> np.ndarray:
-    """Red to yellow, float [256, 3] in 0..255: seen on grey, on pink histology and on orange fundus alike."""
+    """Red to yellow, float [256, 3] in 0..255."""
     steps = np.linspace(0, 1, 256)
     return np.stack([np.full(256, 255.0), 235 * steps**1.5, 40 * steps**3], axis=1)

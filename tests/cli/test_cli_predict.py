@@ -169,7 +169,7 @@ def test_heatmaps_have_the_images_proportions_and_leave_supports_nearly_unpainte
     result = d24fad(*alone)
     assert "1 of the images are supports themselves" in result.err
     with Image.open(tmp_path / "self/heatmaps/000.png.png") as heatmap, Image.open(support) as image:
-        assert np.array_equal(np.asarray(heatmap), np.asarray(image.convert("RGB")))
+        assert np.array_equal(np.asarray(heatmap), np.asarray(image.convert("L").convert("RGB")))
 
 
 def test_results_inside_the_image_folder_are_not_scored(d24fad, command, scans) -> None:
