@@ -23,23 +23,30 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..data.benchmark import Benchmark
+    from ..training.history import History
+
+
+LeftOut = Annotated[list[str] | None, typer.Option(
+    metavar="TASK", help="Task that training must not see; comma or repeat.  [default: none]")]
+PresetTeacher = Annotated[str, typer.Option(
+    metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")]
+PresetWeights = Annotated[str, typer.Option(
+    metavar="SOURCE", help="embedded (shipped), imagenet (downloaded), random, or the path of a checkpoint.  "
+                           "[default: the preset's; embedded]")]
+Switches = Annotated[list[str] | None, typer.Option(
+    "--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat.")]
 
 
 def fit(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors, history.csv and the state of training.")],
-    leave_out: Annotated[list[str] | None, typer.Option(
-        metavar="TASK", help="Task that training must not see; comma or repeat.  [default: none]")] = None,
-    teacher: Annotated[str, typer.Option(
-        metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")] = "",
-    weights: Annotated[str, typer.Option(metavar="SOURCE", help=(
-        "embedded (shipped), imagenet (downloaded), random, or the path of a checkpoint.  [default: the preset's; "
-        "embedded]"))] = "",
+    leave_out: LeftOut = None,
+    teacher: PresetTeacher = "",
+    weights: PresetWeights = "",
     teacher_module: TeacherModule = "",
     image_size: Annotated[int, typer.Option(metavar="PX", help="Side of the square images in pixels.")] = 128,
     preset: Annotated[str, typer.Option(help="kit, official (the released code's arithmetic) or paper.")] = "kit",
-    switch: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat.")] = None,
+    switch: Switches = None,
     shots: Annotated[int, typer.Option(help="Supports K per query.")] = 4,
     epochs: Annotated[int, typer.Option(help="Passes over the training images; the method: 70.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and the episodes.")] = 0,
@@ -87,13 +94,18 @@ def fit(
             validation=validation, patience=patience, out=out, resume=resume, device="cpu" if chosen == "cpu" else None,
             progress=sys.stderr.isatty(),
         )  # fmt: skip
-    write_text(out / "history.csv", history.to_frame().to_csv(index=False))
     path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,
                       epochs=history.kept_epoch)
-    if len(history) > epochs:
-        say(f"note: {out} already held {len(history)} epochs, more than --epochs {epochs}; the model has all of them")
-    typer.echo(f"{len(history)} epoch{'s' * (len(history) > 1)} on {', '.join(tasks)}: loss "
-               f"{history.rows[0]['loss']:.4f} -> {history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
+    _conclude(history, epochs, list(tasks), path)
+
+
+def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> None:
+    write_text(path.parent / "history.csv", history.to_frame().to_csv(index=False))
+    count = len(history)
+    if count > epochs:
+        say(f"note: {path.parent} already held {count} epochs, more than --epochs {epochs}; the model has all of them")
+    typer.echo(f"{count} epoch{'s' * (count > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
+               f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
     typer.echo(f"saved {path}")
 
 
