@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ def fit(
     cache: str = "auto",
     device: str | None = None,
     progress: bool = True,
+    on_epoch: Callable[[int, D24FAD], None] | None = None,
     accelerator: Accelerator | None = None,
 ) -> History:
     """Dual distillation on the training tasks; the model is changed in place.
@@ -112,6 +113,8 @@ def fit(
         "cpu" forces the CPU; default: what Accelerate finds.
     progress : bool
         Show a progress bar with the losses.
+    on_epoch : function of (epoch from 1, model), optional
+        Called after every epoch that is trained, after its state is stored; it must not change the model.
     accelerator : Accelerator, optional
         Your own, for example inside `notebook_launcher`; `precision` and `device` are then its matter.
 
@@ -137,7 +140,7 @@ def fit(
     if patience is not None and not validation:
         raise ValueError("patience needs a validation loss; set validation, for example 0.2")
     run = _Run(model, tasks, settings, out, cache, progress, accelerator or _accelerator(precision, device))
-    return run.train(epochs, resume)
+    return run.train(epochs, resume, on_epoch)
 
 
 class _Run:
@@ -170,7 +173,7 @@ class _Run:
             "tasks": {name: len(task.train) for name, task in tasks.items()},
         }
 
-    def train(self, epochs: int, resume: bool) -> History:
+    def train(self, epochs: int, resume: bool, on_epoch: Callable[[int, D24FAD], None] | None = None) -> History:
         history, best = History(), None
         if self.out is not None and resume:
             history, best = load_state(self.out, self.model, self._plain_optimizer(), self.identity) or (history, None)
@@ -186,6 +189,8 @@ class _Run:
                         best = self._snapshot() if self.settings.patience else None
                     history.kept_epoch = row["epoch"]
                     self._store(history, best)
+                    if on_epoch is not None:
+                        on_epoch(row["epoch"], self.model)
         finally:
             self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
         if best is not None and history.best_epoch is not None:

@@ -1,0 +1,93 @@
+"""Is what is tested really unseen: the same image, a re-saved copy of it, or the same patient on both sides?"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ...data.benchmark import Task
+from ...data.image_set import ImageSet
+from .findings import CLEAN, LEAK, NOT_TRIED, WARNING, Finding
+
+SIDE = 64  # px, of the pictures that are compared
+CHUNK = 64
+HASH_BITS = 24  # of 256 that may differ between copies of one image
+SAME = 0.99  # correlation of the small pictures of two copies
+
+
+def overlap_findings(task: Task, supports: np.ndarray | None = None) -> list[Finding]:
+    """Exact and near copies between train and test, within the test set across labels, and shared patients."""
+    train, test = task.train, task.test
+    return [_exact(train, test), _near(train, test, supports), _contradictions(test), _patients(task)]
+
+
+def _exact(train: ImageSet, test: ImageSet) -> Finding:
+    tried = f"sha256 of {len(train)} training and {len(test)} test files"
+    known = dict(zip(train.hashes(), train.names, strict=True))
+    both = [(known[h], name) for h, name in zip(test.hashes(), test.names, strict=True) if h in known]
+    if not both:
+        return Finding("same file", tried, CLEAN)
+    return Finding("same file", tried, LEAK, f"{len(both)} test file(s) are training files, first {both[0][1]} = "
+                                             f"{both[0][0]}; remove them from one side")
+
+
+def _near(train: ImageSet, test: ImageSet, supports: np.ndarray | None) -> Finding:
+    tried = f"perceptual hash (256 bits) of all pairs of {len(train)} training and {len(test)} test images"
+    pairs = near_copies(train, test)
+    if not pairs:
+        return Finding("near copy", tried, CLEAN)
+    used = set() if supports is None else set(np.unique(supports).tolist())
+    as_support = sum(i in used for i, _ in pairs)
+    i, j = pairs[0]
+    detail = (f"{len(pairs)} pair(s), first {test.names[j]} = {train.names[i]}"
+              + (f"; {as_support} of them are supports of this evaluation" if as_support else "")
+              + "; remove the copies from one side")
+    return Finding("near copy", tried, LEAK, detail)
+
+
+def _contradictions(test: ImageSet) -> Finding:
+    tried = "perceptual hash of normal against anomalous test images"
+    normal, bad = np.flatnonzero(test.labels == 0), np.flatnonzero(test.labels == 1)
+    if len(normal) == 0 or len(bad) == 0:
+        return Finding("copy with another label", tried, NOT_TRIED, "needs test images of both classes")
+    pairs = near_copies(test.subset(normal), test.subset(bad))
+    if not pairs:
+        return Finding("copy with another label", tried, CLEAN)
+    i, j = pairs[0]
+    return Finding("copy with another label", tried, WARNING,
+                   f"{len(pairs)} pair(s), first {test.names[normal[i]]} and {test.names[bad[j]]}; look at them")
+
+
+def _patients(task: Task) -> Finding:
+    tried = "patients of groups.csv on both sides"
+    train = {g for g in task.train.groups if g is not None}
+    test = {g for g in task.test.groups if g is not None}
+    if not train or not test:
+        return Finding("same patient", tried, NOT_TRIED, "no groups.csv: whether patients overlap cannot be known")
+    both = sorted(train & test)
+    if not both:
+        return Finding("same patient", tried, CLEAN)
+    return Finding("same patient", tried, LEAK, f"{len(both)} patient(s) in train and test, first {both[0]!r}; "
+                                                "move all images of a patient to one side")
+
+
+def near_copies(first: ImageSet, second: ImageSet) -> list[tuple[int, int]]:
+    """Pairs (i, j) of positions whose pictures are copies up to re-saving, resizing and small changes of brightness."""
+    a_bits, a_small = _fingerprints(first)
+    b_bits, b_small = _fingerprints(second)
+    differing = a_bits @ (1 - b_bits).T + (1 - a_bits) @ b_bits.T  # (N, M), bits
+    alike = (differing <= HASH_BITS) & (a_small @ b_small.T >= SAME)
+    return [tuple(pair) for pair in alike.nonzero().tolist()]
+
+
+def _fingerprints(images: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
+    """Difference hash, 0/1 floats [N, 256], and the standardised small picture, unit vectors [N, 1024]."""
+    bits, small = [], []
+    for start in range(0, len(images), CHUNK):
+        grey = images.images(SIDE, range(start, min(start + CHUNK, len(images)))).mean(dim=1, keepdim=True)
+        steps = F.interpolate(grey, size=(16, 17), mode="area")  # (n, 1, 16, 17)
+        bits.append((steps[..., 1:] > steps[..., :-1]).flatten(1).float())
+        vectors = F.interpolate(grey, size=(32, 32), mode="area").flatten(1)
+        small.append(F.normalize(vectors - vectors.mean(dim=1, keepdim=True), dim=1))
+    return torch.cat(bits), torch.cat(small)

@@ -1,0 +1,112 @@
+"""`audit`: every check that can be made of a scorer, a procedure and a task, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...data.benchmark import Task
+from ...data.episodes import draw_supports
+from ...model.detector import D24FAD
+from ..evaluate import DetectorScorer, Scorer
+from .files import file_findings, image_scorer
+from .findings import NOT_TRIED, AuditReport, Finding
+from .invariance import CountError, Score, invariance_findings
+from .overlap import overlap_findings
+from .readable import readable_findings
+from .selection import Procedure, selection_findings
+
+LIMIT = 40  # test images of each class that the scorer is tried on
+
+
+def audit(
+    scorer: D24FAD | Scorer | Callable[..., Any] | None,
+    task: Task,
+    shots: int = 4,
+    seed: int = 0,
+    *,
+    takes: str = "images",
+    image_size: int | None = None,
+    procedure: Procedure | None = None,
+    limit: int = LIMIT,
+) -> AuditReport:
+    """Look for the ways in which an evaluation can flatter a method without the method being any better.
+
+    Parameters
+    ----------
+    scorer : D24FAD, Scorer or function
+        A detector of the kit (audited with K supports of draw 0), or any function `images [N, 3, S, S] in 0..1 -> N
+        scores`; with `takes="files"`, any function `list of paths -> scores`. None: the data alone are audited.
+    task : Task
+    shots, seed : int
+        K and the seed of the draw, for a D24FAD or a Scorer.
+    takes : {"images", "files"}
+        What a function is given.
+    image_size : int, optional
+        Side of the images a function is given, in pixels; default 128, or the detector's.
+    procedure : function Task -> (images -> scores), optional
+        How the scorer came to be: training and selection. It is run three times, twice with a tampered test set.
+    limit : int
+        At most this many test images of each class are scored.
+
+    Returns
+    -------
+    AuditReport
+        A table in a notebook; `.clean`, `.leaks`, `.found(check)`, `.to_frame()`.
+    """
+    if takes not in ("images", "files"):
+        raise ValueError(f"takes={takes!r} is not known; choose 'images' or 'files'")
+    size = image_size or getattr(getattr(scorer, "config", scorer), "image_size", None) or 128
+    rows = np.sort(np.concatenate([np.flatnonzero(task.test.labels == c)[:limit] for c in (0, 1)]))
+    test = task.test.subset(rows)
+    images, labels = test.images(size), np.asarray(test.labels)
+    findings: list[Finding] = []
+    supports = None
+    if scorer is not None:
+        score, supports = _as_function(scorer, task, shots, seed, takes)
+        findings += invariance_findings(score, images, labels, seed)
+    if scorer is not None and takes == "files":
+        findings += _files(scorer, test, size, seed)
+    if procedure is not None:
+        findings += selection_findings(procedure, task, images, labels)
+    else:
+        findings.append(Finding("test set chooses", "the training and selection procedure", NOT_TRIED,
+                                "pass procedure= to try it with tampered test sets"))
+    findings += readable_findings(task.test) + overlap_findings(task, supports)
+    return AuditReport(f"audit of {_name(scorer)} on {task.name}", tuple(findings))
+
+
+def support_function(model: D24FAD | Scorer, task: Task, supports: np.ndarray) -> Score:
+    """A detector or scorer with K fixed supports (positions in `task.train`) as a function images -> scores."""
+    scorer: Any = DetectorScorer(model) if isinstance(model, D24FAD) else model
+    prepared = scorer.prepare(task.train.images(scorer.image_size, supports), np.arange(len(supports))[None])
+
+    def score(images: Tensor) -> np.ndarray:
+        return np.asarray(scorer.score(images, prepared).scores)[0]
+
+    return score
+
+
+def _as_function(scorer: Any, task: Task, shots: int, seed: int, takes: str) -> tuple[Score, np.ndarray | None]:
+    if isinstance(scorer, (D24FAD, Scorer)):
+        supports = draw_supports(len(task.train), shots, 1, seed)[0]
+        return support_function(scorer, task, supports), supports
+    if not callable(scorer):
+        raise ValueError(f"audit() needs a D24FAD, a scorer or a function images -> scores, got "
+                         f"{type(scorer).__name__}")
+    return (image_scorer(scorer) if takes == "files" else scorer), None
+
+
+def _files(scorer: Any, test: Any, size: int, seed: int) -> list[Finding]:
+    try:
+        return file_findings(scorer, test, size, seed)
+    except CountError as error:
+        return [Finding("file names and times", "all test files in one call", "LEAK", f"{error}")]
+
+
+def _name(scorer: Any) -> str:
+    return "the data" if scorer is None else getattr(scorer, "name", None) or getattr(
+        scorer, "__name__", type(scorer).__name__)
