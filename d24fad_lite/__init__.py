@@ -36,6 +36,10 @@ _HOME = {
     "History": "training.history",
     "evaluate": "evaluation.evaluate",
     "EvaluationReport": "evaluation.report",
+    "image_auroc": "evaluation.metrics",
+    "audit": "evaluation.audit.run",
+    "AuditReport": "evaluation.audit.findings",
+    "optimism_report": "evaluation.optimism",
 }
 __all__ = ["__version__", *_HOME]
 
@@ -44,7 +48,11 @@ if TYPE_CHECKING:
     from .data.episodes import draw_supports
     from .data.image_set import ImageSet
     from .data.images import load_image
+    from .evaluation.audit.findings import AuditReport
+    from .evaluation.audit.run import audit
     from .evaluation.evaluate import evaluate
+    from .evaluation.metrics import image_auroc
+    from .evaluation.optimism import optimism_report
     from .evaluation.report import EvaluationReport
     from .model.config import D24FADConfig
     from .model.detector import D24FAD

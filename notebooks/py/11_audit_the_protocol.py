@@ -1,0 +1,298 @@
+# %% [markdown]
+# # 11 · Audit the protocol
+#
+# A network that has learned **nothing** can reach a high AUROC. All it takes is an evaluation in which an image's score
+# depends on the images that happen to stand beside it, and a test loader that is sorted by class. Published code of
+# this method has both. This notebook rebuilds that evaluation, runs an untrained network through it, takes the fault
+# apart, and then hands any scorer to an audit that looks for this and for nine other ways of fooling oneself.
+#
+# **You will learn**
+# - how a Gaussian filter along the wrong axis becomes an oracle of the label;
+# - to test any scorer for it without reading its code: score an image alone, then in company;
+# - what a test-chosen epoch adds to a result, beside the honest readings of the same run;
+# - which leaks sit in the data themselves: names, sizes, copies, patients.
+#
+# **Needs:** measured at the next build
+
+# %% tags=["parameters"]
+profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
+seed: int = 0  # of the untrained weights and the support draws
+out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
+root: str = ""  # folder of tasks; empty: the synthetic samples
+task: str = "BrainTumor"  # the task of the close look
+epochs: int = 3  # of the training run that is read in five ways
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from scipy.ndimage import gaussian_filter
+
+import d24fad_lite as d2
+from d24fad_lite.evaluation.audit.run import audit, support_function
+from d24fad_lite.evaluation.optimism import optimism_report
+from d24fad_lite.runner.checks import same
+from d24fad_lite.runner.lesson import start_lesson
+from d24fad_lite.runner.style import ANOMALOUS, COLORS, NORMAL
+
+lesson = start_lesson("11_audit_the_protocol", globals())
+p = lesson.profile
+K = 4
+
+# %% [markdown]
+# ## A network that knows nothing
+#
+# Teacher and student both have **random weights**. Whatever it scores, it has learned from no image at all.
+
+# %%
+config = d2.D24FADConfig(teacher=p.teacher, weights="random", image_size=p.image_size, seed=lesson.seed)
+untrained = d2.D24FAD(config).eval()
+bench = d2.open_benchmark(lesson.data)
+rows, reports = [], {}
+for name, some_task in bench.items():
+    for protocol in ("per-image", "official"):
+        report = d2.evaluate(untrained, some_task, shots=K, draws=p.draws, seed=lesson.seed, protocol=protocol,
+                             pixel=False)
+        reports[name, protocol] = report
+        low, high = report.ci
+        rows.append({"task": name, "protocol": protocol, "AUROC": report.auroc, "low": low, "high": high,
+                     "images": len(report.labels)})
+table = pd.DataFrame(rows)
+table.round(3)
+
+# %%
+fig, ax = plt.subplots(figsize=(8.5, 3.6))
+for offset, (protocol, color, mark) in enumerate((("per-image", NORMAL, "o"), ("official", ANOMALOUS, "s"))):
+    part = table[table["protocol"] == protocol]
+    x = np.arange(len(part)) + 0.22 * (offset - 0.5)
+    ax.errorbar(x, part["AUROC"], [part["AUROC"] - part["low"], part["high"] - part["AUROC"]], fmt=mark, color=color,
+                capsize=4, label="each image by itself" if offset == 0 else "blurred across a class-sorted batch (LEAK)")
+ax.axhline(0.5, color="#55585c", ls=":", lw=1.2)
+ax.set(xticks=range(len(bench)), xticklabels=list(bench), ylim=(0, 1.18), ylabel="image AUROC",
+       title=f"The same untrained network, scored in two ways (K = {K}, {p.draws} draws)")
+ax.legend(loc="upper left", ncols=2)
+lesson.save_figure(fig, "untrained_two_protocols")
+plt.show()
+
+# %% [markdown]
+# The leak is no free gift of good results: it **amplifies** whatever average difference there is between the classes,
+# in either direction, until it looks like knowledge about single images. Where the means do not differ it adds nothing,
+# and where the normal images have the higher mean it pushes the AUROC below one half.
+#
+# ## How it works
+#
+# The released code smooths its anomaly maps with one call on the whole batch, `gaussian_filter(maps, sigma=4)`. The array
+# is $[B, H, W]$, so sigma applies to the **batch axis** too: the map of image $b$ becomes a weighted mean of the maps of
+# its neighbours,
+#
+# $$\tilde m_b = \sum_{b'} \frac{1}{Z}\, e^{-(b-b')^2 / 2\sigma^2}\,(G_\sigma * m_{b'}).$$
+#
+# With $\sigma = 4$ and batches of 16 that is an average over about half of the batch. The loader is sorted by class, so
+# the neighbours share the label. Let us build it by hand.
+
+# %%
+def official_by_hand(raw_maps, labels, sigma=4.0, batch=16):
+    """Raw maps [N, S, S] -> scores of the kept images, and their positions: as the released code does it."""
+    order = np.argsort(labels, kind="stable")  # all normal images, then all anomalous ones
+    kept = order[: len(order) // batch * batch]  # the last incomplete batch is dropped
+    scores = [gaussian_filter(raw_maps[kept[i : i + batch]], sigma=sigma).max(axis=(1, 2))  # the fault: axis 0 as well
+              for i in range(0, len(kept), batch)]
+    scores = np.concatenate(scores)
+    return (scores - scores.min()) / np.ptp(scores), kept  # scaled over the whole test set
+
+
+close = bench[task]
+supports = reports[close.name, "official"].supports[0]
+bank = untrained.encode_supports(close.train.images(p.image_size, supports))
+labels = close.test.labels
+raw = np.concatenate([untrained.raw_map(close.test.images(p.image_size, part), bank)
+                      for part in np.array_split(np.arange(len(labels)), 3)])  # (N, S, S)
+mine, kept = official_by_hand(raw, labels)
+same("official scores of draw 0", mine, reports[close.name, "official"].scores[0], rtol=1e-4, atol=1e-4)
+
+# %% tags=["nbval-check-output"]
+weights = np.exp(-0.5 * (np.arange(-16, 17) / 4.0) ** 2)
+print(f"weight of an image's own map in its blurred map: {100 * weights[16] / weights.sum():.0f} %")
+print(f"dropped: {len(labels) - len(kept)} of {len(labels)} test images, all of them anomalous:",
+      bool((np.delete(labels, kept) == 1).all()))
+
+# %% [markdown]
+# Nine tenths of a score come from other images. To see it, take **one** image and change only its company.
+
+# %%
+normal, bad = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+
+
+def in_company(index, companions):
+    """Score of one image in the middle of a batch of 16 that is blurred along the batch."""
+    batch = np.stack([*raw[companions[:7]], raw[index], *raw[companions[7:15]]])
+    return gaussian_filter(batch, sigma=4.0).max(axis=(1, 2))[7]
+
+
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), sharey=True)
+for ax, blur in zip(axes, ("each image by itself", "blurred along the batch (LEAK)")):
+    for x, company in enumerate((normal, bad)):
+        for color, members, label in ((NORMAL, normal[:8], "normal image"), (ANOMALOUS, bad[:8], "anomalous image")):
+            alone = [gaussian_filter(raw[i], sigma=4.0).max() for i in members]
+            values = alone if ax is axes[0] else [in_company(i, np.setdiff1d(company, [i])) for i in members]
+            ax.plot(np.full(len(values), x) + (0.12 if color == ANOMALOUS else -0.12), values, "o", color=color,
+                    alpha=0.75, label=label if x == 0 else None)
+    ax.set(xticks=(0, 1), xticklabels=("among normal\nimages", "among anomalous\nimages"), title=blur, xlim=(-0.5, 1.5))
+axes[0].set_ylabel("image score")
+axes[0].legend(loc="best")
+lesson.save_figure(fig, "company")
+plt.show()
+
+# %% [markdown]
+# On the left nothing moves: an honest score does not know its company. On the right the company sets the score, and the
+# image hardly matters.
+#
+# ## An audit without reading code
+#
+# The test above needs nothing but the scorer: a function `images -> scores`. `audit` does it in several ways (batch size,
+# order, companions, padding, repetition, count), reads the data for labels in names, sizes and formats, and compares
+# hashes and patients of both sides.
+
+# %%
+honest = support_function(untrained, close, supports)
+
+
+def leaky(images):
+    maps = untrained.raw_map(images, bank).numpy()
+    return gaussian_filter(maps, sigma=4.0).max(axis=(1, 2))
+
+
+of_leaky = audit(leaky, close, image_size=p.image_size, limit=12)
+of_leaky
+
+# %%
+of_honest = audit(honest, close, image_size=p.image_size, limit=12)
+of_honest
+
+# %% tags=["nbval-check-output"]
+print("leaky scorer: ", ", ".join(f.check for f in of_leaky.leaks))
+print("honest scorer:", ", ".join(f.check for f in of_honest.leaks) or "no leak found")
+
+# %% [markdown]
+# ## The best of many epochs
+#
+# The second fault needs no wrong axis: train for many epochs, evaluate each on the test set, and report the best. The
+# maximum of noisy numbers is higher than any of them deserves. Here is one run, read in five ways; only the first two
+# are honest.
+
+# %%
+model = d2.D24FAD(d2.D24FADConfig(teacher=p.teacher, weights=p.weights, image_size=p.image_size, seed=lesson.seed))
+optimism = optimism_report(model, bench.without(task), close, d2.fit, shots=K, epochs=epochs, draws=p.draws,
+                           seed=lesson.seed, batch_size=p.batch_size, episodes=p.episodes, precision=p.precision,
+                           device=None if lesson.device != "cpu" else "cpu", progress=False)
+frame = optimism.to_frame()
+frame[["reading", "honest", "epoch", "AUROC", "low", "high", "optimism"]].round(3)
+
+# %%
+fig, ax = plt.subplots(figsize=(8.5, 3.2))
+y = np.arange(len(frame))[::-1]
+for i, row in frame.iterrows():
+    color = NORMAL if row["honest"] == "yes" else ANOMALOUS
+    ax.errorbar(row["AUROC"], y[i], xerr=[[row["AUROC"] - row["low"]], [row["high"] - row["AUROC"]]], capsize=4, color=color,
+                fmt="o" if row["honest"] == "yes" else "X", ms=8)
+ax.axvline(frame["AUROC"][0], color=COLORS[0], ls=":", lw=1.2)
+ax.set(yticks=y, yticklabels=frame["reading"], xlabel=f"image AUROC, {close.name}, K = {K}, 95 % interval",
+       title="One training run, five readings", xlim=(0, 1.02))
+lesson.save_figure(fig, "five_readings")
+plt.show()
+
+# %% [markdown]
+# Can the choice of an epoch be caught from outside? Yes: run the procedure again with the test labels exchanged. A
+# procedure that does not look cannot notice.
+
+# %% tags=["nbval-check-output"]
+images = close.test.images(p.image_size, np.r_[normal[:8], bad[:8]])
+pixel = [lambda x, c=c: (x[:, c].mean(dim=(1, 2)) if c < 3 else -x.mean(dim=(1, 2, 3))).numpy() for c in range(4)]
+
+
+def best_on_test(given):
+    """Four silly scores stand for the epochs of a run; the best on the test set is kept."""
+    shown = given.test.images(p.image_size)
+    return max(pixel, key=lambda score: d2.image_auroc(given.test.labels, score(shown)))
+
+
+def last_epoch(given):
+    return pixel[-1]
+
+
+for procedure in (best_on_test, last_epoch):
+    report = audit(pixel[-1], close, image_size=p.image_size, procedure=procedure, limit=8)
+    print(f"{procedure.__name__}:", report.found("test labels choose").verdict)
+
+# %% [markdown]
+# ## What you saw
+#
+# - A filter along the batch axis, over batches sorted by class, lets every image vote on its neighbours' label. An
+#   untrained network is enough.
+# - An image's score must be the same alone and in any company. That is a test of three lines, and it needs no access to
+#   code.
+# - The best epoch on the test set is a choice made by the test set. Exchange the labels, and the choice moves.
+#
+# **What to question:** the audit finds what it tries. A leak that it does not try (say, supports chosen by somebody who
+# had seen the test images) stays invisible. And "no leak found" says nothing about whether the method is any good.
+#
+# ## Check yourself
+#
+# 1. Along which axis does the released filter blur, and why does sorting by class matter?
+# 2. Why can the leak also push an AUROC below one half?
+# 3. How does the audit find a dependence on other images without reading code?
+# 4. Which of the five readings are honest, and what chose the epoch in each?
+# 5. Why does exchanging the test labels reveal a test-chosen epoch?
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Write the honest version: blur each map by itself, and take the maximum.
+
+# %% tags=["exercise"]
+def honest_scores(raw_maps, sigma=4.0):
+    ...  # your turn: [N, S, S] -> [N]; gaussian_filter takes one sigma per axis
+
+
+expected_scores = np.array([gaussian_filter(m, sigma=4.0).max() for m in raw])
+lesson.check("honest scores", lambda: honest_scores(raw), expected_scores, hint="sigma=(0, sigma, sigma)")
+
+# %% tags=["solution"]
+def honest_scores(raw_maps, sigma=4.0):
+    return gaussian_filter(raw_maps, sigma=(0, sigma, sigma)).max(axis=(1, 2))
+
+
+lesson.check("honest scores", lambda: honest_scores(raw), expected_scores, hint="sigma=(0, sigma, sigma)")
+
+# %% [markdown]
+# **2.** How much of the leak is the sorting? Shuffle the images before the leaky evaluation, and measure the AUROC again.
+
+# %% tags=["exercise"]
+def shuffled_auroc(raw_maps, labels, order):
+    ...  # your turn: put maps and labels into the given order, blur batches of 16 along all axes, AUROC of the maxima
+
+
+order = np.random.default_rng(0).permutation(len(labels))[:32]
+blurred = np.concatenate([gaussian_filter(raw[order[i : i + 16]], sigma=4.0).max(axis=(1, 2)) for i in (0, 16)])
+expected_auroc = d2.image_auroc(labels[order], blurred)
+lesson.check("AUROC of shuffled batches", lambda: shuffled_auroc(raw, labels, order), expected_auroc,
+             hint="for i in (0, 16): gaussian_filter(raw_maps[order[i:i+16]], sigma=4)")
+
+# %% tags=["solution"]
+def shuffled_auroc(raw_maps, labels, order):
+    scores = [gaussian_filter(raw_maps[order[i : i + 16]], sigma=4.0).max(axis=(1, 2)) for i in (0, 16)]
+    return d2.image_auroc(labels[order], np.concatenate(scores))
+
+
+lesson.check("AUROC of shuffled batches", lambda: shuffled_auroc(raw, labels, order), expected_auroc,
+             hint="for i in (0, 16): gaussian_filter(raw_maps[order[i:i+16]], sigma=4)")
+
+# %%
+wide = table.pivot(index="task", columns="protocol", values="AUROC").loc[list(bench)]
+lesson.finish({
+    "headline": f"untrained network, mean AUROC over {len(bench)} tasks ({lesson.data_kind}): "
+                f"{wide['per-image'].mean():.2f} per image, {wide['official'].mean():.2f} with the leak",
+    "tables": {"Untrained network, two protocols (the second one leaks)": wide.round(3).reset_index(),
+               "One training run, five readings": frame.drop(columns=["K", "draws"]).round(3)},
+})
