@@ -1,0 +1,1 @@
+"""Choosing supports by hand and eye: a headless selection, strategies, live results, and widgets that show them."""
