@@ -74,7 +74,8 @@ def _farthest(x: np.ndarray, wanted: int, kept: int) -> list[int]:
 def _medoids(x: np.ndarray, wanted: int, kept: int) -> list[int]:
     """k-medoids: images whose summed distance to all others' nearest medoid is small (BUILD, then reassignment)."""
     if len(x) > MAX_PAIRWISE:
-        rows = np.unique(np.concatenate([np.arange(kept), np.linspace(kept, len(x) - 1, MAX_PAIRWISE - kept).astype(int)]))
+        even = np.linspace(kept, len(x) - 1, MAX_PAIRWISE - kept).astype(int)
+        rows = np.unique(np.concatenate([np.arange(kept), even]))
         return [int(rows[i]) for i in _medoids(x[rows], wanted, kept)]
     squares = (x**2).sum(axis=1)
     distance = np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))  # [N, N]
