@@ -36,9 +36,7 @@ def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, *, groups: Sequence[
     """
     labels, scores = np.asarray(labels), np.atleast_2d(scores)
     generator = np.random.default_rng([seed, 95])
-    known = groups is not None and any(group is not None for group in groups)
-    image_weights = (_patient_counts(groups, generator, resamples) if known  # type: ignore[arg-type]
-                     else _class_counts(labels, generator, resamples))  # (R, N)
+    image_weights = image_counts(labels, groups, generator, resamples)  # (R, N)
     u, v = image_weights[:, labels == 1].astype(np.float32), image_weights[:, labels == 0].astype(np.float32)
     values = np.empty((len(scores), resamples))
     for draw, row in enumerate(scores):
@@ -59,6 +57,14 @@ def wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     above = positive[:, None] > negative[None, :]
     equal = positive[:, None] == negative[None, :]
     return above.astype(np.float32) + equal.astype(np.float32) / 2
+
+
+def image_counts(labels: np.ndarray, groups: Sequence[str | None] | None, generator: np.random.Generator,
+                 resamples: int) -> np.ndarray:
+    """How often each image is in each resample, int [R, N]: whole patients where any is known, else within classes."""
+    if groups is not None and any(group is not None for group in groups):
+        return _patient_counts(groups, generator, resamples)
+    return _class_counts(labels, generator, resamples)
 
 
 def _class_counts(labels: np.ndarray, generator: np.random.Generator, resamples: int) -> np.ndarray:

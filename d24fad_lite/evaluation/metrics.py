@@ -8,21 +8,22 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 def image_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the ROC curve, in 0..1; labels [N] of 0 and 1, scores [N], higher is more anomalous."""
-    return float(roc_auc_score(*_checked(labels, scores)))
+    return float(roc_auc_score(*checked(labels, scores)))
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     """Area under the precision-recall curve by steps, in 0..1."""
-    return float(average_precision_score(*_checked(labels, scores)))
+    return float(average_precision_score(*checked(labels, scores)))
 
 
 def f1_max(labels: np.ndarray, scores: np.ndarray) -> float:
     """Highest F1 over all thresholds, in 0..1. An upper bound: its threshold is chosen on the tested images."""
-    precision, recall, _ = precision_recall_curve(*_checked(labels, scores))
+    precision, recall, _ = precision_recall_curve(*checked(labels, scores))
     return float(np.max(2 * precision * recall / np.maximum(precision + recall, np.finfo(float).tiny)))
 
 
-def _checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays; ValueError unless they are vectors of one length, scores finite, labels 0 and 1."""
     labels, scores = np.asarray(labels), np.asarray(scores)
     if labels.shape != scores.shape or labels.ndim != 1:
         raise ValueError(f"labels {labels.shape} and scores {scores.shape} must be two vectors of one length")
