@@ -101,12 +101,12 @@ def choice_figure(report: ChoiceReport) -> Figure:
     with _figure(3.4 * count, 2.7) as figure:
         axes = np.atleast_1d(figure.subplots(1, count))
         for ax, (name, value, others, rank) in zip(axes, panels, strict=False):
-            ax.hist(others, bins=min(16, max(5, len(others) // 5)), color="#9aa0a6", label=f"{len(others)} random sets")
-            ax.axvline(value, color="#D55E00", linewidth=2.5, label=f"chosen: {value:.3f}")
-            ax.set(xlabel=name, ylabel="sets")
-            ax.set_title(f"better than {rank:.0f} %", fontsize=10)
-            ax.set_ylim(0, ax.get_ylim()[1] * 1.35)
-            ax.legend(fontsize=8, loc="upper left", handlelength=1.2)
+            ax.hist(others, bins=min(16, max(5, len(others) // 5)), color="#9aa0a6")
+            ax.axvline(value, color="#D55E00", linewidth=2.5)
+            ax.set(xlabel=name, ylabel="random sets")
+            title = f"chosen {value:.3f} (line), better\nthan {rank:.0f} % of {len(others)} random sets"
+            ax.set_title(title, fontsize=9)
+            ax.yaxis.get_major_locator().set_params(integer=True)
         if report.influence:
             _influence_bars(axes[-1], report)
     return figure

@@ -335,6 +335,11 @@ class SupportSelection(Announcer):
                              f"{len(self.candidates) - 1}")
         return int(index)
 
+    @property
+    def features_pending(self) -> bool:
+        """Whether the first suggestion that compares images has yet to describe them all, which takes a while."""
+        return callable(self._features)
+
     def _get_features(self) -> np.ndarray | None:
         if callable(self._features):
             self._features = self._features()

@@ -84,4 +84,4 @@ def test_every_figure_is_drawn_the_same_twice_and_leaves_pyplot_alone(task: Task
     assert pyplot.get_fignums() == before and mpl.rcParams["figure.figsize"] == size
     said = texts(plots.map_figure([live.result(0), live.result(9)]))
     assert "normal" in said and "anomalous" in said and "threshold" in said
-    assert "chosen: " in texts(plots.choice_figure(report))
+    assert "chosen 0." in texts(plots.choice_figure(report))

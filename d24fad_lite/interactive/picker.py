@@ -1,0 +1,235 @@
+"""A widget to pick supports: a page of thumbnails that are buttons, a toolbar, a preview, and a file.
+
+Everything is core ipywidgets, so it works in JupyterLab, Notebook 7, VS Code and Colab. Each candidate is one real
+button with its picture, its name and, when picked, a check mark and its number: it takes Tab, Enter and Space.
+"""
+
+from __future__ import annotations
+
+import html
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from .announcing import Changes
+from .overlay import data_uri
+from .selection import SupportSelection
+from .strategies import STRATEGIES
+from .thumbnails import Thumbnails
+from .widget_style import SIZES, STYLE, pictures_style, size_style
+
+STRATEGY_NAMES = [("at random (seed)", "random"), ("far apart", "farthest"), ("k-medoids", "medoids"),
+                  ("most typical", "typical"), ("most diverse", "diverse")]
+
+
+class SupportPicker:
+    """View of a SupportSelection; whatever changes the selection, a click or a script, shows here.
+
+    Parameters
+    ----------
+    selection : SupportSelection
+        Shared with other views, such as the inspector.
+    path : str
+        Proposed file for Save and Load.
+    thumbnail : {"small", "medium", "large"}
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox, what is displayed
+    cards : list of Button, one per place on a page; places are filled anew when the page is turned
+    """
+
+    def __init__(self, selection: SupportSelection, path: str = "supports.json", thumbnail: str = "medium") -> None:
+        if thumbnail not in SIZES:
+            raise ValueError(f"thumbnail={thumbnail!r} is not known; choose one of {', '.join(map(repr, SIZES))}")
+        self.selection, self.thumbnails = selection, Thumbnails(selection.candidates)
+        self.scope = f"d24-{uuid.uuid4().hex[:8]}"
+        self._places: list[int | None] = []
+        self._note = ""
+        self.cards: list[w.Button] = []
+        self._make_controls(path, thumbnail)
+        self._lay_out(thumbnail)
+        self._leave = selection.subscribe(self._changed)
+        self._changed(frozenset({"page", "cursor"}))
+
+    # -- making ------------------------------------------------------------------------------------------------------
+
+    def _make_controls(self, path: str, thumbnail: str) -> None:
+        s = self.selection
+        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", layout=_wide("230px"))
+        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", layout=_wide("120px"))
+        self.suggest = _button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
+        self.clear = _button("Clear", "Put back all images that are not locked", s.clear)
+        self.undo = _button("Undo", "Take back the last change", s.undo)
+        self.redo = _button("Redo", "Make the change again", s.redo)
+        self.search = w.Text(placeholder="part of a name, then Enter", description="Filter", continuous_update=False,
+                             layout=_wide("260px"))
+        self.only_picked = w.Checkbox(description="only picked", indent=False, layout=_wide("110px"))
+        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", layout=_wide("180px"))
+        self.back = _button("Previous page", "", lambda: s.set_page(s.page - 1))
+        self.forth = _button("Next page", "", lambda: s.set_page(s.page + 1))
+        self.page = w.HTML()
+        self.status = w.HTML()
+        self.preview, self.caption = w.HTML(), w.HTML()
+        self.before = _button("Previous", "Look at the image before", lambda: s.move_cursor(-1))
+        self.after = _button("Next", "Look at the next image", lambda: s.move_cursor(1))
+        self.pick = _button("Pick", "", s.toggle)
+        self.lock = _button("Lock", "", s.lock)
+        self.path = w.Text(value=path, description="File", layout=_wide("270px"))
+        self.save = _button("Save", "Write the choice to the file", self._save)
+        self.load = _button("Load", "Take the choice of the file", self._load)
+        self.search.observe(lambda change: s.set_filter(change["new"]), "value")
+        self.only_picked.observe(lambda change: s.set_filter(only_picked=change["new"]), "value")
+        self.size.observe(lambda change: setattr(self._size_style, "value", size_style(self.scope, change["new"])),
+                          "value")
+
+    def _lay_out(self, thumbnail: str) -> None:
+        self._size_style = w.HTML(size_style(self.scope, thumbnail))
+        self._pictures = w.HTML()
+        self.grid = _box([], "d24-grid")
+        side = w.VBox([self.preview, self.caption, _bar(self.before, self.after, self.pick, self.lock)])
+        side.add_class("d24-side")
+        self.widget = w.VBox([
+            w.HTML(STYLE), self._size_style, self._pictures, self.status,
+            _bar(self.strategy, self.seed, self.suggest, self.clear, self.undo, self.redo),
+            _bar(self.search, self.only_picked, self.size, self.back, self.page, self.forth),
+            _box([self.grid, side], "d24-body"), _bar(self.path, self.save, self.load)])
+        self.widget.add_class("d24")
+        self.widget.add_class(self.scope)
+
+    # -- model to view: only what differs is sent to the browser ------------------------------------------------------
+
+    def _changed(self, changes: Changes) -> None:
+        self._note = ""
+        if changes & {"page", "filter"}:
+            self._show_page()
+        if changes & {"page", "filter", "selected", "locked", "cursor"}:
+            self._show_cards()
+            self._show_preview()
+        self._show_status()
+
+    def _show_page(self) -> None:
+        s = self.selection
+        items = list(s.page_items)
+        while len(self.cards) < len(items):
+            self._add_card()
+        if len(self.grid.children) != len(self.cards):
+            self.grid.children = tuple(self.cards)
+        self._places = [*items, *[None] * (len(self.cards) - len(items))]
+        self._pictures.value = pictures_style(self.scope, [data_uri(t, "jpeg") for t in self.thumbnails.get(items)])
+        self.search.value, self.only_picked.value = s.filter, s.only_picked
+        self.page.value = f'<span class="d24-note">page {s.page + 1} of {s.pages}, {len(s.visible):,} images</span>'
+
+    def _add_card(self) -> None:
+        place = len(self.cards)
+        card = w.Button(layout=w.Layout(width=None, height=None))
+        card.add_class("d24-card")
+        card.add_class(f"d24-slot-{place}")
+        card.on_click(lambda _: self._clicked(place))
+        self.cards.append(card)
+
+    def _show_cards(self) -> None:
+        s = self.selection
+        for place, (card, index) in enumerate(zip(self.cards, self._places, strict=True)):
+            card.layout.display = "none" if index is None else None
+            if index is None:
+                continue
+            number, locked = s.order(index), index in s.locked
+            mark = f"✓ {number}{' locked' if locked else ''} · " if number else ""
+            card.description = mark + s.label(index)
+            card.tooltip = f"{s.label(index)}: {f'support {number} of {len(s)}' if number else 'not picked'}"
+            classes = ["d24-card", f"d24-slot-{place}", *["d24-picked"] * bool(number),
+                       *["d24-cursor"] * (index == s.cursor)]
+            card._dom_classes = tuple(classes)
+
+    def _show_preview(self) -> None:
+        s, index = self.selection, self.selection.cursor
+        number = s.order(index)
+        name = html.escape(s.label(index))
+        state = f"support {number} of {len(s)}{', locked' if index in s.locked else ''}" if number else "not picked"
+        picture = data_uri(self.thumbnails.preview(index), "jpeg")
+        self.preview.value = f'<div class="d24-preview"><img src="{picture}" alt="{name}, enlarged"></div>'
+        self.caption.value = f'<div class="d24-note"><b>{name}</b>: {state}</div>'
+        self.pick.description = "Put back" if number else "Pick"
+        self.pick.tooltip = f"{self.pick.description} {s.label(index)}"
+        self.lock.description = "Unlock" if index in s.locked else "Lock"
+        self.lock.tooltip = f"{self.lock.description} {s.label(index)}"
+
+    def _show_status(self) -> None:
+        s = self.selection
+        names = ", ".join(f"{k} · {html.escape(s.label(i))}" for k, i in enumerate(s.selected, start=1))
+        said = html.escape(self._note or s.message)
+        self.status.value = (f'<div class="d24-status" role="status" aria-live="polite"><b>{s.status}</b> picked'
+                             f'{": " + names if names else ""}'
+                             f'{f"<div class=d24-said>{said}</div>" if said else ""}</div>')
+
+    # -- view to model ---------------------------------------------------------------------------------------------
+
+    def _clicked(self, place: int) -> None:
+        if (index := self._places[place]) is not None:
+            self.selection.toggle(index)
+
+    def _suggest(self) -> None:
+        count = len(self.selection.candidates)
+        if self.strategy.value != "random" and self.selection.features_pending:
+            self._say(f"looking at {count:,} images once …")
+        self._try(lambda: self.selection.suggest(self.strategy.value, self.seed.value))
+
+    def _save(self) -> None:
+        self._try(lambda: f"saved {self.selection.status} to {self.selection.save(self.path.value)}")
+
+    def _load(self) -> None:
+        def load() -> str:
+            notes = self.selection.load(self.path.value)
+            return "; ".join([f"loaded {self.selection.status} from {self.path.value}", *notes])
+
+        self._try(load)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        """Run a gesture and show the text it returns; what a script would get as an error, a person gets as a text."""
+        try:
+            said = action()
+        except (ValueError, OSError) as error:
+            said = str(error)
+        self._say(said if isinstance(said, str) else "")
+
+    def _say(self, note: str) -> None:
+        self._note = note
+        self._show_status()
+
+    # -- as an object in a notebook ----------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop following the selection and remove the widget."""
+        self._leave()
+        self.widget.close()
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        # The plain text is all that is left where there is no live kernel: a line, not the widget's innards.
+        return self.widget._repr_mimebundle_(**options) | {
+            "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"}
+
+
+def _button(label: str, tooltip: str, action: Callable[[], Any]) -> w.Button:
+    button = w.Button(description=label, tooltip=tooltip or label, layout=_wide("auto"))
+    button.on_click(lambda _: action())
+    return button
+
+
+def _bar(*children: w.Widget) -> w.Box:
+    return _box(list(children), "d24-bar")
+
+
+def _box(children: list[w.Widget], name: str) -> w.Box:
+    box = w.Box(children)
+    box.add_class(name)
+    return box
+
+
+def _wide(width: str) -> w.Layout:
+    return w.Layout(width=width)
+
+
+assert {value for _, value in STRATEGY_NAMES} == set(STRATEGIES)

@@ -1,0 +1,55 @@
+"""The look of the widgets, on JupyterLab's own colours so that it follows light and dark themes.
+
+The fall-backs behind the variables are for front ends without them. Nothing is told by colour alone: a picked image
+has a check mark and its number, a focused control an outline, a flagged support a sentence.
+"""
+
+from __future__ import annotations
+
+SIZES = {"small": 84, "medium": 120, "large": 168}  # side of a thumbnail in CSS px
+
+STYLE = """<style>
+.d24 { --ink: var(--jp-ui-font-color1, #1f2328); --soft: var(--jp-ui-font-color2, #4b5157);
+  --ground: var(--jp-layout-color1, #ffffff); --tile: var(--jp-layout-color2, #eceef0);
+  --line: var(--jp-border-color1, #8b9199); color: var(--ink); }
+.d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px; }
+.d24 .d24-body { flex-flow: row wrap; align-items: flex-start; gap: 12px; }
+.d24 .d24-grid { flex: 1 1 320px; flex-flow: row wrap; gap: 6px; align-content: flex-start; padding: 4px; }
+.d24 .d24-side { flex: 0 1 300px; min-width: 240px; }
+.d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 button.jupyter-button:focus-visible {
+  outline: 3px solid #e69f00; outline-offset: 1px; box-shadow: 0 0 0 1px #1f2328; }
+.d24 button.d24-card { width: var(--side); height: calc(var(--side) + 24px); padding: var(--side) 2px 0 2px;
+  margin: 0; box-sizing: content-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px;
+  line-height: 24px; color: var(--ink); background-color: var(--tile); background-repeat: no-repeat;
+  background-position: top center; background-size: calc(var(--side) + 4px) var(--side); overflow: hidden;
+  text-overflow: ellipsis; white-space: nowrap; text-align: center; }
+.d24 button.d24-card.d24-cursor { border-style: dashed; border-color: var(--ink); }
+.d24 button.d24-card.d24-picked { border-style: solid; border-color: #0b4f79; background-color: #0b4f79;
+  color: #ffffff; font-weight: 700; }
+.d24 button.d24-card.d24-picked.d24-cursor { border-style: dashed; border-color: #56b4e9; }
+.d24 .d24-status { font-size: 14px; line-height: 1.45; color: var(--ink); }
+.d24 .d24-status b { font-size: 16px; }
+.d24 .d24-said { color: var(--ink); background: var(--tile); border-left: 4px solid #e69f00; padding: 1px 8px; }
+.d24 .d24-preview img, .d24 .d24-picture img { width: 100%; max-width: 340px; image-rendering: auto;
+  border-radius: 4px; display: block; }
+.d24 figcaption, .d24 .d24-note { font-size: 13px; line-height: 1.4; color: var(--soft); }
+.d24 table.d24-table { border-collapse: collapse; font-size: 13px; color: var(--ink); margin: 2px 0 6px 0; }
+.d24 table.d24-table th, .d24 table.d24-table td { padding: 2px 8px 2px 0; text-align: left; white-space: nowrap; }
+.d24 table.d24-table th { font-weight: 600; }
+.d24 .d24-track { display: inline-block; width: 84px; height: 11px; background: var(--tile); vertical-align: middle;
+  border: 1px solid var(--line); margin-right: 5px; }
+.d24 .d24-fill { display: block; height: 100%; background: #0072b2; }
+.d24 .d24-large { font-size: 15px; color: var(--ink); }
+.d24 .d24-figure img { max-width: 100%; height: auto; border-radius: 4px; }
+</style>"""
+
+
+def pictures_style(scope: str, addresses: list[str]) -> str:
+    """CSS that gives the k-th card of the picker `scope` the picture at the k-th address."""
+    rules = [f'.{scope} button.d24-slot-{k}{{background-image:url("{a}")}}' for k, a in enumerate(addresses)]
+    return f"<style>{''.join(rules)}</style>"
+
+
+def size_style(scope: str, size: str) -> str:
+    """CSS that sets the side of the thumbnails of the picker `scope`."""
+    return f"<style>.{scope}{{--side:{SIZES[size]}px}}</style>"
