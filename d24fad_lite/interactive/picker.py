@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets as w
 
 from .announcing import Changes
+from .controls import bar, box, button, wide
 from .overlay import data_uri
 from .selection import SupportSelection
 from .strategies import STRATEGIES
@@ -58,28 +59,28 @@ class SupportPicker:
 
     def _make_controls(self, path: str, thumbnail: str) -> None:
         s = self.selection
-        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", layout=_wide("230px"))
-        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", layout=_wide("120px"))
-        self.suggest = _button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
-        self.clear = _button("Clear", "Put back all images that are not locked", s.clear)
-        self.undo = _button("Undo", "Take back the last change", s.undo)
-        self.redo = _button("Redo", "Make the change again", s.redo)
+        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", layout=wide("230px"))
+        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", layout=wide("120px"))
+        self.suggest = button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
+        self.clear = button("Clear", "Put back all images that are not locked", s.clear)
+        self.undo = button("Undo", "Take back the last change", s.undo)
+        self.redo = button("Redo", "Make the change again", s.redo)
         self.search = w.Text(placeholder="part of a name, then Enter", description="Filter", continuous_update=False,
-                             layout=_wide("260px"))
-        self.only_picked = w.Checkbox(description="only picked", indent=False, layout=_wide("110px"))
-        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", layout=_wide("180px"))
-        self.back = _button("Previous page", "", lambda: s.set_page(s.page - 1))
-        self.forth = _button("Next page", "", lambda: s.set_page(s.page + 1))
+                             layout=wide("260px"))
+        self.only_picked = w.Checkbox(description="only picked", indent=False, layout=wide("110px"))
+        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", layout=wide("180px"))
+        self.back = button("Previous page", "", lambda: s.set_page(s.page - 1))
+        self.forth = button("Next page", "", lambda: s.set_page(s.page + 1))
         self.page = w.HTML()
         self.status = w.HTML()
         self.preview, self.caption = w.HTML(), w.HTML()
-        self.before = _button("Previous", "Look at the image before", lambda: s.move_cursor(-1))
-        self.after = _button("Next", "Look at the next image", lambda: s.move_cursor(1))
-        self.pick = _button("Pick", "", s.toggle)
-        self.lock = _button("Lock", "", s.lock)
-        self.path = w.Text(value=path, description="File", layout=_wide("270px"))
-        self.save = _button("Save", "Write the choice to the file", self._save)
-        self.load = _button("Load", "Take the choice of the file", self._load)
+        self.before = button("Previous", "Look at the image before", lambda: s.move_cursor(-1))
+        self.after = button("Next", "Look at the next image", lambda: s.move_cursor(1))
+        self.pick = button("Pick", "", s.toggle)
+        self.lock = button("Lock", "", s.lock)
+        self.path = w.Text(value=path, description="File", layout=wide("270px"))
+        self.save = button("Save", "Write the choice to the file", self._save)
+        self.load = button("Load", "Take the choice of the file", self._load)
         self.search.observe(lambda change: s.set_filter(change["new"]), "value")
         self.only_picked.observe(lambda change: s.set_filter(only_picked=change["new"]), "value")
         self.size.observe(lambda change: setattr(self._size_style, "value", size_style(self.scope, change["new"])),
@@ -88,14 +89,14 @@ class SupportPicker:
     def _lay_out(self, thumbnail: str) -> None:
         self._size_style = w.HTML(size_style(self.scope, thumbnail))
         self._pictures = w.HTML()
-        self.grid = _box([], "d24-grid")
-        side = w.VBox([self.preview, self.caption, _bar(self.before, self.after, self.pick, self.lock)])
+        self.grid = box([], "d24-grid")
+        side = w.VBox([self.preview, self.caption, bar(self.before, self.after, self.pick, self.lock)])
         side.add_class("d24-side")
         self.widget = w.VBox([
             w.HTML(STYLE), self._size_style, self._pictures, self.status,
-            _bar(self.strategy, self.seed, self.suggest, self.clear, self.undo, self.redo),
-            _bar(self.search, self.only_picked, self.size, self.back, self.page, self.forth),
-            _box([self.grid, side], "d24-body"), _bar(self.path, self.save, self.load)])
+            bar(self.strategy, self.seed, self.suggest, self.clear, self.undo, self.redo),
+            bar(self.search, self.only_picked, self.size, self.back, self.page, self.forth),
+            box([self.grid, side], "d24-body"), bar(self.path, self.save, self.load)])
         self.widget.add_class("d24")
         self.widget.add_class(self.scope)
 
@@ -210,26 +211,6 @@ class SupportPicker:
         # The plain text is all that is left where there is no live kernel: a line, not the widget's innards.
         return self.widget._repr_mimebundle_(**options) | {
             "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"}
-
-
-def _button(label: str, tooltip: str, action: Callable[[], Any]) -> w.Button:
-    button = w.Button(description=label, tooltip=tooltip or label, layout=_wide("auto"))
-    button.on_click(lambda _: action())
-    return button
-
-
-def _bar(*children: w.Widget) -> w.Box:
-    return _box(list(children), "d24-bar")
-
-
-def _box(children: list[w.Widget], name: str) -> w.Box:
-    box = w.Box(children)
-    box.add_class(name)
-    return box
-
-
-def _wide(width: str) -> w.Layout:
-    return w.Layout(width=width)
 
 
 assert {value for _, value in STRATEGY_NAMES} == set(STRATEGIES)

@@ -1,0 +1,197 @@
+"""A widget that shows what the model makes of the present choice, and how good that choice is."""
+
+from __future__ import annotations
+
+import html
+import random
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as w
+
+from .announcing import Changes
+from .controls import bar, box, button, wide
+from .inspector_html import facts_html, quality_html, status_line
+from .live import LiveDetector
+from .overlay import data_uri, encoded, overlay
+from .quality import assess_choice
+from .widget_style import STYLE
+
+PICTURE = 340  # px
+
+
+class SupportInspector:
+    """Live panel over a LiveDetector: a query, its map, the weights of the supports, score and threshold.
+
+    Follows the selection at once. The comparison with random sets is computed when its button is pressed.
+
+    Parameters
+    ----------
+    live : LiveDetector
+    index : int
+        Test image shown first.
+    weighting : bool
+        Also offer the kind, scale and temperature of the weighting. They change `live.model.weighting` itself;
+        `reset_weighting` (a button) brings back what its configuration says.
+
+    Attributes
+    ----------
+    widget : ipywidgets.VBox, what is displayed
+    result : LiveResult of the query shown, None while nothing is picked
+    report : quality.ChoiceReport of the last comparison, None before
+    """
+
+    def __init__(self, live: LiveDetector, index: int = 0, weighting: bool = False) -> None:
+        self.live, self.result, self.report = live, None, None
+        self._errors: list[int] = []
+        self._random = random.Random(0)
+        self._quiet = False
+        self._make_controls(index)
+        self._make_weighting(weighting)
+        self._lay_out()
+        self._leave = live.selection.subscribe(self._changed)
+        self.refresh()
+
+    def _make_controls(self, index: int) -> None:
+        last = len(self.live.task.test) - 1
+        whole = {"description_width": "initial"}
+        self.query = w.BoundedIntText(value=index, min=0, max=last, description=f"Query 0–{last}", style=whole,
+                                      layout=wide("190px"))
+        self.worst = button("Worst error", "The test image most on the wrong side; again for the next", self._worst)
+        self.chance = button("At random", "Any test image", lambda: self._look(self._random.randrange(last + 1)))
+        self.opacity = w.FloatSlider(value=0.65, min=0, max=1, step=0.05, description="Map opacity", style=whole,
+                                     continuous_update=False, layout=wide("300px"))
+        self.marked = w.Checkbox(value=True, description="outline the lesion", indent=False, layout=wide("160px"))
+        self.sets = w.Dropdown(options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"),
+                               style=whole)
+        self.assess = button("Is my choice any good?", "Compare with random sets, on the test labels", self._assess)
+        self.picture, self.facts, self.task_line, self.quality = (w.HTML() for _ in range(4))
+        self.query.observe(lambda _: self.refresh(), "value")
+        self.opacity.observe(lambda _: self._show_picture(), "value")
+        self.marked.observe(lambda _: self._show_picture(), "value")
+
+    def _make_weighting(self, offered: bool) -> None:
+        weighting = self.live.model.weighting
+        self.kind = w.Dropdown(options=["learned", "mean", "nearest", "single"], value=weighting.kind,
+                               description="weighting", layout=wide("190px"))
+        self.scale = w.Dropdown(options=[("√C (published)", "channels"), ("√(C·H·W)", "elements")],
+                                value=weighting.scale, description="divisor", layout=wide("230px"))
+        self.temperature = w.FloatLogSlider(value=weighting.temperature, base=10, min=-2, max=3, step=0.1,
+                                            description="temperature", continuous_update=False, layout=wide("320px"))
+        self.reset = button("As configured", "Back to the weighting of the configuration", self.reset_weighting)
+        self._weighting_bar = [bar(self.kind, self.scale, self.temperature, self.reset)] if offered else []
+        for control in (self.kind, self.scale, self.temperature):
+            control.observe(lambda _: self._reweight(), "value")
+
+    def _lay_out(self) -> None:
+        side = w.VBox([self.facts])
+        side.layout.flex = "1 1 320px"
+        pictures = w.VBox([self.picture])
+        pictures.layout.flex = "0 1 340px"
+        self.widget = w.VBox([
+            w.HTML(STYLE), self.task_line, bar(self.query, self.worst, self.chance, self.opacity, self.marked),
+            *self._weighting_bar, box([pictures, side], "d24-body"), bar(self.assess, self.sets), self.quality])
+        self.widget.add_class("d24")
+
+    # -- showing -------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Compute and show everything for the present selection and query."""
+        if not self.live.ready:
+            self.result = None
+            self.picture.value = self.facts.value = ""
+            self.task_line.value = status_line("Pick a support: map, weights and score appear here.")
+            return
+        self.result = self.live.result(self.query.value)
+        self._show_picture()
+        self.facts.value = facts_html(self.result, [self.live.selection.label(i) for i in self.live.selection.selected])
+        auroc = self.live.auroc
+        shown = "needs both classes" if auroc is None else f"{auroc:.3f}"
+        name = html.escape(self.live.task.name)
+        self.task_line.value = status_line(f"{name}, {self.live.selection.status} supports: <b>AUROC {shown}</b> on "
+                                           f"{self.live.tested_text}")
+
+    def _show_picture(self) -> None:
+        r = self.result
+        if r is None:
+            return
+        mask = r.mask if self.marked.value else None
+        square = overlay(r.image, r.anomaly_map, r.limits, mask, self.opacity.value, PICTURE)
+        kind = "anomalous" if r.label else "normal"
+        alt = f"{html.escape(r.name)}, {kind}, with its anomaly map; {r.verdict}"
+        self.picture.value = (f'<div class="d24-picture"><img src="{data_uri(encoded(square))}" alt="{alt}"></div>'
+                              f'<div class="d24-note">{html.escape(r.name)}: {kind}</div>')
+
+    def _changed(self, changes: Changes) -> None:
+        if "selected" in changes:
+            self._errors = []
+            if self.report is not None:
+                self.report, self.quality.value = None, status_line("The choice has changed since it was compared.")
+            self.refresh()
+
+    # -- acting --------------------------------------------------------------------------------------------------
+
+    def _look(self, index: int) -> None:
+        self.query.value = int(index)
+
+    def _worst(self) -> None:
+        if self.live.ready:
+            self._errors = self._errors or self.live.worst_errors().tolist()
+            self._look(self._errors.pop(0))
+
+    def _reweight(self) -> None:
+        if self._quiet:
+            return
+        weighting = self.live.model.weighting
+        weighting.kind, weighting.scale = self.kind.value, self.scale.value
+        weighting.temperature = self.temperature.value
+        self.live.recompute()
+        self._errors = []
+        self.refresh()
+
+    def reset_weighting(self) -> None:
+        """Set kind, scale and temperature back to the model's configuration."""
+        c = self.live.model.config
+        self._quiet = True  # one computation for the three
+        self.kind.value, self.scale.value, self.temperature.value = c.weighting, c.attention_scale, c.temperature
+        self._quiet = False
+        self._reweight()
+
+    def _assess(self) -> None:
+        if not self.live.ready:
+            self.quality.value = status_line("Pick a support first.")
+            return
+
+        def progress(done: int, of: int) -> None:
+            self.quality.value = status_line(f"comparing with {self.sets.value} random sets: {done} of {of} batches …")
+
+        progress(0, 1)
+        try:
+            self.report = assess_choice(self.live.model, self.live.task, self.live.selection.selected, self.sets.value,
+                                        progress=progress)
+        except ValueError as error:
+            self.quality.value = status_line(html.escape(str(error)))
+            return
+        self.quality.value = quality_html(self.report)
+
+    def close(self) -> None:
+        """Stop following the selection and remove the widget."""
+        self._leave()
+        self.widget.close()
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        said = {"text/plain": "support inspector (it needs a running kernel)"}
+        return self.widget._repr_mimebundle_(**options) | said
+
+
+def choose_supports(live: LiveDetector, path: str = "supports.json", show: Callable[[Any], None] | None = None,
+                    ) -> tuple[Any, SupportInspector]:
+    """Picker and inspector over one selection, one below the other; displayed and returned."""
+    from IPython.display import display
+
+    from .picker import SupportPicker
+
+    picker, inspector = SupportPicker(live.selection, path), SupportInspector(live)
+    for view in (picker, inspector):
+        (show or display)(view)
+    return picker, inspector
