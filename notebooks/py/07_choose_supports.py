@@ -1,0 +1,309 @@
+# %% [markdown]
+# # 07 · Choose supports
+#
+# A few normal images are all the model is told about a new task. Which ones? This notebook lets you pick them by hand
+# and eye, shows at once what the model makes of the choice, measures how good it is, and keeps it in a small file that
+# a batch run replays to the last digit.
+#
+# **You will learn**
+# - to pick, lock, undo and save a choice of supports, with the mouse, the keyboard or a script;
+# - five ways of letting the teacher's features suggest supports, and whether they help;
+# - to read a query's map, weights and effective number of supports while you choose;
+# - where your choice stands among random ones, and which support does harm;
+# - why a choice made on the test labels must not be reported on them.
+#
+# **Needs:** measured at the next build
+
+# %% tags=["parameters"]
+profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
+seed: int = 0  # of training and of the random sets
+out: str = ""  # folder of metrics.json, supports.json and figures; empty: runs/interactive/<name>
+root: str = ""  # folder of tasks; empty: the synthetic samples
+task: str = "RSNA"  # the task left out of training, whose supports are chosen
+shots: int = 4  # K, how many supports can be picked
+support_file: str = ""  # a saved choice to replay; empty: k-medoids suggests one
+model_file: str = ""  # a detector written by model.save; empty: train on the other tasks
+
+# %% tags=["setup"]
+import os
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+import d24fad_lite as d2
+from d24fad_lite.interactive import plots
+from d24fad_lite.interactive.attended import widgets_wanted
+from d24fad_lite.interactive.live import LiveDetector, effective_number
+from d24fad_lite.interactive.quality import assess_choice, score_sets
+from d24fad_lite.interactive.selection import SupportSelection
+from d24fad_lite.interactive.strategies import STRATEGIES, choose, describe
+from d24fad_lite.runner.checks import same
+from d24fad_lite.runner.lesson import start_lesson
+from d24fad_lite.runner.style import COLORS
+
+lesson = start_lesson("07_choose_supports", globals())
+p = lesson.profile
+
+# %% [markdown]
+# ## A model that has never seen this task
+#
+# Trained on the other tasks, as in notebook 04, or read from `model_file`.
+
+# %%
+bench = d2.open_benchmark(lesson.data)
+held_out, rest = bench[task], bench.without(task)
+if model_file:
+    model = d2.D24FAD.load(model_file)
+else:
+    model = d2.D24FAD(d2.D24FADConfig(teacher=p.teacher, weights=p.weights, image_size=p.image_size, seed=lesson.seed))
+    d2.fit(model, rest, shots=p.train_shots or shots, epochs=p.epochs, seed=lesson.seed, batch_size=p.batch_size,
+           episodes=p.episodes, precision=p.precision, device=None if lesson.device != "cpu" else "cpu", progress=False)
+model.eval()
+size = model.config.image_size
+print(f"{held_out.name}: {len(held_out.train)} normal candidates, {len(held_out.test)} test images")
+
+# %% [markdown]
+# ## A choice, without any widget
+#
+# A `SupportSelection` is the whole logic of choosing: an ordered list of at most K normal training images. A click in a
+# widget and a line of code do the same. What goes too far is refused, with a reason.
+
+# %% tags=["nbval-check-output"]
+scratch = SupportSelection(held_out, limit=2)
+scratch.toggle(0), scratch.toggle(5)
+print(scratch)
+print("a third one:", scratch.toggle(7), "-", scratch.message)
+scratch.lock(5)
+scratch.clear()
+print("after clear, the locked one stays:", scratch.names)
+scratch.undo()
+print("undo:", scratch.names)
+
+# %% [markdown]
+# ## Let the teacher suggest
+#
+# Each candidate becomes one vector: the frozen teacher's levels, averaged over the grid. In that space,
+#
+# - **random** is what a benchmark does, and the yardstick for all others;
+# - **farthest** starts at the most typical image and adds, each time, the one least like all chosen so far:
+#   $\arg\max_i \min_{s \in S} \lVert x_i - x_s\rVert$;
+# - **medoids** makes the distance of every image to its nearest support small:
+#   $\min_S \sum_i \min_{s\in S} \lVert x_i - x_s\rVert$;
+# - **typical** takes the images closest to the mean, **diverse** those that span the largest volume.
+#
+# The first by hand, against the package's:
+
+# %%
+vectors = describe(model, held_out.train)  # (N, D)
+
+
+def farthest_point(x, count):
+    chosen = [int(((x - x.mean(axis=0)) ** 2).sum(axis=1).argmin())]
+    while len(chosen) < count:
+        away = ((x[:, None] - x[chosen]) ** 2).sum(axis=2)  # (N, len(chosen))
+        chosen.append(int(away.min(axis=1).argmax()))
+    return chosen
+
+
+same("farthest points", farthest_point(vectors, shots), choose("farthest", len(vectors), shots, vectors))
+
+# %%
+suggested = {name: choose(name, len(vectors), shots, vectors, seed=lesson.seed) for name in STRATEGIES}
+fig, axes = plt.subplots(len(suggested), shots, figsize=(1.15 * shots + 1.2, 1.2 * len(suggested)), squeeze=False)
+for row, (name, chosen) in zip(axes, suggested.items()):
+    for ax, image in zip(row, held_out.train.images(size, chosen)):
+        ax.imshow(image.permute(1, 2, 0))
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+    row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+lesson.save_figure(fig, "suggestions")
+plt.show()
+
+# %% [markdown]
+# ## Your choice
+#
+# With a running kernel the next cell shows two views of **one** selection: the picker, and below it what the model
+# makes of the choice. Press a picture to pick it or to put it back; with the keyboard, Tab moves on and Space or Enter
+# presses. The cells below use what is picked **when they run**: choose, then run them again (*Run Selected Cell and
+# All Below*). Nothing waits for you: a run from first to last takes `support_file`, or else what k-medoids suggests.
+#
+# In an unattended run there are no widgets, and no image gets into widget state; all they show is drawn below as well.
+
+# %%
+selection = SupportSelection(held_out, shots, features=vectors)
+live = LiveDetector(model, held_out, selection)
+if support_file:
+    for note in selection.load(support_file):
+        print(note)
+else:
+    selection.suggest("medoids")
+if widgets_wanted():
+    from d24fad_lite.interactive.inspector import choose_supports
+
+    picker, inspector = choose_supports(live, path=os.path.relpath(lesson.out / "supports.json"))
+else:
+    print("nobody is watching this run: no widgets, the same in still pictures below")
+
+# %% [markdown]
+# ## The choice on one sheet
+
+# %%
+sheet = plots.contact_sheet(held_out.train.images(size, selection.selected), selection.names,
+                            f"Supports of {held_out.name}: {selection.status}")
+lesson.save_figure(sheet, "supports")
+plots.show_figure(sheet, f"{len(selection)} numbered supports: {', '.join(selection.names)}")
+
+# %% [markdown]
+# ## What the model makes of it
+#
+# Two normal and three anomalous queries. The threshold is a quantile of **normal training images** that are not picked,
+# so no test label sets it; the colour scale comes from the same images, so red means the same in every picture.
+
+# %%
+labels = held_out.test.labels
+queries = [*(labels == 0).nonzero()[0][:2], *(labels == 1).nonzero()[0][:3]]
+results = [live.result(int(i)) for i in queries]
+maps = plots.map_figure(results)
+lesson.save_figure(maps, "maps")
+plots.show_figure(maps, "; ".join(f"{r.name}: score {r.score:.2f}, {r.verdict}" for r in results))
+
+# %% [markdown]
+# Which supports did the last query listen to? $K_\mathrm{eff} = 1 / \sum_k w_k^2$ is K when all count alike and 1 when
+# one decides alone (notebook 05 takes the weights apart).
+
+# %%
+last = results[-1]
+bars = plots.weights_figure(last.weights, selection.names, f"Weights for {last.name}")
+lesson.save_figure(bars, "weights")
+plots.show_figure(bars, f"effective number of supports per level: {last.effective.round(2).tolist()}")
+same("effective K", effective_number(last.weights), 1 / (last.weights.astype("float64") ** 2).sum(axis=1))
+
+# %% [markdown]
+# ## Is my choice any good?
+#
+# A single AUROC says little: maybe any four images would do. So the choice is put beside random sets of the same size,
+# and each support is left out once. A support is flagged when the result is clearly better without it, or when it looks
+# unlike the others to the model (that needs no label).
+
+# %%
+sets = {"quick": 50, "standard": 100}.get(p.name, 200)
+good = assess_choice(model, held_out, selection.selected, sets=sets, seed=lesson.seed)
+print(good.summary())
+stand = plots.choice_figure(good)
+lesson.save_figure(stand, "choice")
+plots.show_figure(stand, good.summary())
+influence = pd.DataFrame(good.rows())
+influence
+
+# %% [markdown]
+# Do suggestions beat chance? Each strategy beside the same random sets. With one task and a test set this small, read
+# the spread of the random sets before you read the order of the strategies.
+
+# %%
+compared = score_sets(model, held_out, list(suggested.values()))
+table = pd.DataFrame({"strategy": list(suggested), "AUROC": compared.auroc,
+                      "better than % of random": [100 * (good.random_auroc < a).mean() for a in compared.auroc]})
+fig, ax = plt.subplots(figsize=(6.4, 2.6))
+ax.hist(good.random_auroc, bins=12, color="#b9bec4", label=f"{sets} random sets")
+for color, (name, value) in zip(COLORS, zip(suggested, compared.auroc)):
+    ax.axvline(value, color=color, label=name)
+ax.set(xlabel="image AUROC", ylabel="random sets", title=f"Suggested supports on {held_out.name}")
+ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+lesson.save_figure(fig, "strategies")
+plt.show()
+table.round(3)
+
+# %% [markdown]
+# **A trap.** The comparison above looks at test labels. Whoever picks the best of 50 random sets by it and then reports
+# that number has trained on the test set, by hand. How large is the gift?
+
+# %%
+best, mean = good.random_auroc.max(), good.random_auroc.mean()
+print(f"best of {sets} random sets {best:.3f}, their mean {mean:.3f}: {best - mean:+.3f} for nothing")
+
+# %% [markdown]
+# ## Keep it, replay it
+#
+# The file holds names and content hashes: no path of this machine, and no doubt which images were meant. A missing or
+# changed image is named when the file is loaded. A batch run with `support_file=` pointing to it gives the same scores.
+
+# %% tags=["nbval-check-output"]
+file = selection.save(lesson.out / "supports.json")
+again = SupportSelection(held_out, shots)
+print("notes on loading:", again.load(file))
+print("same choice, same order:", again.ids == selection.ids)
+
+# %%
+report = d2.evaluate(model, held_out, supports=[selection.selected])
+same("live scores and evaluation", live.scores, report.scores[0][live.tested], rtol=1e-4, atol=1e-5)
+report.summary()
+
+# %% [markdown]
+# ## What you saw
+#
+# - A choice of supports is data: ordered, undoable, saved with content hashes, replayed exactly.
+# - Only the comparison is computed again when one support is exchanged; everything else is a feature that stays.
+# - The spread over random sets is the ruler for every clever choice, yours included.
+#
+# **What to question:** Is a support that lowers the AUROC on 40 test images a bad support, or is that noise? Would you
+# rather take typical supports, or ones that show every kind of normal? And who may look at the test labels?
+#
+# ## Check yourself
+#
+# 1. What identifies a support in the saved file, and why not its path?
+# 2. What is computed again when one support is exchanged, and what is not?
+# 3. Why does the threshold use unpicked normal training images?
+# 4. What does an effective K of 1.1 with four supports tell you?
+# 5. Why is the best of 50 random sets not an honest result?
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** How many distinct images do the five suggestions hold together, and which image is suggested most often?
+
+# %% tags=["exercise"]
+def most_suggested(suggestions):
+    ...  # your turn: dict of lists of positions -> (number of distinct positions, the most frequent one, lowest first)
+
+
+picks = [i for chosen in suggested.values() for i in chosen]
+expected_pair = (len(set(picks)), min(set(picks), key=lambda i: (-picks.count(i), i)))
+lesson.check("most suggested", lambda: most_suggested(suggested), expected_pair,
+             hint="collections.Counter counts; ties go to the lowest position")
+
+# %% tags=["solution"]
+def most_suggested(suggestions):
+    together = sorted(i for chosen in suggestions.values() for i in chosen)
+    return len(set(together)), max(dict.fromkeys(together), key=together.count)
+
+
+lesson.check("most suggested", lambda: most_suggested(suggested), expected_pair,
+             hint="collections.Counter counts; ties go to the lowest position")
+
+# %% [markdown]
+# **2.** The percentile of a choice among random sets, ties counted half.
+
+# %% tags=["exercise"]
+def percentile(value, others):
+    ...  # your turn: a number and an array -> 0..100
+
+
+lesson.check("percentile", lambda: percentile(good.auroc, good.random_auroc), good.percentile,
+             hint="the mean of a comparison is a share")
+
+# %% tags=["solution"]
+def percentile(value, others):
+    return 100 * ((others < value).mean() + (others == value).mean() / 2)
+
+
+lesson.check("percentile", lambda: percentile(good.auroc, good.random_auroc), good.percentile,
+             hint="the mean of a comparison is a share")
+
+# %%
+lesson.finish({
+    "headline": f"{held_out.name}, K={len(selection)}: AUROC {report.auroc:.3f}, better than {good.percentile:.0f} % "
+                f"of {sets} random sets ({lesson.data_kind})",
+    "auroc": float(report.auroc), "pixel_auroc": good.pixel_auroc, "percentile": good.percentile,
+    "supports": ", ".join(selection.names), "first_score": float(report.scores[0][0]),
+    "tables": {"Influence of each support": influence, "Suggestions": table.round(3)},
+})
