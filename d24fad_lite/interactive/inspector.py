@@ -10,10 +10,11 @@ from typing import Any
 import ipywidgets as w
 
 from .announcing import Changes
-from .controls import bar, box, button, wide
+from .controls import WHOLE, bar, box, button, wide
 from .inspector_html import facts_html, quality_html, status_line
 from .live import LiveDetector
 from .overlay import data_uri, encoded, overlay
+from .picker import SupportPicker
 from .quality import assess_choice
 from .widget_style import STYLE
 
@@ -54,16 +55,15 @@ class SupportInspector:
 
     def _make_controls(self, index: int) -> None:
         last = len(self.live.task.test) - 1
-        whole = {"description_width": "initial"}
-        self.query = w.BoundedIntText(value=index, min=0, max=last, description=f"Query 0–{last}", style=whole,
+        self.query = w.BoundedIntText(value=index, min=0, max=last, description=f"Query 0–{last}", style=WHOLE,
                                       layout=wide("190px"))
         self.worst = button("Worst error", "The test image most on the wrong side; again for the next", self._worst)
         self.chance = button("At random", "Any test image", lambda: self._look(self._random.randrange(last + 1)))
-        self.opacity = w.FloatSlider(value=0.65, min=0, max=1, step=0.05, description="Map opacity", style=whole,
+        self.opacity = w.FloatSlider(value=0.65, min=0, max=1, step=0.05, description="Map opacity", style=WHOLE,
                                      continuous_update=False, layout=wide("300px"))
         self.marked = w.Checkbox(value=True, description="outline the lesion", indent=False, layout=wide("160px"))
         self.sets = w.Dropdown(options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"),
-                               style=whole)
+                               style=WHOLE)
         self.assess = button("Is my choice any good?", "Compare with random sets, on the test labels", self._assess)
         self.picture, self.facts, self.task_line, self.quality = (w.HTML() for _ in range(4))
         self.query.observe(lambda _: self.refresh(), "value")
@@ -73,11 +73,12 @@ class SupportInspector:
     def _make_weighting(self, offered: bool) -> None:
         weighting = self.live.model.weighting
         self.kind = w.Dropdown(options=["learned", "mean", "nearest", "single"], value=weighting.kind,
-                               description="weighting", layout=wide("190px"))
+                               description="weighting", style=WHOLE, layout=wide("170px"))
         self.scale = w.Dropdown(options=[("√C (published)", "channels"), ("√(C·H·W)", "elements")],
-                                value=weighting.scale, description="divisor", layout=wide("230px"))
+                                value=weighting.scale, description="divisor", style=WHOLE, layout=wide("200px"))
         self.temperature = w.FloatLogSlider(value=weighting.temperature, base=10, min=-2, max=3, step=0.1,
-                                            description="temperature", continuous_update=False, layout=wide("320px"))
+                                            description="temperature", continuous_update=False, style=WHOLE,
+                                            layout=wide("300px"))
         self.reset = button("As configured", "Back to the weighting of the configuration", self.reset_weighting)
         self._weighting_bar = [bar(self.kind, self.scale, self.temperature, self.reset)] if offered else []
         for control in (self.kind, self.scale, self.temperature):
@@ -85,9 +86,9 @@ class SupportInspector:
 
     def _lay_out(self) -> None:
         side = w.VBox([self.facts])
-        side.layout.flex = "1 1 320px"
+        side.layout.flex = "1 1 300px"
         pictures = w.VBox([self.picture])
-        pictures.layout.flex = "0 1 340px"
+        pictures.layout.flex = "0 1 260px"
         self.widget = w.VBox([
             w.HTML(STYLE), self.task_line, bar(self.query, self.worst, self.chance, self.opacity, self.marked),
             *self._weighting_bar, box([pictures, side], "d24-body"), bar(self.assess, self.sets), self.quality])
@@ -163,7 +164,7 @@ class SupportInspector:
             return
 
         def progress(done: int, of: int) -> None:
-            self.quality.value = status_line(f"comparing with {self.sets.value} random sets: {done} of {of} batches …")
+            self.quality.value = status_line(f"comparing with {self.sets.value} random sets: {100 * done // of} %")
 
         progress(0, 1)
         try:
@@ -185,13 +186,21 @@ class SupportInspector:
 
 
 def choose_supports(live: LiveDetector, path: str = "supports.json", show: Callable[[Any], None] | None = None,
-                    ) -> tuple[Any, SupportInspector]:
-    """Picker and inspector over one selection, one below the other; displayed and returned."""
+                    ) -> tuple[SupportPicker, SupportInspector]:
+    """Picker and inspector over one selection, side by side where there is room; displayed and returned."""
     from IPython.display import display
 
-    from .picker import SupportPicker
-
     picker, inspector = SupportPicker(live.selection, path), SupportInspector(live)
-    for view in (picker, inspector):
-        (show or display)(view)
+    (show or display)(Desk(picker, inspector))
     return picker, inspector
+
+
+class Desk:
+    """Views in one row that wraps on narrow pages."""
+
+    def __init__(self, *views: Any) -> None:
+        self.widget = box([view.widget for view in views], "d24-desk")
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+        said = {"text/plain": "support picker and inspector (they need a running kernel)"}
+        return self.widget._repr_mimebundle_(**options) | said

@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as w
 
 from .announcing import Changes
-from .controls import bar, box, button, wide
+from .controls import WHOLE, bar, box, button, wide
 from .overlay import data_uri
 from .selection import SupportSelection
 from .strategies import STRATEGIES
@@ -59,16 +59,19 @@ class SupportPicker:
 
     def _make_controls(self, path: str, thumbnail: str) -> None:
         s = self.selection
-        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", layout=wide("230px"))
-        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", layout=wide("120px"))
+        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", style=WHOLE,
+                                   layout=wide("190px"))
+        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", style=WHOLE,
+                                   layout=wide("90px"))
         self.suggest = button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
         self.clear = button("Clear", "Put back all images that are not locked", s.clear)
         self.undo = button("Undo", "Take back the last change", s.undo)
         self.redo = button("Redo", "Make the change again", s.redo)
         self.search = w.Text(placeholder="part of a name, then Enter", description="Filter", continuous_update=False,
-                             layout=wide("260px"))
+                             style=WHOLE, layout=wide("220px"))
         self.only_picked = w.Checkbox(description="only picked", indent=False, layout=wide("110px"))
-        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", layout=wide("180px"))
+        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", style=WHOLE,
+                               layout=wide("150px"))
         self.back = button("Previous page", "", lambda: s.set_page(s.page - 1))
         self.forth = button("Next page", "", lambda: s.set_page(s.page + 1))
         self.page = w.HTML()
@@ -78,7 +81,7 @@ class SupportPicker:
         self.after = button("Next", "Look at the next image", lambda: s.move_cursor(1))
         self.pick = button("Pick", "", s.toggle)
         self.lock = button("Lock", "", s.lock)
-        self.path = w.Text(value=path, description="File", layout=wide("270px"))
+        self.path = w.Text(value=path, description="File", style=WHOLE, layout=wide("300px"))
         self.save = button("Save", "Write the choice to the file", self._save)
         self.load = button("Load", "Take the choice of the file", self._load)
         self.search.observe(lambda change: s.set_filter(change["new"]), "value")
@@ -94,8 +97,10 @@ class SupportPicker:
         side.add_class("d24-side")
         self.widget = w.VBox([
             w.HTML(STYLE), self._size_style, self._pictures, self.status,
-            bar(self.strategy, self.seed, self.suggest, self.clear, self.undo, self.redo),
-            bar(self.search, self.only_picked, self.size, self.back, self.page, self.forth),
+            bar(box([self.strategy, self.seed, self.suggest], "d24-group"),
+                box([self.clear, self.undo, self.redo], "d24-group")),
+            bar(box([self.search, self.only_picked], "d24-group"), self.size,
+                box([self.back, self.page, self.forth], "d24-group")),
             box([self.grid, side], "d24-body"), bar(self.path, self.save, self.load)])
         self.widget.add_class("d24")
         self.widget.add_class(self.scope)

@@ -100,7 +100,7 @@ def assess_choice(model: D24FAD, task: Task, selected: Sequence[int], sets: int 
     selected : positions in `task.train`, K of them.
     sets, seed : random sets (draws of `draw_supports`), usually 50 to 200.
     max_tested : test images used at most, an even part of both classes.
-    progress : called with (batches done, batches in all).
+    progress : called with (comparisons done, comparisons in all), about a hundred times.
 
     Raises
     ------
@@ -136,7 +136,8 @@ def score_sets(model: D24FAD, task: Task, sets: Sequence[Sequence[int]], rows: n
     weights: list[np.ndarray] = [np.zeros(1)] * len(sets)
     meters: list[PixelAuroc] = []
     parts = np.array_split(np.arange(len(rows)), -(-len(rows) // BATCH))
-    for done, part in enumerate(parts, start=1):
+    done, total = 0, len(parts) * len(sets)
+    for part in parts:
         queries = model.encode_queries(test.images(size, rows[part]))
         known = test.mask_known[rows[part]]
         masks = test.masks(size, rows[part][known]) if test.has_masks and known.any() else None
@@ -150,8 +151,9 @@ def score_sets(model: D24FAD, task: Task, sets: Sequence[Sequence[int]], rows: n
                     spread = float(maps.max() - maps.min())
                     meters.append(PixelAuroc(float(maps.min()) - spread, float(maps.max()) + 3 * spread))
                 meters[d].add(maps[known], masks.numpy())
-        if progress:
-            progress(done, len(parts))
+            done += 1
+            if progress and (done == total or done % max(1, total // 100) == 0):
+                progress(done, total)
     values = [meter.value for meter in meters]
     labels = test.labels[rows]
     return SetScores(np.array([image_auroc(labels, s) for s in scores]),

@@ -9,16 +9,20 @@ from __future__ import annotations
 SIZES = {"small": 84, "medium": 120, "large": 168}  # side of a thumbnail in CSS px
 
 STYLE = """<style>
-.d24 { --ink: var(--jp-ui-font-color1, #1f2328); --soft: var(--jp-ui-font-color2, #4b5157);
+.d24 { --ink: var(--jp-ui-font-color1, #1f2328); --soft: var(--jp-ui-font-color1, #3b4046);
   --ground: var(--jp-layout-color1, #ffffff); --tile: var(--jp-layout-color2, #eceef0);
   --line: var(--jp-border-color1, #8b9199); color: var(--ink); }
-.d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px; }
+.d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px 8px; }
+.d24 .d24-group { flex-flow: row nowrap; align-items: center; }
 .d24 .d24-body { flex-flow: row wrap; align-items: flex-start; gap: 12px; }
-.d24 .d24-grid { flex: 1 1 320px; flex-flow: row wrap; gap: 6px; align-content: flex-start; padding: 4px; }
-.d24 .d24-side { flex: 0 1 300px; min-width: 240px; }
+.d24 .d24-grid { flex: 1 1 300px; flex-flow: row wrap; gap: 6px; align-content: flex-start; padding: 4px;
+  max-height: 480px; overflow-y: auto; }
+.d24 .d24-side { flex: 0 1 262px; min-width: 200px; }
+.d24-desk { flex-flow: row wrap; align-items: flex-start; gap: 8px 20px; }
+.d24-desk > .d24 { flex: 1 1 520px; min-width: 0; }
 .d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 button.jupyter-button:focus-visible {
   outline: 3px solid #e69f00; outline-offset: 1px; box-shadow: 0 0 0 1px #1f2328; }
-.d24 button.d24-card { width: var(--side); height: calc(var(--side) + 24px); padding: var(--side) 2px 0 2px;
+.d24 button.d24-card { width: var(--side); height: 24px; padding: var(--side) 2px 0 2px;
   margin: 0; box-sizing: content-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px;
   line-height: 24px; color: var(--ink); background-color: var(--tile); background-repeat: no-repeat;
   background-position: top center; background-size: calc(var(--side) + 4px) var(--side); overflow: hidden;
@@ -30,7 +34,7 @@ STYLE = """<style>
 .d24 .d24-status { font-size: 14px; line-height: 1.45; color: var(--ink); }
 .d24 .d24-status b { font-size: 16px; }
 .d24 .d24-said { color: var(--ink); background: var(--tile); border-left: 4px solid #e69f00; padding: 1px 8px; }
-.d24 .d24-preview img, .d24 .d24-picture img { width: 100%; max-width: 340px; image-rendering: auto;
+.d24 .d24-preview img, .d24 .d24-picture img { width: 100%; max-width: 320px; image-rendering: auto;
   border-radius: 4px; display: block; }
 .d24 figcaption, .d24 .d24-note { font-size: 13px; line-height: 1.4; color: var(--soft); }
 .d24 table.d24-table { border-collapse: collapse; font-size: 13px; color: var(--ink); margin: 2px 0 6px 0; }

@@ -124,5 +124,7 @@ def test_a_click_computes_the_result_once(inspector: SupportInspector, monkeypat
 def test_both_views_are_shown_together(inspector: SupportInspector) -> None:
     shown = []
     views = choose_supports(inspector.live, show=shown.append)
-    assert shown == list(views) and views[0].selection is views[1].live.selection
+    assert [view.widget for view in views] == list(shown[0].widget.children)
+    assert views[0].selection is views[1].live.selection
+    assert shown[0]._repr_mimebundle_()["text/plain"].endswith("(they need a running kernel)")
     assert views[1]._repr_mimebundle_()["text/plain"].startswith("support inspector")
