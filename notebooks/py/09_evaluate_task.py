@@ -29,7 +29,6 @@ epochs: int = 0  # passes over the training images; 0: the profile's
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 
 import d24fad_lite as d2
 from d24fad_lite.runner.checks import same
@@ -122,7 +121,7 @@ same("AUROC per draw", mine, reports[K].to_frame()["auroc"].to_numpy())
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), gridspec_kw={"width_ratios": [1, 1.35]})
 rng = np.random.default_rng(0)
-for x, (k, report) in enumerate(reports.items()):
+for x, report in enumerate(reports.values()):
     values = report.to_frame()["auroc"]
     axes[0].plot(x + rng.uniform(-0.12, 0.12, len(values)), values, "o", color="#8a8d91", ms=5, alpha=0.8,
                  label="one draw" if x == 0 else None)

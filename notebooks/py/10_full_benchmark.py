@@ -80,8 +80,8 @@ if failed:
 # %% [markdown]
 # ## The table
 #
-# Image AUROC: mean over the draws of supports, with its 95 % interval over draws and test images. Where the profile has
-# several training seeds, the rows of the seeds stand side by side in the file, and their mean and spread are shown here.
+# Image AUROC: mean over the draws of supports, with its 95 % interval over draws and test images. Where the profile
+# has several training seeds, their rows stand side by side in the file, and their mean and spread are shown here.
 
 # %%
 rows = pd.DataFrame([row for cell in cells for row in cell.metrics["rows"]])
@@ -208,7 +208,8 @@ def tasks_helped(summary, k):
 
 
 wide = summary[summary["K"] == p.shots[-1]].pivot(index="task", columns="method", values="AUROC")
-lesson.check("tasks helped", lambda: tasks_helped(summary, p.shots[-1]), int((wide["d24fad"] > wide["untrained"]).sum()),
+expected_count = int((wide["d24fad"] > wide["untrained"]).sum())
+lesson.check("tasks helped", lambda: tasks_helped(summary, p.shots[-1]), expected_count,
              hint="pivot to one column per method")
 
 # %% tags=["solution"]
@@ -217,7 +218,7 @@ def tasks_helped(summary, k):
     return int((side["d24fad"] > side["untrained"]).sum())
 
 
-lesson.check("tasks helped", lambda: tasks_helped(summary, p.shots[-1]), int((wide["d24fad"] > wide["untrained"]).sum()),
+lesson.check("tasks helped", lambda: tasks_helped(summary, p.shots[-1]), expected_count,
              hint="pivot to one column per method")
 
 # %% [markdown]

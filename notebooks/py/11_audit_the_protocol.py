@@ -26,7 +26,6 @@ epochs: int = 3  # of the training run that is read in five ways
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from scipy.ndimage import gaussian_filter
 
 import d24fad_lite as d2
@@ -66,8 +65,9 @@ fig, ax = plt.subplots(figsize=(8.5, 3.6))
 for offset, (protocol, color, mark) in enumerate((("per-image", NORMAL, "o"), ("official", ANOMALOUS, "s"))):
     part = table[table["protocol"] == protocol]
     x = np.arange(len(part)) + 0.22 * (offset - 0.5)
-    ax.errorbar(x, part["AUROC"], [part["AUROC"] - part["low"], part["high"] - part["AUROC"]], fmt=mark, color=color,
-                capsize=4, label="each image by itself" if offset == 0 else "blurred across a class-sorted batch (LEAK)")
+    label = ("each image by itself", "blurred across a class-sorted batch (LEAK)")[offset]
+    ax.errorbar(x, part["AUROC"], [part["AUROC"] - part["low"], part["high"] - part["AUROC"]], fmt=mark,
+                color=color, capsize=4, label=label)
 ax.axhline(0.5, color="#55585c", ls=":", lw=1.2)
 ax.set(xticks=range(len(bench)), xticklabels=list(bench), ylim=(0, 1.18), ylabel="image AUROC",
        title=f"The same untrained network, scored in two ways (K = {K}, {p.draws} draws)")
@@ -76,15 +76,15 @@ lesson.save_figure(fig, "untrained_two_protocols")
 plt.show()
 
 # %% [markdown]
-# The leak is no free gift of good results: it **amplifies** whatever average difference there is between the classes,
-# in either direction, until it looks like knowledge about single images. Where the means do not differ it adds nothing,
-# and where the normal images have the higher mean it pushes the AUROC below one half.
+# The leak is no free gift of good results: it **amplifies** whatever average difference there is between the
+# classes, in either direction, until it looks like knowledge about single images. Where the means do not differ it
+# adds nothing, and where the normal images have the higher mean it pushes the AUROC below one half.
 #
 # ## How it works
 #
-# The released code smooths its anomaly maps with one call on the whole batch, `gaussian_filter(maps, sigma=4)`. The array
-# is $[B, H, W]$, so sigma applies to the **batch axis** too: the map of image $b$ becomes a weighted mean of the maps of
-# its neighbours,
+# The released code smooths its anomaly maps with one call on the whole batch, `gaussian_filter(maps, sigma=4)`.
+# The array is $[B, H, W]$, so sigma applies to the **batch axis** too: the map of image $b$ becomes a weighted mean of
+# the maps of its neighbours,
 #
 # $$\tilde m_b = \sum_{b'} \frac{1}{Z}\, e^{-(b-b')^2 / 2\sigma^2}\,(G_\sigma * m_{b'}).$$
 #
@@ -145,14 +145,14 @@ lesson.save_figure(fig, "company")
 plt.show()
 
 # %% [markdown]
-# On the left nothing moves: an honest score does not know its company. On the right the company sets the score, and the
-# image hardly matters.
+# On the left nothing moves: an honest score does not know its company. On the right the company sets the score, and
+# the image hardly matters.
 #
 # ## An audit without reading code
 #
-# The test above needs nothing but the scorer: a function `images -> scores`. `audit` does it in several ways (batch size,
-# order, companions, padding, repetition, count), reads the data for labels in names, sizes and formats, and compares
-# hashes and patients of both sides.
+# The test above needs nothing but the scorer: a function `images -> scores`. `audit` does it in several ways (batch
+# size, order, companions, padding, repetition, count), reads the data for labels in names, sizes and formats, and
+# compares hashes and patients of both sides.
 
 # %%
 honest = support_function(untrained, close, supports)
@@ -194,8 +194,8 @@ fig, ax = plt.subplots(figsize=(8.5, 3.2))
 y = np.arange(len(frame))[::-1]
 for i, row in frame.iterrows():
     color = NORMAL if row["honest"] == "yes" else ANOMALOUS
-    ax.errorbar(row["AUROC"], y[i], xerr=[[row["AUROC"] - row["low"]], [row["high"] - row["AUROC"]]], capsize=4, color=color,
-                fmt="o" if row["honest"] == "yes" else "X", ms=8)
+    ax.errorbar(row["AUROC"], y[i], xerr=[[row["AUROC"] - row["low"]], [row["high"] - row["AUROC"]]], capsize=4,
+                color=color, fmt="o" if row["honest"] == "yes" else "X", ms=8)
 ax.axvline(frame["AUROC"][0], color=COLORS[0], ls=":", lw=1.2)
 ax.set(yticks=y, yticklabels=frame["reading"], xlabel=f"image AUROC, {close.name}, K = {K}, 95 % interval",
        title="One training run, five readings", xlim=(0, 1.02))
@@ -266,7 +266,8 @@ def honest_scores(raw_maps, sigma=4.0):
 lesson.check("honest scores", lambda: honest_scores(raw), expected_scores, hint="sigma=(0, sigma, sigma)")
 
 # %% [markdown]
-# **2.** How much of the leak is the sorting? Shuffle the images before the leaky evaluation, and measure the AUROC again.
+# **2.** How much of the leak is the sorting? Shuffle the images before the leaky evaluation, and measure the AUROC
+# again.
 
 # %% tags=["exercise"]
 def shuffled_auroc(raw_maps, labels, order):

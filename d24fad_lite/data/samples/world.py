@@ -124,7 +124,7 @@ def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, si
 def _write_one(root: Path, task: str, split: str, index: int, seed: int, severity: float,
                size: int) -> dict[str, dict[str, str]]:
     anomalous = split == "test/bad"
-    # Test images are matched by camera: anomalous image i is taken with the settings of normal image i, another patient.
+    # Test images are matched by camera: anomalous image i has the settings of normal image i, and another patient.
     camera = (seed, min(SPLITS.index(split), 1), index)
     sample = draw_sample(task, (seed, SPLITS.index(split), index), anomalous, severity, size, camera)
     several = len({"glioma", "meningioma"} & {sample.kind}) > 0
