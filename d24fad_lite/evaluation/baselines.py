@@ -21,7 +21,8 @@ from .nearest_patch import NearestPatch
 from .shared_teacher import SharedTeacher, shared
 
 # Settings that are read when an image is scored; the others shape the training or the network.
-READ_AT_SCORING = ("map_source", "image_score", "fusion", "blur_sigma", "weighting", "attention_scale", "temperature")
+READ_AT_SCORING = ("map_source", "image_score", "fusion", "blur_sigma", "weighting", "attention_scale", "temperature",
+                   "matching", "match_radius", "compare_in")
 
 
 class MeanFeature:

@@ -218,8 +218,8 @@ class LiveDetector:
     def _encode(self, images: ImageSet, rows: np.ndarray) -> QueryFeatures:
         self.encodings += len(rows)
         features = self.model.encode_queries(images.images(self.model.config.image_size, rows))
-        # The teacher's levels are as large as the student's, and only a map with a TSD residual looks at them.
-        return features if self.model.config.map_source != "ssd" else QueryFeatures([], features.student)
+        # The teacher's levels are as large as the student's, and not every map looks at them.
+        return features if self.model.config.reads_teacher else QueryFeatures([], features.student)
 
     def _recall(self, name: str) -> Any:
         if self._for != self.selection.selected:

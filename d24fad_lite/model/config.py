@@ -19,6 +19,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "attention_scale": ("channels", "elements"),
     "weighting": ("learned", "mean", "nearest", "single"),
     "train_supports": ("redrawn", "fixed"),
+    "matching": ("weighted", "nearest", "subspace"),
+    "compare_in": ("student", "teacher", "both"),
 }
 
 
@@ -67,6 +69,17 @@ class D24FADConfig:
         Standard deviation of the Gaussian blur of the anomaly map in pixels; 0 switches it off.
     train_supports : {"redrawn", "fixed"}
         During training: drawn anew each epoch without repeats, or once with repeats possible (released code).
+    matching : {"weighted", "nearest", "subspace"}
+        Ours, not the method's; in the anomaly map alone. What a position of the query is compared with: the weighted
+        supports (the method), the support that fits best at that position, or the subspace the supports span there.
+    match_radius : float
+        Ours; in the anomaly map alone. How far around its own place a position looks for its counterpart in the
+        supports, as a share of the side, 0 to 1; 0 is the method, 1/16 reaches 2, 1 and 1 positions of grids of 32,
+        16 and 8. See `matching.py`.
+    compare_in : {"student", "teacher", "both"}
+        Ours; in the anomaly map alone. Features in which query and supports are compared: the student's (the method),
+        the frozen teacher's, or the sum of both residuals. "teacher" with `map_source="ssd"` reads nothing that was
+        trained but the weights.
     seed : int
         Seed of the initial student and learn-to-weight weights, and of a `"random"` teacher.
     """
@@ -86,6 +99,9 @@ class D24FADConfig:
     lambda_ssd: float = 1.0
     blur_sigma: float = 4.0
     train_supports: str = "redrawn"
+    matching: str = "weighted"
+    match_radius: float = 0.0
+    compare_in: str = "student"
     seed: int = field(default=0)
 
     def __post_init__(self) -> None:
@@ -102,6 +118,11 @@ class D24FADConfig:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name}={value!r} must be a finite number, at least 0")
+        if not 0 <= self.match_radius <= 1:
+            raise ValueError(f"match_radius={self.match_radius!r} must lie between 0 and 1 (a share of the side)")
+        if self.matching == "subspace" and self.match_radius:
+            raise ValueError("matching='subspace' compares at the same position; set match_radius=0, or choose "
+                             "matching='nearest' to look around")
         if self.lambda_tsd == 0 and self.lambda_ssd == 0:
             raise ValueError("lambda_tsd and lambda_ssd are both 0: nothing would be learnt; raise one of them")
 
@@ -123,6 +144,11 @@ class D24FADConfig:
             train_supports="redrawn",
         )
         return cls(**(settings | overrides))
+
+    @property
+    def reads_teacher(self) -> bool:
+        """Whether the anomaly map looks at the queries' teacher levels, and not at student levels alone."""
+        return self.map_source != "ssd" or self.compare_in != "student"
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed."""

@@ -14,7 +14,8 @@ from . import storage
 from .anomaly_map import gaussian_blur, image_score, sum_levels
 from .config import D24FADConfig
 from .features import D24FADOutput, Prediction, QueryFeatures, SupportBank
-from .losses import distillation_loss, fuse, level_distance, residual, support_distance, support_residual
+from .losses import distillation_loss, fuse, level_distance, residual, support_distance
+from .matching import compared_pairs, matched_residual
 from .student import Student
 from .teacher import Teacher, TeacherFeatures
 from .weighting import LearnToWeight
@@ -115,7 +116,8 @@ class D24FAD(nn.Module):
         with self._inference():
             features = images if isinstance(images, TeacherFeatures) else self._teach(images, "supports", True)
             levels = self._student(features)
-            return SupportBank(levels, self.weighting.keys(levels))
+            teacher = features.levels if self.config.compare_in != "student" else ()
+            return SupportBank(levels, self.weighting.keys(levels), teacher)
 
     def encode_queries(self, images: Tensor | TeacherFeatures) -> QueryFeatures:
         """Teacher and student levels of queries [B, 3, S, S] in 0..1, reusable against any number of banks."""
@@ -147,9 +149,9 @@ class D24FAD(nn.Module):
         c = self.config
         weights = [self.weighting(g, s, k) for g, s, k in zip(queries.student, bank.levels, bank.keys, strict=True)]
         residuals = []
-        if c.map_source != "tsd":
-            residuals += [support_residual(g, s, w, None, c.fusion)
-                          for g, s, w in zip(queries.student, bank.levels, weights, strict=True)]
+        for mine, theirs in compared_pairs(c, queries, bank) if c.map_source != "tsd" else ():
+            residuals += [matched_residual(q, s, w, matching=c.matching, radius=c.match_radius, fusion=c.fusion)
+                          for q, s, w in zip(mine, theirs, weights, strict=True)]
         if c.map_source != "ssd":
             residuals += [residual(f, g) for f, g in zip(queries.teacher, queries.student, strict=True)]
         return sum_levels(residuals, c.image_size), torch.stack(weights, dim=1)  # (B, S, S), (B, L, K)

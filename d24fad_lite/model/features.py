@@ -32,10 +32,11 @@ class SupportBank:
     Attributes
     ----------
     levels, keys : list of Tensor [K, C_l, H_l, W_l], fine to coarse
+    teacher : the supports' teacher levels where the anomaly map compares in them (`compare_in`), else empty
     """
 
-    def __init__(self, levels: Sequence[Tensor], keys: Sequence[Tensor]) -> None:
-        self.levels, self.keys = list(levels), list(keys)
+    def __init__(self, levels: Sequence[Tensor], keys: Sequence[Tensor], teacher: Sequence[Tensor] = ()) -> None:
+        self.levels, self.keys, self.teacher = list(levels), list(keys), list(teacher)
 
     def __len__(self) -> int:
         return self.levels[0].shape[0]
@@ -50,13 +51,14 @@ class SupportBank:
             raise ValueError("select() got no indices; a bank needs at least one support")
         if int(rows.min()) < 0 or int(rows.max()) >= len(self):
             raise IndexError(f"select() got indices {rows.tolist()}, the bank has supports 0 to {len(self) - 1}")
-        return SupportBank([g[rows] for g in self.levels], [k[rows] for k in self.keys])
+        return SupportBank([g[rows] for g in self.levels], [k[rows] for k in self.keys],
+                           [f[rows] for f in self.teacher])
 
     @classmethod
     def join(cls, banks: Sequence[SupportBank]) -> SupportBank:
         """One bank of several, in order: exchanging one support encodes one image."""
-        return cls([torch.cat(level) for level in zip(*(b.levels for b in banks), strict=True)],
-                   [torch.cat(level) for level in zip(*(b.keys for b in banks), strict=True)])
+        return cls(*([torch.cat(level) for level in zip(*parts, strict=True)] for parts in
+                     ([b.levels for b in banks], [b.keys for b in banks], [b.teacher for b in banks])))
 
 
 class Prediction(NamedTuple):
