@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ..data.benchmark import Task
 from ..data.episodes import EpisodeBatch, EpisodeSampler
 from ..model.detector import D24FAD
 from ..model.teacher import TeacherFeatures
+from .averaging import WeightAverage
 from .cache import TeacherCache
 from .history import History
 from .state import load_state, save_state
@@ -43,6 +45,7 @@ class FitSettings:
     precision: str
     validation: float
     patience: int | None
+    ema: float
 
     def __post_init__(self) -> None:
         for name, allowed in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
@@ -52,6 +55,13 @@ class FitSettings:
             raise ValueError(f"lr={self.lr!r} must be greater than 0")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience={self.patience!r} must be at least 1 epoch, or None")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema={self.ema!r} must be at least 0 (off) and below 1, for example 0.99")
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values; what is off is left out, so that states of runs before the setting existed still fit."""
+        facts = asdict(self) | {"betas": list(self.betas)}
+        return facts if self.ema else {name: value for name, value in facts.items() if name != "ema"}
 
 
 def fit(
@@ -69,6 +79,7 @@ def fit(
     precision: str = "fp32",
     validation: float = 0.0,
     patience: int | None = None,
+    ema: float = 0.0,
     out: str | Path | None = None,
     resume: bool = True,
     cache: str = "auto",
@@ -102,6 +113,9 @@ def fit(
     patience : int, optional
         Stop after so many epochs without a lower `val_loss`, and keep the weights of the best epoch. Needs
         `validation`. Nothing of any test set is ever looked at.
+    ema : float
+        Ours, not the method's: decay of a moving average of the weights over the optimiser's steps, 0 (off) to below
+        1, see `averaging.WeightAverage`. The model ends with the averaged weights; `val_loss` and `on_epoch` see them.
     out : path, optional
         Folder for the state after each epoch and for `history.csv`. A run that was killed, or stopped with Ctrl-C,
         goes on from its last full epoch when called again, to the same weights as an uninterrupted run.
@@ -132,7 +146,7 @@ def fit(
         The loss became NaN or infinite; the last good state is kept.
     """
     settings = FitSettings(shots, seed, batch_size, lr, tuple(betas), optimizer, episodes, precision,
-                           validation, patience)
+                           validation, patience, ema)
     if not tasks:
         raise ValueError("fit() got no training tasks; give at least one, for example bench.without('RSNA')")
     if not isinstance(epochs, int) or epochs < 1:
@@ -168,15 +182,17 @@ class _Run:
         learnable = [p for p in model.parameters() if p.requires_grad]
         raw = OPTIMIZERS[settings.optimizer](learnable, lr=settings.lr, betas=settings.betas)
         self.wrapped, self.optimizer = accelerator.prepare(model, raw)
-        self.identity = asdict(settings) | {
-            "betas": list(settings.betas), "config": model.config.to_dict(), "teacher": model.teacher.fingerprint(),
+        self.average = WeightAverage(model, settings.ema) if settings.ema else None
+        self.identity = settings.facts() | {
+            "config": model.config.to_dict(), "teacher": model.teacher.fingerprint(),
             "tasks": {name: len(task.train) for name, task in tasks.items()},
         }
 
     def train(self, epochs: int, resume: bool, on_epoch: Callable[[int, D24FAD], None] | None = None) -> History:
         history, best = History(), None
         if self.out is not None and resume:
-            history, best = load_state(self.out, self.model, self._plain_optimizer(), self.identity) or (history, None)
+            history, best = load_state(self.out, self.model, self._plain_optimizer(), self.identity,
+                                       self.average) or (history, None)
         rounds = -(-len(self.sampler) // self.accelerator.num_processes)
         try:
             with tqdm(total=epochs * rounds, initial=min(len(history), epochs) * rounds, desc="fit", unit="batch",
@@ -190,12 +206,15 @@ class _Run:
                     history.kept_epoch = row["epoch"]
                     self._store(history, best)
                     if on_epoch is not None:
-                        on_epoch(row["epoch"], self.model)
+                        with self._averaged():
+                            on_epoch(row["epoch"], self.model)
         finally:
             self.accelerator.unwrap_model(self.wrapped, keep_fp32_wrapper=False)
         if best is not None and history.best_epoch is not None:
             self.model.load_trainable_state_dict(best)
             history.kept_epoch = history.best_epoch
+        elif self.average is not None:
+            self.average.apply()
         self.model.eval()
         return history
 
@@ -221,6 +240,8 @@ class _Run:
         loss, tsd, ssd = self._losses(batch)
         self.accelerator.backward(loss)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update()
         return np.array([loss.item(), tsd.item(), ssd.item()])
 
     def _losses(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -239,7 +260,8 @@ class _Run:
         if not self.validation:
             return math.nan
         self.model.eval()
-        losses = [(len(batch), float(self._losses(batch)[0])) for batch in self.validation]
+        with self._averaged():
+            losses = [(len(batch), float(self._losses(batch)[0])) for batch in self.validation]
         self.model.train()
         return sum(n * loss for n, loss in losses) / sum(n for n, _ in losses)
 
@@ -260,8 +282,13 @@ class _Run:
         patience = self.settings.patience
         return bool(patience and history.best_epoch and len(history) - history.best_epoch >= patience)
 
+    def _averaged(self) -> AbstractContextManager[None]:
+        """Within it the model is what `fit` would return if this epoch were the last."""
+        return self.average.applied() if self.average is not None else nullcontext()
+
     def _snapshot(self) -> dict[str, Tensor]:
-        return {name: tensor.detach().cpu().clone() for name, tensor in self.model.trainable_state_dict().items()}
+        with self._averaged():
+            return {name: tensor.detach().cpu().clone() for name, tensor in self.model.trainable_state_dict().items()}
 
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         return getattr(self.optimizer, "optimizer", self.optimizer)
@@ -269,7 +296,7 @@ class _Run:
     def _store(self, history: History, best: dict[str, Tensor] | None) -> None:
         if self.out is None or not self.accelerator.is_main_process:
             return
-        save_state(self.out, self.model, self._plain_optimizer(), history, best, self.identity)
+        save_state(self.out, self.model, self._plain_optimizer(), history, best, self.identity, self.average)
         history.to_frame().to_csv(self.out / "history.csv", index=False)
 
 

@@ -14,24 +14,29 @@ import torch
 from torch import Tensor
 
 from ..model.checkpoint import CheckpointError, read_tensors, write_tensors
+from ..model.config import D24FADConfig
 from ..model.detector import D24FAD
+from .averaging import WeightAverage
 from .history import History
 
 STATE_FILE = "training_state.safetensors"
 
 
 def save_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer, history: History,
-               best: Mapping[str, Tensor] | None, settings: dict[str, Any]) -> None:
-    """Write the state after an epoch, atomically."""
+               best: Mapping[str, Tensor] | None, settings: dict[str, Any],
+               average: WeightAverage | None = None) -> None:
+    """Write the state after an epoch, atomically; the model holds the weights of the training, not their average."""
     tensors = {f"model.{name}": t for name, t in model.trainable_state_dict().items()}
     tensors |= optimizer_tensors(optimizer)
     tensors |= {f"best.{name}": t for name, t in (best or {}).items()}
+    tensors |= {f"average.{name}": t for name, t in (average.tensors() if average else {}).items()}
     write_tensors(folder / STATE_FILE, tensors, {"settings": settings, "history": asdict(history)})
 
 
 def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
-               settings: dict[str, Any]) -> tuple[History, dict[str, Tensor] | None] | None:
-    """Bring model and optimiser to the stored state; None where there is none.
+               settings: dict[str, Any],
+               average: WeightAverage | None = None) -> tuple[History, dict[str, Tensor] | None] | None:
+    """Bring model, optimiser and average to the stored state; None where there is none.
 
     Raises CheckpointError when the stored run had other settings: they are named, nothing is overwritten.
     """
@@ -40,6 +45,8 @@ def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
         return None
     tensors, facts = read_tensors(path)
     stored = facts["settings"]
+    if "config" in stored:  # settings that came after the file have their defaults
+        stored |= {"config": D24FADConfig.from_dict(stored["config"]).to_dict()}
     differing = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
     if differing:
         changes = "; ".join(f"{k}: stored {stored.get(k)!r}, asked for {settings.get(k)!r}" for k in differing)
@@ -47,6 +54,8 @@ def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
                               "choose another output folder, or resume=False to begin anew")
     model.load_trainable_state_dict(_part(tensors, "model."))
     restore_optimizer(optimizer, tensors)
+    if average is not None:
+        average.restore(_part(tensors, "average."))
     return History(**facts["history"]), _part(tensors, "best.") or None
 
 
