@@ -81,7 +81,8 @@ class SupportPicker:
         self.after = button("Next", "Look at the next image", lambda: s.move_cursor(1))
         self.pick = button("Pick", "", s.toggle)
         self.lock = button("Lock", "", s.lock)
-        self.path = w.Text(value=path, description="File", style=WHOLE, layout=wide("300px"))
+        # Sent once, when left: messages per letter are held back while the kernel works, and Load would overtake them.
+        self.path = w.Text(value=path, description="File", continuous_update=False, style=WHOLE, layout=wide("300px"))
         self.save = button("Save", "Write the choice to the file", self._save)
         self.load = button("Load", "Take the choice of the file", self._load)
         self.search.observe(lambda change: s.set_filter(change["new"]), "value")

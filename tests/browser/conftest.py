@@ -1,7 +1,8 @@
-"""A JupyterLab with one notebook in it and a headless Chromium that opens it; tests skip where either is absent."""
+"""A JupyterLab over an empty folder and a headless Chromium; the tests skip where either is absent, saying why."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -13,82 +14,121 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "tests"
-
-
-def chromium() -> str | None:
-    """The system's Chromium, or Playwright's own where that is installed."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    return None
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Nothing is looked up, updated or synchronised: the browser sees this JupyterLab and no network.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+QUIET = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
 @dataclass
 class Lab:
-    """A running JupyterLab: its address and the folder it serves."""
+    """A running JupyterLab: its address, the folder it serves, and its log."""
 
     url: str
     folder: Path
+    log: Path
+
+    def address(self, name: str) -> str:
+        """Where a notebook of the folder opens, alone and with a fresh layout."""
+        return f"{self.url}/lab/tree/{name}?token={TOKEN}&reset"
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab on a free port over an empty folder, with the checkout on the kernels' path."""
-    pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
-    if chromium() is None:
-        pytest.skip("no Chromium on this machine")
-    pytest.importorskip("playwright", reason="playwright is not installed")
-    folder = tmp_path_factory.mktemp("lab")
-    (folder / "work").mkdir()
+# The fixtures live as long as one file of tests: Playwright keeps an event loop running in this thread, which the
+# tests of other files must not meet.
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """Path of the system's browser; skips without it, without playwright and without JupyterLab."""
+    for module in ("playwright", "jupyterlab", "ipywidgets"):
+        pytest.importorskip(module, reason=f"{module} is not installed; pip install 'd24fad_lite[all]'")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on this machine; apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="module")
+def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on a free port over an empty folder; its kernels import the checkout, its settings are its own."""
+    home = tmp_path_factory.mktemp("lab")
+    (home / "work").mkdir()
+    for name, values in QUIET.items():
+        file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    environment = {**os.environ, "PYTHONPATH": paths, "D24FAD_WIDGETS": "", "OMP_NUM_THREADS": "2",
-                   "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
-                   "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--port={port}",
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", "--allow-root",
-               f"--ServerApp.root_dir={folder / 'work'}", "--LabApp.news_url=None",
+               f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=None",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
-    with (folder / "lab.log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    running = Lab(f"http://127.0.0.1:{port}", home / "work", home / "lab.log")
+    with running.log.open("w") as log:
+        server = subprocess.Popen(command, env=environment(home), stdout=log, stderr=subprocess.STDOUT, cwd=home)
     try:
-        _await(f"http://127.0.0.1:{port}/api/status?token={TOKEN}", server, folder / "lab.log")
-        yield Lab(f"http://127.0.0.1:{port}", folder / "work")
+        await_server(f"{running.url}/api/status?token={TOKEN}", server, running.log)
+        yield running
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
+        end_tree(server)
 
 
-def _await(url: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment, but with the checkout's package and no file of the user's Jupyter."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
+               "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+               "IPYTHONDIR": "ipython"}
+    return {**os.environ, "PYTHONPATH": paths, "D24FAD_WIDGETS": "", "D24FAD_PROFILE": "quick", "D24FAD_DATA": "",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **{key: str(home / name) for key, name in folders.items()}}
+
+
+def await_server(url: str, server: subprocess.Popen, log: Path, seconds: float = 180) -> None:
+    """Return when `url` answers; fail with the end of the log when the server ends or stays silent."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and server.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=2):
+            with urllib.request.urlopen(url, timeout=5):
                 return
         except (urllib.error.URLError, OSError):
-            if server.poll() is not None:
-                break
-            time.sleep(0.3)
+            time.sleep(0.2)
     pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """A headless Chromium."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if (executable := chromium()) is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as play:
-        running = play.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
+def end_tree(server: subprocess.Popen) -> None:
+    """End the server and its kernels, whatever state they are in."""
+    import psutil
+
+    try:
+        below = psutil.Process(server.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        below = []
+    server.terminate()
+    try:
+        server.wait(20)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait(10)
+    for process in below:
+        if process.is_running():
+            process.kill()
+    psutil.wait_procs(below, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """A headless Chromium with a profile of its own, gone when the tests end."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        running = play.chromium.launch(executable_path=chromium, args=FLAGS, timeout=120_000)
+        try:
+            yield running
+        finally:
+            running.close()
