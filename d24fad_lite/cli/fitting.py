@@ -121,6 +121,11 @@ def pretrain(
     seed: Annotated[int, typer.Option(min=0, help="Of the fractals, the initial weights and the views.")] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint found in --out.")] = True,
+    probe: Annotated[Path | None, typer.Option(
+        metavar="ROOT", help="Afterwards, measure the teacher on this folder of tasks, beside a random one.",
+        show_default=False)] = None,
+    embed: Annotated[bool, typer.Option(
+        "--embed", help="Afterwards, store it as the weights that weights='embedded' loads.")] = False,
 ) -> None:
     """Make a teacher from nothing but formulas: a classifier of fractals, without a single photograph.
 
@@ -130,6 +135,7 @@ def pretrain(
     \b
     Examples:
       d24fad pretrain --out teacher
+      d24fad pretrain --out teacher --probe samples
       d24fad pretrain --out teacher50 --architecture resnet50
       d24fad fit --data samples --leave-out RSNA --weights teacher/teacher.safetensors --out run
     """
@@ -143,3 +149,24 @@ def pretrain(
     with resumable("the same command goes on from the last checkpoint"):
         path = train(out, recipe, device=pick_device(device), resume=resume, progress=sys.stderr.isatty())
     typer.echo(f"saved {path}")
+    if embed:
+        from ..training.pretrain.export import export
+
+        typer.echo(f"stored {export(path)}")
+    if probe is not None:
+        _probe(architecture, path, probe)
+
+
+def _probe(architecture: str, weights: Path, data: Path) -> None:
+    from ..data.benchmark import open_benchmark
+    from ..evaluation.teacher_probe import probe_teachers
+    from ..model.teacher import Teacher
+
+    teachers = {"random": Teacher(architecture, "random"), "fractals": Teacher(architecture, str(weights))}
+    found = probe_teachers(teachers, open_benchmark(data), progress=sys.stderr.isatty())
+    shown = next(iter(found.reports.values()))
+    typer.echo(f"image AUROC of the nearest support patch (max / mean of its distances), per image, K = {shown.shots}, "
+               f"{shown.draws} draws, {data.name}")
+    typer.echo(found.table().to_string())
+    difference, low, high = found.difference("fractals", "random")
+    typer.echo(f"fractals less random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")

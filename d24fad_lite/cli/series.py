@@ -36,6 +36,8 @@ def notebooks(
     resume: Annotated[bool, typer.Option("--resume", help="Take over what the latest run (or --out) completed.")]
     = False,
     checkout: Checkout = None,
+    jobs: Annotated[int | None, typer.Option(
+        help="Notebooks at a time.  [default: the profile's, at most one per core]", show_default=False)] = None,
 ) -> None:
     """Run the notebook series from the first to the last, with a report to read at the end.
 
@@ -51,7 +53,7 @@ def notebooks(
     from ..runner.notebooks import run_series
 
     parameters = dict(pair(text, "--parameter") for text in parameter or ())
-    raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout))
+    raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout, jobs))
 
 
 def benchmark(

@@ -28,7 +28,8 @@ def _run(options: argparse.Namespace) -> int:
 
     parameters = dict(_pair(text) for text in options.parameter)
     return run_series(
-        options.names, options.profile, options.out, parameters, options.timeout, options.resume, options.root
+        options.names, options.profile, options.out, parameters, options.timeout, options.resume, options.root,
+        options.jobs,
     )
 
 
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--out", help="folder of the run (default: runs/<stamp>)")
     run.add_argument("--timeout", type=float, help="seconds per notebook, 0 for none (default: the profile's)")
+    run.add_argument("--jobs", type=int, help="notebooks at a time (default: the profile's, at most one per core)")
     run.add_argument("--resume", action="store_true", help="take over what the latest run (or --out) completed")
     run.add_argument("--root", help="the checkout (default: found from the working directory)")
     run.set_defaults(command=_run)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from d24fad_lite.runner.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
 from d24fad_lite.runner.metrics import read_json, write_json
+from d24fad_lite.runner.parallel import side_by_side, thread_limit
 from d24fad_lite.runner.parameters import check_parameters
 
 UNLABELLED = {"profile", "root", "out"}
@@ -31,9 +33,10 @@ class GridCell:
 
 
 def run_grid(
-    notebook: Path | str, points: Sequence[Mapping[str, Any]], out: Path | str, *, timeout: float | None = None
+    notebook: Path | str, points: Sequence[Mapping[str, Any]], out: Path | str, *, timeout: float | None = None,
+    jobs: int = 1,
 ) -> list[GridCell]:
-    """Run `notebook` once for each parameter set, one after the other; a failing cell does not stop the others.
+    """Run `notebook` once for each parameter set, `jobs` at a time; a failing cell does not stop the others.
 
     A cell that is finished under `out` with the same notebook, parameters and package code is taken over, so a stopped
     grid goes on where it was. Prints one line per cell.
@@ -47,15 +50,15 @@ def run_grid(
     for name in labels:
         if labels.count(name) > 1:
             raise ValueError(f"two cells of the grid are the same ({name}); parameter sets must differ")
-    cells = []
-    for position, (name, point) in enumerate(zip(labels, checked, strict=True), start=1):
-        cell = _finished(out / name, name, point, run_key(content, point)) or _run(
-            source, out / name, name, point, timeout
-        )
+    calls = [partial(_cell, source, out / name, name, point, run_key(content, point), timeout, thread_limit(jobs))
+             for name, point in zip(labels, checked, strict=True)]
+    cells: dict[int, GridCell] = {}
+    for position, cell in side_by_side(calls, jobs):
         how = "kept" if cell.result.resumed else f"{cell.result.seconds:.1f} s"
-        print(f"[{position:2d}/{len(labels)}] {name}  {cell.result.status} ({how})  {cell.result.error}", flush=True)
-        cells.append(cell)
-    return cells
+        cells[position] = cell
+        print(f"[{len(cells):2d}/{len(labels)}] {cell.label}  {cell.result.status} ({how})  {cell.result.error}",
+              flush=True)
+    return [cells[position] for position in range(len(cells))]
 
 
 def label(point: Mapping[str, Any]) -> str:
@@ -72,9 +75,12 @@ def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridC
     return GridCell(name, point, result, metrics)
 
 
-def _run(source: Path, folder: Path, name: str, point: dict[str, Any], timeout: float | None) -> GridCell:
+def _cell(source: Path, folder: Path, name: str, point: dict[str, Any], key: str, timeout: float | None,
+          environment: Mapping[str, str]) -> GridCell:
+    if (kept := _finished(folder, name, point, key)) is not None:
+        return kept
     (folder / "result.json").unlink(missing_ok=True)
-    result = run_notebook(source, folder / "cell.ipynb", point, timeout=timeout)
+    result = run_notebook(source, folder / "cell.ipynb", point, timeout=timeout, environment=environment)
     write_json(folder / "result.json", result.to_dict())
     metrics = read_json(folder / "cell" / "metrics.json") if result.status == "completed" else None
     return GridCell(name, point, result, metrics)

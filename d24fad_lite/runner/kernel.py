@@ -33,11 +33,15 @@ class Watch(threading.Thread):
         self.timed_out = False
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
+        self._unwanted = False
         self._began = time.monotonic()
+        _RUNNING.add(self)
 
     def kernel_started(self, process: subprocess.Popen[bytes]) -> None:
         """Called by the kernel manager with the kernel's process."""
         self._process = process
+        if self._unwanted:
+            self.kill_tree()
 
     def run(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
@@ -50,6 +54,7 @@ class Watch(threading.Thread):
 
     def stop(self) -> None:
         """End watching."""
+        _RUNNING.discard(self)
         self._ended.set()
         if self.is_alive():
             self.join()
@@ -63,6 +68,11 @@ class Watch(threading.Thread):
         """End the kernel and what it started, if anything is left of them."""
         kill(self._tree())
 
+    def end(self) -> None:
+        """End the kernel now, or as soon as it has started."""
+        self._unwanted = True
+        self.kill_tree()
+
     def _tree(self) -> list[psutil.Process]:
         if self._process is None:
             return []
@@ -71,6 +81,15 @@ class Watch(threading.Thread):
             return [kernel, *kernel.children(recursive=True)]
         except psutil.Error:
             return []
+
+
+_RUNNING: set[Watch] = set()
+
+
+def end_running() -> None:
+    """End every kernel that is being watched; each of their runs ends with the status "died"."""
+    for watch in list(_RUNNING):
+        watch.end()
 
 
 def kill(processes: list[psutil.Process]) -> None:

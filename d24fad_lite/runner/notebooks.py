@@ -12,13 +12,13 @@ runs/<stamp>/report.html          all of it to read
 
 from __future__ import annotations
 
-import os
 import platform
-import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from d24fad_lite.runner.execute import NotebookResult, declared_parameters, read
 from d24fad_lite.runner.kernel import PACKAGE_PARENT
 from d24fad_lite.runner.lesson import package_version
 from d24fad_lite.runner.metrics import read_json, write_json
+from d24fad_lite.runner.parallel import cores, side_by_side, thread_limit
 from d24fad_lite.runner.parameters import check_parameters
 from d24fad_lite.runner.profiles import PROFILE_VARIABLE, Profile, did_you_mean, resolve_profile
 
@@ -44,11 +45,13 @@ class Series:
     results: list[NotebookResult]
     status: str = "running"
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def put(self, result: NotebookResult) -> None:
         """Take the place of the result of the same name, and save."""
-        self.results = [result if old.name == result.name else old for old in self.results]
-        self.save()
+        with self._writing:
+            self.results = [result if old.name == result.name else old for old in self.results]
+            self.save()
 
     def save(self) -> None:
         """Write summary.json atomically."""
@@ -75,10 +78,9 @@ def machine() -> dict[str, Any]:
     """Facts of this computer that explain a run's seconds; no name of it."""
     import psutil
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": cores,
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "python": platform.python_version(),
     }
@@ -120,8 +122,9 @@ def run_series(
     timeout: float | None = None,
     resume: bool = False,
     root: Path | str | None = None,
+    jobs: int | None = None,
 ) -> int:
-    """Run notebooks one after the other; a failure does not stop the others.
+    """Run notebooks, some at a time; a failure does not stop the others.
 
     names: notebooks (whole name, number or words), None for all.
     profile: "quick", "standard", "full"; empty for D24FAD_PROFILE or quick.
@@ -131,6 +134,7 @@ def run_series(
     resume: take over completed notebooks of the same folder (default: the latest run) whose code, parameters and
         package code are unchanged.
     root: the checkout, default found from the working directory. Kernels work in <root>/notebooks.
+    jobs: notebooks at a time; default the profile's, at most one per core.
     Returns 0 when all completed, 1 when anything failed or did not run, 130 after Ctrl-C.
     Raises ValueError / FileNotFoundError before anything runs: unknown notebook, profile or parameter, wrong type.
     """
@@ -146,10 +150,13 @@ def run_series(
     series = Series(folder, resolved, dict(parameters or {}), results)
     limit = resolved.timeout if timeout is None else timeout
     print(f"{len(chosen)} notebooks, profile {resolved.name}, into {_shown(folder, checkout)}", flush=True)
+    together = max(1, min(jobs or resolved.jobs, cores()))
+    calls = [partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name),
+                     thread_limit(together)) for name in chosen]
     try:
-        for position, name in enumerate(chosen, start=1):
-            head = f"[{position:2d}/{len(chosen)}] {name:<{max(map(len, chosen))}}"
-            series.put(_run_or_take_over(series, sources[name], plans[name], limit, earlier.get(name), head))
+        for done, (_, result) in enumerate(side_by_side(calls, together), start=1):
+            series.put(result)
+            print(f"[{done:2d}/{len(chosen)}] {_line(result, max(map(len, chosen)))}", flush=True)
         series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
     except KeyboardInterrupt:
         series.status = "interrupted"
@@ -185,30 +192,32 @@ def _run_or_take_over(
     parameters: dict[str, Any],
     timeout: float | None,
     before: NotebookResult | None,
-    head: str,
+    environment: Mapping[str, str],
 ) -> NotebookResult:
     name = source.stem
     if before is not None and before.key == run_key(read_notebook(source), parameters):
-        print(f"{head}  completed in an earlier run", flush=True)
         return replace(before, resumed=True)
     # A reader of summary.json, or a resume after a crash, sees where the run was.
     series.put(NotebookResult(name, "interrupted", error="stopped before its end"))
-    terminal = sys.stderr.isatty()
-    if terminal:
-        print(f"{head}  running ...", end="\r", flush=True)
     result = run_notebook(
         source,
         series.folder / f"{name}.ipynb",
         parameters,
         timeout=timeout,
-        progress=terminal,
-        environment={PROFILE_VARIABLE: series.profile.name},
+        environment={PROFILE_VARIABLE: series.profile.name, **environment},
     )
     _write_page(series.folder, name)
-    detail = f"  cell {result.cell.index}: {result.error}" if result.cell else f"  {result.error}"
-    detail = detail.rstrip() if len(detail) <= 150 else f"{detail[:149]}…"
-    print(f"{head}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB{detail}", flush=True)
     return result
+
+
+def _line(result: NotebookResult, width: int) -> str:
+    """One line of progress: what became of a notebook, at what cost, and where it failed."""
+    if result.resumed:
+        return f"{result.name:<{width}}  completed in an earlier run"
+    where = f"cell {result.cell.index}: " if result.cell else ""
+    text = f"{result.name:<{width}}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB"
+    text = f"{text}  {where}{result.error}".rstrip()
+    return text if len(text) <= 190 else f"{text[:189]}…"
 
 
 def _run_folder(checkout: Path, out: Path | None, resume: bool) -> Path:

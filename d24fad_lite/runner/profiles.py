@@ -30,6 +30,7 @@ class Profile:
     seeds: training seeds.
     device: "cpu", or "auto" for the best device of the machine.
     timeout: seconds one notebook may take in an unattended run.
+    jobs: notebooks that run side by side in an unattended run (1 where they would share a GPU).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Profile:
     precision: str
     device: str
     timeout: int
+    jobs: int
 
     def to_dict(self) -> dict[str, object]:
         """Plain types only, for metrics.json and summary.json."""
@@ -57,17 +59,17 @@ PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
         name="quick", teacher="resnet18", weights="embedded", image_size=128, epochs=3, batch_size=16,
         train_shots=4, shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu",
-        timeout=600,
+        timeout=600, jobs=2,
     ),
     "standard": Profile(
         name="standard", teacher="resnet18", weights="imagenet", image_size=128, epochs=20, batch_size=16,
         train_shots=4, shots=(2, 4, 8), draws=10, seeds=(0,), episodes="independent", precision="fp32", device="auto",
-        timeout=4 * 3600,
+        timeout=4 * 3600, jobs=1,
     ),
     "full": Profile(
         name="full", teacher="wide_resnet50_2", weights="imagenet", image_size=128, epochs=70, batch_size=16,
         train_shots=0, shots=(2, 4, 8), draws=10, seeds=(0, 1, 2), episodes="independent", precision="fp32",
-        device="auto", timeout=72 * 3600,
+        device="auto", timeout=72 * 3600, jobs=1,
     ),
 }  # fmt: skip
 

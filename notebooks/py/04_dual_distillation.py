@@ -275,8 +275,8 @@ plt.show()
 #   notebook 09 answers it, with an interval.
 #
 # **What to question:** SSD can be made small by a student whose features ignore the image; only TSD stands against
-# that, with a weight of 0.1. Is the flattened cosine what you would have chosen? And does a residual that lights up on a
-# normal edge deserve to be called an anomaly?
+# that, with a weight of 0.1. Is the flattened cosine what you would have chosen? And does a residual that lights up
+# on a normal edge deserve to be called an anomaly?
 #
 # ## Check yourself
 #

@@ -61,3 +61,11 @@ def test_a_wrong_grid_is_refused_before_anything_runs(
     with pytest.raises(ValueError, match=message):
         run_grid(unit, points, tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
+
+
+def test_cells_run_side_by_side_come_back_in_the_order_of_the_points(unit: Path, tmp_path: Path) -> None:
+    points = [{"task": "HIS"}, {"task": "Bad"}, {"task": "LAG"}]
+    cells = run_grid(unit, points, tmp_path / "grid", jobs=2)
+    assert [cell.parameters["task"] for cell in cells] == ["HIS", "Bad", "LAG"]
+    assert [cell.result.status for cell in cells] == ["completed", "failed", "completed"]
+    assert cells[2].metrics == {"value": "LAG0"}

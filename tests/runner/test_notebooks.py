@@ -21,6 +21,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from d24fad_lite.runner.__main__ import main
 from d24fad_lite.runner.execute import run_notebook
 from d24fad_lite.runner.notebooks import run_series, select_names
+from d24fad_lite.runner.parallel import cores
 from d24fad_lite.runner.report import rows_table, tables, write_report
 
 PARAMETERS = 'profile: str = ""\nseed: int = 0\nout: str = ""\nlr: float = 0.5'
@@ -197,16 +198,21 @@ def test_a_damaged_notebook_and_a_derived_parameter_are_errors(tmp_path: Path) -
         run_notebook(derived, tmp_path / "x.ipynb")
 
 
-def test_ctrl_c_ends_the_kernel_leaves_a_summary_and_can_be_resumed(tmp_path: Path) -> None:
-    waiting = "import os, time, pathlib\npathlib.Path('../pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+@pytest.mark.parametrize(("jobs", "statuses"), [(1, ["interrupted", "not run"]), (2, ["interrupted"] * 2)])
+def test_ctrl_c_ends_the_kernels_leaves_a_summary_and_can_be_resumed(
+    tmp_path: Path, jobs: int, statuses: list[str]
+) -> None:
+    waiting = "import os, time, pathlib\npathlib.Path(f'../pid{seed}').write_text(str(os.getpid()))\ntime.sleep(600)"
     write(tmp_path / "notebooks", "00_waits", waiting, parameters="seed: int = 0")
-    write(tmp_path / "notebooks", "01_next", "x = 1", parameters="seed: int = 0")
+    write(tmp_path / "notebooks", "01_waits", waiting, parameters="seed: int = 1")
     command = [sys.executable, "-m", "d24fad_lite.runner", "--root", str(tmp_path), "--out", str(tmp_path / "run")]
     package = Path(__file__).resolve().parents[2]
+    command += ["--jobs", str(jobs)]
     run = subprocess.Popen(command, cwd=package, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    together = min(jobs, cores())
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 90
+        while len(list(tmp_path.glob("pid*"))) < together and time.monotonic() < deadline:
             time.sleep(0.1)
         time.sleep(0.3)
         run.send_signal(signal.SIGINT)
@@ -215,11 +221,13 @@ def test_ctrl_c_ends_the_kernel_leaves_a_summary_and_can_be_resumed(tmp_path: Pa
         run.kill()
     assert run.returncode == 130, printed
     assert "--resume" in printed and "Traceback" not in printed
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    started = list(tmp_path.glob("pid*"))
+    assert len(started) == together and not any(psutil.pid_exists(int(path.read_text())) for path in started)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["status"] == "interrupted"
-    assert [item["status"] for item in summary["notebooks"]] == ["interrupted", "not run"]
-    assert "not run" in (tmp_path / "run" / "report.html").read_text()
+    if together == jobs:
+        assert [item["status"] for item in summary["notebooks"]] == statuses
+    assert "interrupted" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_notebooks_are_chosen_by_name_number_or_words() -> None:

@@ -1,7 +1,7 @@
 """The recipe of the embedded teacher: a classifier of fractals, one seed, one command, resumable to the bit.
 
 On a CPU with two cores it takes under an hour. Nothing about any test image chooses anything here; what the finished
-teacher is worth is measured by `probe`.
+teacher is worth is measured by `evaluation.teacher_probe`.
 """
 
 from __future__ import annotations
