@@ -1,0 +1,435 @@
+# %% [markdown]
+# # 02 · Teacher features
+#
+# Four normal images are far too few to learn what a chest looks like. The method borrows its eyes instead: a
+# **teacher**, a network trained on something else, which is never trained again. It turns each image into a grid of
+# feature vectors, at several scales. Everything that follows (student, weights, anomaly map) is arithmetic on these
+# vectors, so this notebook looks at them closely, and asks how far one gets **with them alone**.
+#
+# **You will learn**
+# - what the pyramid is: levels, strides, channels, and why nothing of it is hard-coded;
+# - what "frozen" must mean, and what goes wrong if batch norm stays in train mode;
+# - what the levels respond to: single channels, and all channels as one colour picture;
+# - the nearest support patch, an anomaly map that needs no training;
+# - where the embedded teacher comes from, and whether it beats random weights here.
+#
+# **Needs:** CPU · about 1.25 min, 1.75 GB (quick)
+
+# %% tags=["parameters"]
+profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
+seed: int = 0  # of the random teacher and the support draws
+out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
+root: str = ""  # folder of tasks; empty: the synthetic samples
+task: str = "APTOS"  # the task of the close look
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+import d24fad_lite as d2
+from d24fad_lite.evaluation.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+from d24fad_lite.evaluation.statistics import compare_paired
+from d24fad_lite.model.teacher import Teacher
+from d24fad_lite.model.weights.embedded import CATALOG, FOLDER, embedded_catalog
+from d24fad_lite.runner.checks import same
+from d24fad_lite.runner.lesson import start_lesson
+from d24fad_lite.runner.style import ANOMALOUS, COLORS, NORMAL
+from d24fad_lite.training.pretrain.fractals import PERTURBATION, find_class, render
+from d24fad_lite.training.pretrain.views import draw_views
+
+lesson = start_lesson("02_teacher_features", globals())
+p = lesson.profile
+
+
+def picture(ax, image, mask=None, **options):
+    """An image or a map without ticks, the lesion's outline on top."""
+    ax.imshow(image, **options)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    if mask is not None and mask.any():
+        ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1.3)
+
+
+# %% [markdown]
+# ## A pyramid
+#
+# A residual network halves the grid from stage to stage and widens the vectors: $T(x) \to [f_1, \dots, f_L],\, e$.
+# Level $l$ is a grid of $H_l \times W_l$ vectors with $C_l$ channels. Its **stride** says how many pixels one step on
+# the grid is. The last map is the **embedding** $e$, the only thing that the student will get to see.
+
+# %% tags=["nbval-check-output"]
+bench = d2.open_benchmark(lesson.data)
+teacher = Teacher(p.teacher, p.weights, p.image_size, seed=lesson.seed)
+close = bench[task]
+bad = np.flatnonzero(close.test.labels == 1)
+rows = [0, 1, int(bad[0]), int(bad[2])]
+queries = close.test.images(p.image_size, rows)  # (B, 3, S, S)
+masks = close.test.masks(p.image_size, rows)
+levels, embedding = teacher(queries)  # L of (B, C_l, H_l, W_l), (B, C_e, H_e, W_e)
+for name, f in zip(("level 1", "level 2", "level 3", "embedding"), (*levels, embedding)):
+    print(f"{name:>9}: {f.shape[1]} channels on {f.shape[2]} x {f.shape[3]}, stride {p.image_size // f.shape[2]}, "
+          f"{f[0].numel()} numbers")
+print(f"    image: {queries[0].numel()} numbers")
+
+# %% [markdown]
+# One picture of all channels: a **principal component analysis** over all positions of the four images gives three
+# directions along which the vectors differ most; they become red, green and blue. Equal colours mean like features, in
+# all images of a column.
+
+# %%
+def to_colours(f):
+    """[B, C, H, W] -> [B, H, W, 3] in 0..1: the first three principal components over all positions."""
+    flat = f.permute(0, 2, 3, 1).flatten(0, 2)  # (B·H·W, C)
+    flat = flat - flat.mean(dim=0)
+    _, _, directions = torch.linalg.svd(flat, full_matrices=False)
+    components = flat @ directions[:3].T  # (B·H·W, 3)
+    low, high = components.quantile(0.02, dim=0), components.quantile(0.98, dim=0)
+    return ((components - low) / (high - low)).clamp(0, 1).view(f.shape[0], *f.shape[2:], 3)
+
+
+colours = [to_colours(f) for f in (*levels, embedding)]
+fig, axes = plt.subplots(4, 5, figsize=(7.4, 6.1))
+for b in range(4):
+    mask = masks[b] if masks is not None else None
+    picture(axes[b, 0], queries[b].permute(1, 2, 0), mask)
+    axes[b, 0].set_ylabel("normal" if b < 2 else "anomalous", color=NORMAL if b < 2 else ANOMALOUS)
+    for column, colour in enumerate(colours, start=1):
+        picture(axes[b, column], colour[b])
+for ax, name in zip(axes[0], ("image", "level 1", "level 2", "level 3", "embedding")):
+    ax.set_title(name, fontsize=11, loc="center")
+lesson.save_figure(fig, "features_as_colours")
+plt.show()
+
+# %% [markdown]
+# Fine levels follow edges and texture, coarse ones regions. Small lesions live in the fine levels only: ask yourself in
+# which columns you could still point at the outlined ones.
+#
+# ## By hand
+#
+# The teacher is no black box: normalise as in its training, $(x - \mu)/\sigma$ per colour channel, run the stem, then
+# stage by stage.
+
+# %%
+def teacher_by_hand(images):
+    net = teacher.backbone
+    x = (images - teacher.mean) / teacher.std  # (B, 3, S, S)
+    x = net.maxpool(net.act1(net.bn1(net.conv1(x))))  # the stem, stride 4
+    maps = []
+    for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+        x = stage(x)
+        maps.append(x)
+    return maps  # three levels and the embedding
+
+
+with torch.no_grad():
+    mine = teacher_by_hand(queries)
+for name, a, b in zip(("level 1", "level 2", "level 3", "embedding"), mine, (*levels, embedding)):
+    same(name, a, b, rtol=1e-3, atol=1e-4)
+
+# %% [markdown]
+# Nothing downstream knows these numbers by heart. The teacher describes itself from one dry run, and student and
+# weighting are sized from that. Here is a teacher of four lines that the kit accepts like any ResNet:
+
+# %% tags=["nbval-check-output"]
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stages = torch.nn.ModuleList([torch.nn.Conv2d(c, 2 * c, 2, stride=2) for c in (3, 6, 12, 24)])
+
+    def forward(self, x):
+        return [x := stage(x).relu() for stage in self.stages][1:]
+
+
+tiny = d2.D24FAD(d2.D24FADConfig(teacher=Tiny(), image_size=48)).eval()
+print("channels", tiny.teacher.channels, "grids", tiny.teacher.grids)
+print("student ", [tuple(g.shape[1:]) for g in tiny.student(tiny.teacher(torch.rand(1, 3, 48, 48)).embedding)])
+
+# %% [markdown]
+# ## Frozen
+#
+# No gradient, no graph, and **eval mode whatever is said to `.train()`**. The last is easily forgotten: batch norm in
+# train mode computes its statistics from the batch at hand, and then the features of an image depend on its company.
+# Notebook 11 shows what a score is worth that knows its company.
+
+# %% tags=["nbval-check-output"]
+teacher.train()  # asks for train mode; a frozen teacher stays as it is
+print("parameters with gradient:", sum(q.requires_grad for q in teacher.parameters()),
+      "· graph recorded:", levels[0].requires_grad, "· in train mode:", teacher.backbone.training)
+
+
+def company_matters(net):
+    """Largest change of the first image's features when other images join the batch, relative to their size."""
+    with torch.no_grad():
+        alone, joined = net(queries[:1])[-1][0], net(queries)[-1][0]
+    return float((alone - joined).abs().max() / joined.abs().max())
+
+
+print("eval mode, company changes an image's features:", company_matters(teacher.backbone) > 1e-3)
+thawed = Teacher(p.teacher, "random", p.image_size, seed=lesson.seed).backbone.train()
+print("train mode, company changes an image's features:", company_matters(thawed) > 1e-3)
+
+# %% [markdown]
+# ## What single channels respond to
+#
+# The four channels of each level that vary most over the first anomalous image.
+
+# %%
+b = 2
+fig, axes = plt.subplots(len(levels), 5, figsize=(7.4, 4.6))
+for row, (ax_row, f) in enumerate(zip(axes, levels), start=1):
+    picture(ax_row[0], queries[b].permute(1, 2, 0), masks[b] if masks is not None else None)
+    ax_row[0].set_ylabel(f"level {row}")
+    for ax, channel in zip(ax_row[1:], f[b].flatten(1).std(dim=1).topk(4).indices):
+        picture(ax, f[b, channel], cmap="viridis")
+        ax.set_title(f"channel {channel}", fontsize=9, loc="center", fontweight="normal")
+lesson.save_figure(fig, "channels")
+plt.show()
+
+# %% [markdown]
+# ## The nearest support patch
+#
+# If a patch of the query is normal, then something like it should occur in some normal support, wherever. So its
+# anomaly is the distance to the **nearest** patch of all K supports:
+#
+# $$d(u) = \min_{k,\,v} \big\lVert \hat f(q)_u - \hat f(s_k)_v \big\rVert, \qquad
+# \text{score}(q) = \max_u d(u),$$
+#
+# with $\hat f$ the unit vectors of a position: levels 2 and 3, each averaged over 3x3, brought to the finer grid and
+# normalised, then put side by side. That is PatchCore's idea (Roth et al., 2022) with K images in place of hundreds.
+
+# %%
+def unit_patches(levels, used):
+    """[B, C_l, H_l, W_l] per level -> unit vectors [B, P, C] on the finest used grid."""
+    parts = []
+    for i in used:
+        local = F.avg_pool2d(levels[i], 3, stride=1, padding=1, count_include_pad=False)
+        local = F.interpolate(local, size=levels[used[0]].shape[2:], mode="bilinear", align_corners=False)
+        parts.append(F.normalize(local, dim=1))  # every level has the same say
+    return F.normalize(torch.cat(parts, dim=1), dim=1).flatten(2).transpose(1, 2)
+
+
+def nearest_distance(query_patches, support_patches):
+    """[B, P, C] and [K, P, C] -> [B, P]: distance to the nearest patch of any support."""
+    cosines = query_patches @ support_patches.flatten(0, 1).T  # (B, P, K·P)
+    return (2 - 2 * cosines.amax(dim=2)).clamp(min=0).sqrt()  # |a - b| of unit vectors
+
+
+K = 4
+draws = d2.draw_supports(len(close.train), K, p.draws, lesson.seed)
+supports = close.train.images(p.image_size, draws[0])  # (K, 3, S, S)
+support_levels = teacher(supports).levels
+scorer = NearestPatch(teacher)
+package = scorer.score(queries, scorer.prepare(supports, np.arange(K)[None])).scores[0]  # (B,)
+by_hand = nearest_distance(unit_patches(levels, (1, 2)), unit_patches(support_levels, (1, 2)))  # (B, P)
+same("nearest-patch scores", by_hand.amax(dim=1), package, rtol=1e-3, atol=1e-4)
+
+# %% [markdown]
+# The same at each level alone. Every map has its own scale: the colours run from the lowest to the highest value of its
+# column.
+
+# %%
+used = {"level 1": (0,), "level 2": (1,), "level 3": (2,), "levels 2 and 3": (1, 2)}
+fig, axes = plt.subplots(4, len(used) + 1, figsize=(7.4, 6.1))
+for column, (name, which) in enumerate(used.items(), start=1):
+    distance = nearest_distance(unit_patches(levels, which), unit_patches(support_levels, which))
+    side = levels[which[0]].shape[2:]
+    for b in range(4):
+        picture(axes[b, column], distance[b].view(side), cmap="magma", vmin=float(distance.min()),
+                vmax=float(distance.max()))
+    axes[0, column].set_title(name, fontsize=11, loc="center")
+for b in range(4):
+    picture(axes[b, 0], queries[b].permute(1, 2, 0), masks[b] if masks is not None else None)
+    axes[b, 0].set_ylabel("normal" if b < 2 else "anomalous", color=NORMAL if b < 2 else ANOMALOUS)
+axes[0, 0].set_title("query", fontsize=11, loc="center")
+lesson.save_figure(fig, "nearest_patch_maps")
+plt.show()
+
+# %% [markdown]
+# A bright spot on a normal image is no bug of the picture: it is a place whose like happens not to occur in these K
+# supports.
+#
+# ## Where the embedded teacher comes from
+#
+# Photographs (ImageNet) need a download. The embedded teacher needs none: it learned to tell **fractals** apart. A
+# class is one iterated function system, a few affine maps $x \mapsto A_i x + b_i$; a random one of them is applied
+# again and again, and the visited points draw the picture. Perturbed maps give the other members of the class;
+# changing pose, colour, clouds and camera give the training views. No photograph, no patient, no label by hand.
+
+# %%
+def chaos_game(system, steps, rng):
+    """One orbit [steps, 2]: apply a random map of the system, again and again."""
+    turn = lambda a: np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])  # noqa: E731
+    maps = [turn(t[0]) @ np.diag(s * f) @ turn(t[1]) for t, s, f in zip(system.turns, system.scales, system.flips)]
+    weights = np.array([abs(np.linalg.det(m)) + 1e-3 for m in maps])
+    x, orbit = np.zeros(2), []
+    for i in rng.choice(len(maps), size=steps, p=weights / weights.sum()):
+        x = maps[i] @ x + system.shifts[i]
+        orbit.append(x)
+    return np.array(orbit)
+
+
+shown = (0, 1, 2, 3)
+systems = [find_class(0, number, 80) for number in shown]
+fig, axes = plt.subplots(len(shown), 6, figsize=(7.6, 5.3))
+for ax_row, number, system in zip(axes, shown, systems):
+    orbit = chaos_game(system, 6000, np.random.default_rng(number))[20:]
+    ax_row[0].plot(*orbit.T, ",", color=COLORS[0])
+    ax_row[0].set(xticks=[], yticks=[], aspect="equal")
+    ax_row[0].invert_yaxis()
+    members = [render(system.points(np.random.default_rng([0, number, i]), PERTURBATION), 80) for i in (0, 1)]
+    densities = torch.from_numpy(np.stack(members[:1] * 3)).float().div(255)[:, None]  # (3, 1, 80, 80)
+    views = draw_views(densities, 64, torch.Generator().manual_seed(number))  # (3, 3, 64, 64)
+    for ax, member in zip(ax_row[1:3], members):
+        picture(ax, member)
+    for ax, view in zip(ax_row[3:], views):
+        picture(ax, view.permute(1, 2, 0))
+    ax_row[0].set_ylabel(f"class {number}")
+for column, name in ((0, "by hand"), (1, "member 1"), (2, "member 2"), (3, "views of member 1")):
+    axes[0, column].set_title(name, fontsize=10, loc="left" if column == 3 else "center")
+lesson.save_figure(fig, "fractals")
+plt.show()
+
+# %%
+shipped = embedded_catalog().get(p.teacher) if (FOLDER / CATALOG).is_file() else None
+if shipped:
+    recipe = shipped["recipe"]
+    print(f"embedded {p.teacher}: {recipe['classes']} classes, {recipe['steps']} steps of {recipe['batch_size']} views "
+          f"at {recipe['image_size']} px, {shipped['seconds'] / 60:.0f} minutes on {shipped['device']}, "
+          f"training accuracy at the end {100 * shipped['final_training_accuracy']:.0f} %, "
+          f"{shipped['bytes'] / 1e6:.1f} MB stored")
+else:
+    print(f"no embedded weights of {p.teacher!r} in this installation")
+
+# %% [markdown]
+# ## Does it see more than random weights?
+#
+# An honest comparison: the same scorer, the same supports, the same test images; only the teacher's weights differ. A
+# random network is no straw man. Its features still depend on brightness, edges and texture.
+
+# %%
+def score_teacher(weights):
+    shared = SharedTeacher(Teacher(p.teacher, weights, p.image_size, seed=lesson.seed))
+    scorer = NearestPatch(shared, maps=False)
+    return {name: d2.evaluate(scorer, some_task, shots=K, draws=p.draws, seed=lesson.seed, pixel=False)
+            for name, some_task in bench.items()}
+
+
+reports = {weights: score_teacher(weights) for weights in (p.weights, "random")}
+table = pd.DataFrame([
+    {"task": name, "AUROC, " + p.weights: a.auroc, "AUROC, random": b.auroc, "difference": c.difference,
+     "low": c.low, "high": c.high}
+    for name in bench
+    for a, b in [(reports[p.weights][name], reports["random"][name])]
+    for c in [compare_paired(a, b, seed=lesson.seed)]])
+table.round(3)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.5), gridspec_kw={"width_ratios": [1.35, 1]})
+for offset, (weights, color, mark) in enumerate(((p.weights, NORMAL, "o"), ("random", "#8a8d91", "s"))):
+    for x, report in enumerate(reports[weights].values()):
+        place, (low, high) = x + 0.24 * (offset - 0.5), report.ci
+        axes[0].plot(np.full(report.draws, place + 0.07), report.aurocs, ".", color=color, alpha=0.6)
+        axes[0].errorbar(place, report.auroc, [[report.auroc - low], [high - report.auroc]], fmt=mark, color=color,
+                         capsize=4, label=f"{weights} weights" if x == 0 else None)
+axes[0].axhline(0.5, color="#55585c", ls=":", lw=1.2)
+axes[0].set(xticks=range(len(bench)), xticklabels=list(bench), ylabel="image AUROC", ylim=(0, 1.2))
+axes[0].set_title(f"Nearest patch, K = {K}, {p.draws} draws", fontsize=11)
+axes[0].legend(loc="upper center", ncols=2)
+y = np.arange(len(table))[::-1]
+sides = [table["difference"] - table["low"], table["high"] - table["difference"]]
+axes[1].errorbar(table["difference"], y, xerr=sides, fmt="D", color=COLORS[2], capsize=4)
+axes[1].axvline(0, color="#55585c", ls=":", lw=1.2)
+axes[1].set(yticks=y, yticklabels=list(bench), xlabel=f"AUROC, {p.weights} minus random")
+axes[1].set_title("Paired difference, 95 % interval", fontsize=11)
+lesson.save_figure(fig, "embedded_or_random")
+plt.show()
+
+# %%
+better = [row["task"] for _, row in table.iterrows() if row["low"] > 0]
+worse = [row["task"] for _, row in table.iterrows() if row["high"] < 0]
+unclear = [name for name in bench if name not in better + worse]
+for text, names in (("better than random", better), ("worse than random", worse), ("cannot be told", unclear)):
+    print(f"{p.weights}, {text}: {', '.join(names) or 'no task'}")
+
+# %% [markdown]
+# Read the right panel first: an interval that contains 0 tells you that these test images cannot say. The left one
+# tempts to compare two intervals by eye, which forgets that both teachers met the same images and supports.
+#
+# ## What you saw
+#
+# - The teacher is a fixed function from images to a pyramid of vectors; a dozen lines repeat it.
+# - Fine levels see edges, coarse ones regions; the embedding is small, and that is the point of it (notebook 04).
+# - Frozen means eval mode too, or an image's features depend on its neighbours.
+# - Distances to the nearest support patch already give a map and a score, without any training. Whatever the method
+#   adds must be measured against this, not against nothing.
+#
+# **What to question:** is a network for fractals, or for photographs, a good ruler for X-rays? Both are only
+# convenient. And the comparison above used one random initialisation: another seed is another random teacher.
+#
+# ## Check yourself
+#
+# 1. What do stride and channels of a level mean, and what becomes of both from level to level?
+# 2. Why must the teacher stay in eval mode, and what did train mode do to the features?
+# 3. How do many channels become one colour picture?
+# 4. Write down the score of the nearest support patch. Why is the minimum taken over positions too?
+# 5. What was the embedded teacher trained on, and on which evidence do you call it better than random, or not?
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Leave normalisation out, as the released code does. How similar are the level-1 features of the same images
+# with and without it? Give the mean over images of the cosine of the flattened maps.
+
+# %% tags=["exercise"]
+def agreement(with_it, without):
+    ...  # your turn: two maps [B, C, H, W] -> mean over B of the cosine of the flattened maps
+
+
+plain = Teacher(teacher.backbone, image_size=p.image_size, normalize=False)(queries).levels[0]
+expected_cosine = F.cosine_similarity(levels[0].flatten(1), plain.flatten(1)).mean()
+lesson.check("with and without normalisation", lambda: agreement(levels[0], plain), expected_cosine,
+             hint="flatten(1), then products and norms along dim=1")
+
+# %% tags=["solution"]
+def agreement(with_it, without):
+    a, b = with_it.flatten(1), without.flatten(1)
+    return ((a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))).mean()
+
+
+lesson.check("with and without normalisation", lambda: agreement(levels[0], plain), expected_cosine,
+             hint="flatten(1), then products and norms along dim=1")
+
+# %% [markdown]
+# **2.** What if a patch may only be compared with the **same position** of the supports? Write that distance; it is
+# what the method's residual does later, after the supports are fused.
+
+# %% tags=["exercise"]
+def same_place_distance(query_patches, support_patches):
+    ...  # your turn: [B, P, C] and [K, P, C] unit vectors -> [B, P], nearest over k at the same position only
+
+
+q_patches, s_patches = unit_patches(levels, (1, 2)), unit_patches(support_levels, (1, 2))
+expected_distance = torch.cdist(q_patches.transpose(0, 1), s_patches.transpose(0, 1)).amin(dim=2).T
+lesson.check("same place", lambda: same_place_distance(q_patches, s_patches), expected_distance, atol=2e-3,
+             hint="einsum('bpc,kpc->bkp') gives all cosines of equal positions")
+
+# %% tags=["solution"]
+def same_place_distance(query_patches, support_patches):
+    cosines = torch.einsum("bpc,kpc->bkp", query_patches, support_patches)
+    return (2 - 2 * cosines.amax(dim=1)).clamp(min=0).sqrt()
+
+
+lesson.check("same place", lambda: same_place_distance(q_patches, s_patches), expected_distance, atol=2e-3,
+             hint="einsum('bpc,kpc->bkp') gives all cosines of equal positions")
+
+# %%
+means = {weights: np.mean([report.auroc for report in by_task.values()]) for weights, by_task in reports.items()}
+lesson.finish({
+    "headline": f"nearest patch, K = {K}, mean AUROC over {len(bench)} tasks ({lesson.data_kind}): "
+                f"{means[p.weights]:.2f} with {p.weights} weights, {means['random']:.2f} with random ones",
+    "tables": {"Teacher weights, paired": table.round(3)},
+})
