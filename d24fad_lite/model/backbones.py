@@ -48,11 +48,7 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
         try:
             options["out_indices"] = _pyramid_indices(name, options)
             options["features_only"] = True
-            if weights == "random" or (weights == "embedded" and _nothing_embedded(name)):
-                return timm.create_model(name, **options)
-            if weights == "imagenet":
-                return _pretrained(name, options)
-            return _with_state_dict(name, options, _state_dict_for(name, weights))
+            model = _with_weights(name, weights, options)
         except (WeightsError, CheckpointError):
             raise
         except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
@@ -60,6 +56,21 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
                 f"teacher {name!r} cannot serve as a feature pyramid for {image_size}-px images: {error}; "
                 "choose another timm model or image_size, or pass your own module"
             ) from error
+    if getattr(model, "output_fmt", None) == "NHWC":  # Swin, MambaOut and others keep their channels last
+        model.register_forward_hook(_channels_first)
+    return model
+
+
+def _with_weights(name: str, weights: str, options: dict[str, Any]) -> nn.Module:
+    if weights == "random" or (weights == "embedded" and _nothing_embedded(name)):
+        return timm.create_model(name, **options)
+    if weights == "imagenet":
+        return _pretrained(name, options)
+    return _with_state_dict(name, options, _state_dict_for(name, weights))
+
+
+def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[Tensor]:
+    return [level.permute(0, 3, 1, 2) for level in maps]  # (N, H, W, C) -> (N, C, H, W)
 
 
 def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -110,7 +121,7 @@ def _nothing_embedded(name: str) -> bool:
     if (Path(__file__).parent / "weights" / "catalog.json").is_file():
         return False
     warnings.warn(f"no embedded weights for {name!r} are shipped yet: the teacher has seeded random weights",
-                  UserWarning, stacklevel=5)
+                  UserWarning, stacklevel=6)
     return True
 
 
@@ -128,20 +139,27 @@ def _state_dict_for(name: str, weights: str) -> dict[str, Tensor]:
 
 def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     """Check the tensors against the whole model by name and shape, then build the pyramid from them."""
-    plain = {key: value for key, value in options.items() if key == "img_size"}
-    whole = timm.create_model(name, num_classes=0, **plain)
-    expected = whole.state_dict()
-    missing = [k for k in expected if k not in tensors and not k.endswith("num_batches_tracked")]
-    shapes = [k for k in expected if k in tensors and tensors[k].shape != expected[k].shape]
+    whole = timm.create_model(name, num_classes=0, **{k: v for k, v in options.items() if k == "img_size"})
+    missing, shapes = _unlike(whole, tensors)
+    if shapes and "img_size" in options:  # positions learnt at the model's own image size: timm resamples them
+        whole = timm.create_model(name, num_classes=0)
+        missing, shapes = _unlike(whole, tensors)
     if missing or shapes:
         wrong = missing[0] if missing else f"{shapes[0]} of shape {tuple(tensors[shapes[0]].shape)}"
         raise CheckpointError(
             f"the checkpoint does not fit teacher {name!r}: {len(missing)} tensors missing, {len(shapes)} of another "
             f"shape (first: {wrong}); give a checkpoint of {name!r} in torchvision's or timm's names"
         )
-    whole.load_state_dict({k: tensors[k] for k in expected if k in tensors}, strict=False)
+    whole.load_state_dict({k: tensors[k] for k in whole.state_dict() if k in tensors}, strict=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm remarks on overlays; what is loaded has just been checked
         return timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay={"state_dict": whole.state_dict()}, **options
         )
+
+
+def _unlike(model: nn.Module, tensors: dict[str, Tensor]) -> tuple[list[str], list[str]]:
+    """Names of the model's tensors that are missing, and that have another shape."""
+    expected = model.state_dict()
+    missing = [k for k in expected if k not in tensors and not k.endswith("num_batches_tracked")]
+    return missing, [k for k in expected if k in tensors and tensors[k].shape != expected[k].shape]

@@ -109,6 +109,9 @@ class D24FADConfig:
             value = getattr(self, name)
             if value not in allowed:
                 raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
+        if not isinstance(self.teacher, (str, nn.Module)):
+            raise ValueError(f"teacher must be a timm model name or an nn.Module (built, not its class), found "
+                             f"{self.teacher!r}")
         size = self.image_size
         if not isinstance(size, int) or isinstance(size, bool) or size < 16:
             raise ValueError(f"image_size={size!r} must be a whole number of pixels, at least 16 (images are square)")

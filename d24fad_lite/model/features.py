@@ -57,6 +57,8 @@ class SupportBank:
     @classmethod
     def join(cls, banks: Sequence[SupportBank]) -> SupportBank:
         """One bank of several, in order: exchanging one support encodes one image."""
+        if not banks:
+            raise ValueError("join() got no banks; give at least one")
         return cls(*([torch.cat(level) for level in zip(*parts, strict=True)] for parts in
                      ([b.levels for b in banks], [b.keys for b in banks], [b.teacher for b in banks])))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from .detector import D24FAD
 
 FORMAT = 1
-OPTIONAL = ("num_batches_tracked", ".bias")  # absent in old or bias-free checkpoints, without effect on the result
+OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
 
 
 def save_detector(model: D24FAD, path: str | Path, metadata: dict[str, Any]) -> Path:
@@ -48,7 +49,7 @@ def load_detector(cls: type[D24FAD], path: str | Path, teacher: nn.Module | None
     model = cls(config.replace(weights="random") if needs_no_weights else config)
     model.config = config
     if kept:
-        _load(model.teacher, kept, f"the teacher in {path}")
+        _load((model.teacher, kept, f"the teacher in {path}"))
     if model.teacher.fingerprint() != facts["teacher"]:
         raise CheckpointError(f"{path} was trained with another teacher than the one at hand "
                               f"({config.teacher}, weights {config.weights!r}); its scores would be meaningless")
@@ -58,9 +59,9 @@ def load_detector(cls: type[D24FAD], path: str | Path, teacher: nn.Module | None
 
 def load_trainable(model: D24FAD, tensors: dict[str, Tensor], origin: str) -> None:
     """Load `student.*` and `weighting.*`, all of them."""
-    for part in ("student", "weighting"):
-        own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
-        _load(getattr(model, part), own, f"{part} in {origin}")
+    _load(*((getattr(model, part), {n.removeprefix(f"{part}."): t for n, t in tensors.items()
+                                    if n.startswith(f"{part}.")}, f"{part} in {origin}")
+            for part in ("student", "weighting")))
 
 
 def load_official(model: D24FAD, path: str | Path) -> None:
@@ -70,13 +71,21 @@ def load_official(model: D24FAD, path: str | Path) -> None:
         found = sorted(map(str, loaded)) if isinstance(loaded, dict) else type(loaded).__name__
         raise CheckpointError(f"{path} is not a checkpoint of the released code: expected the entries 'decoder' and "
                               f"'weight', found {found}")
-    _load(model.student, strip_module_prefix(loaded["decoder"], path), f"'decoder' in {path}")
-    _load(model.weighting, strip_module_prefix(loaded["weight"], path), f"'weight' in {path}")
+    _load(*((module, strip_module_prefix(loaded[part], path), f"{part!r} in {path}")
+            for module, part in ((model.student, "decoder"), (model.weighting, "weight"))))
 
 
-def _load(module: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
+def _load(*parts: tuple[nn.Module, dict[str, Tensor], str]) -> None:
+    """Load (module, tensors, where they are from), all of them or, where one does not fit, none."""
+    for module, tensors, origin in parts:
+        _require_fit(module, tensors, origin)
+    for module, tensors, _ in parts:
+        module.load_state_dict(tensors, strict=False)
+
+
+def _require_fit(module: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
     expected = module.state_dict()
-    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL)]
+    missing = [n for n in expected if n not in tensors and not OPTIONAL.search(n)]
     unknown = [n for n in tensors if n not in expected]
     shapes = [n for n in tensors if n in expected and tensors[n].shape != expected[n].shape]
     if missing or unknown or shapes:
@@ -88,4 +97,3 @@ def _load(module: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
             f"{len(unknown)} unknown, {len(shapes)} of another shape (first: {first}, found {found}, expected "
             f"{wanted}); build the model with the teacher that the checkpoint was trained with"
         )
-    module.load_state_dict(tensors, strict=False)

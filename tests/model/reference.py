@@ -196,24 +196,58 @@ def losses(teacher: list[Array], query: list[Array], supports: list[Array], stat
 
 
 def raw_maps(teacher: list[Array], query: list[Array], supports: list[Array], state: State, members: Members,
-             c: Mapping[str, Any]) -> Array:
-    """[B, S, S] before the blur."""
+             c: Mapping[str, Any], support_teacher: list[Array] | None = None) -> Array:
+    """[B, S, S] before the blur; `support_teacher`, the supports' teacher levels, for the switch compare_in."""
     side = c["image_size"]
     maps = np.zeros((len(members), side, side))
     for level, (f, g, s) in enumerate(zip(teacher, query, supports, strict=True)):
         w = attention(g, s, state, level, members, c)
         for b, own in enumerate(members):
             residual = np.zeros(g.shape[2:])
-            if c["map_source"] in ("ssd", "both"):
-                if c["fusion"] == "features":
-                    residual = residual + at_each_position(dissimilarity, g[b], fused(s, w[b], own))
-                else:
-                    for k, n in enumerate(own):
-                        residual = residual + w[b, k] * at_each_position(dissimilarity, g[b], s[n])
+            if c["map_source"] in ("ssd", "both") and c["compare_in"] in ("student", "both"):
+                residual = residual + support_residual(g[b], [s[n] for n in own], w[b], c)
+            if c["map_source"] in ("ssd", "both") and c["compare_in"] in ("teacher", "both"):
+                residual = residual + support_residual(f[b], [support_teacher[level][n] for n in own], w[b], c)
             if c["map_source"] in ("tsd", "both"):
                 residual = residual + at_each_position(dissimilarity, f[b], g[b])
             maps[b] += bilinear(residual, side, side, corners=True)
     return maps
+
+
+def support_residual(query: Array, supports: Sequence[Array], weights: Sequence[float], c: Mapping[str, Any]) -> Array:
+    """[H, W] of one query [C, H, W] against its K supports; `matching` and `match_radius` are the kit's own."""
+    if c["matching"] == "subspace":
+        return at_each_position(outside_span, query, np.concatenate(supports))
+    if c["matching"] == "nearest":
+        return np.min([nearby(query, s, c["match_radius"]) for s in supports], axis=0)
+    if c["fusion"] == "features":
+        return nearby(query, fused(np.stack(supports), weights, range(len(supports))), c["match_radius"])
+    return sum(w * nearby(query, s, c["match_radius"]) for w, s in zip(weights, supports, strict=True))
+
+
+def nearby(a: Array, b: Array, radius: float) -> Array:
+    """At each position of a [C, H, W] the smallest 1 - cos to the positions of b around it, the border being an end."""
+    height, width = a.shape[1:]
+    up, across = math.floor(radius * height + 0.5), math.floor(radius * width + 0.5)
+    out = np.empty((height, width))
+    for i in range(height):
+        for j in range(width):
+            out[i, j] = min(dissimilarity(a[:, i, j], b[:, y, x])
+                            for y in range(max(i - up, 0), min(i + up + 1, height))
+                            for x in range(max(j - across, 0), min(j + across + 1, width)))
+    return out
+
+
+def outside_span(vector: Array, others: Array) -> float:
+    """1 - |projection of the unit vector on the span of the others| with a ridge of 0.001; others laid end to end."""
+    def unit(v: Array) -> Array:
+        return v / max(math.sqrt(float((v * v).sum())), 1e-8)
+
+    columns = [unit(v) for v in others.reshape(-1, len(vector))]
+    gram = np.array([[float((u * v).sum()) for v in columns] for u in columns]) + 1e-3 * np.eye(len(columns))
+    products = np.array([float((unit(vector) * v).sum()) for v in columns])
+    squared = float(products @ np.linalg.inv(gram) @ products)
+    return 1 - math.sqrt(min(max(squared, 0.0), 1.0))
 
 
 def blurred(picture: Array, sigma: float) -> Array:
