@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from ..data.benchmark import Task
 from ..data.episodes import EpisodeBatch, EpisodeSampler
+from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
 from ..model.teacher import TeacherFeatures
 from .averaging import WeightAverage
@@ -153,6 +154,7 @@ def fit(
         raise ValueError(f"epochs={epochs!r} must be a whole number, at least 1")
     if patience is not None and not validation:
         raise ValueError("patience needs a validation loss; set validation, for example 0.2")
+    keep_freed_memory()
     run = _Run(model, tasks, settings, out, cache, progress, accelerator or _accelerator(precision, device))
     return run.train(epochs, resume, on_epoch)
 
@@ -190,9 +192,13 @@ class _Run:
 
     def train(self, epochs: int, resume: bool, on_epoch: Callable[[int, D24FAD], None] | None = None) -> History:
         history, best = History(), None
+        stored = None
         if self.out is not None and resume:
-            history, best = load_state(self.out, self.model, self._plain_optimizer(), self.identity,
-                                       self.average) or (history, None)
+            stored = load_state(self.out, self.model, self._plain_optimizer(), self.identity, self.average)
+        if stored is not None:
+            history, best = stored
+        else:  # a run that is stopped in its first epoch begins again from the weights it began with
+            self._store(history, best)
         rounds = -(-len(self.sampler) // self.accelerator.num_processes)
         try:
             with tqdm(total=epochs * rounds, initial=min(len(history), epochs) * rounds, desc="fit", unit="batch",
@@ -297,7 +303,8 @@ class _Run:
         if self.out is None or not self.accelerator.is_main_process:
             return
         save_state(self.out, self.model, self._plain_optimizer(), history, best, self.identity, self.average)
-        history.to_frame().to_csv(self.out / "history.csv", index=False)
+        if history.rows:
+            history.to_frame().to_csv(self.out / "history.csv", index=False)
 
 
 def _accelerator(precision: str, device: str | None) -> Accelerator:
