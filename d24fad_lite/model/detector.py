@@ -14,6 +14,7 @@ from . import storage
 from .anomaly_map import gaussian_blur, image_score, sum_levels
 from .config import D24FADConfig
 from .features import D24FADOutput, Prediction, QueryFeatures, SupportBank
+from .folding import precision_of
 from .losses import distillation_loss, fuse, level_distance, residual, support_distance
 from .matching import compared_pairs, matched_residual
 from .student import Student
@@ -97,8 +98,7 @@ class D24FAD(nn.Module):
         c = self.config
         keys = self.weighting.keys(g_support)
         with torch.autocast(query.embedding.device.type, enabled=False):  # cosines and softmax in full precision
-            f, g, s, k = ([x.float() if x.dtype.itemsize < 4 else x for x in part]
-                          for part in (query.levels, g_query, g_support, keys))
+            f, g, s, k = (_full(part) for part in (query.levels, g_query, g_support, keys))
             weights = [self.weighting(*level, rows) for level in zip(g, s, k, strict=True)]  # L of (B, K)
             tsd = distillation_loss([level_distance(fl, gl, c.distance) for fl, gl in zip(f, g, strict=True)])
             ssd = distillation_loss([support_distance(gl, sl, wl, rows, c.distance, c.fusion)
@@ -108,31 +108,32 @@ class D24FAD(nn.Module):
         return D24FADOutput(loss, tsd, ssd, torch.stack(weights, dim=1), g, s, fused, query, rows)
 
     # -- inference: always in eval mode, every image by itself ---------------------------------------------------
+    # precision: "fp32", or "bf16" for the convolutions of teacher and student; features are kept, and cosines,
+    # softmax and maps computed, in float32 either way.
 
-    def encode_supports(self, images: Tensor | TeacherFeatures) -> SupportBank:
+    def encode_supports(self, images: Tensor | TeacherFeatures, precision: str = "fp32") -> SupportBank:
         """Student features and keys of K normal reference images [K, 3, S, S] in 0..1, once for all queries."""
         if isinstance(images, Tensor) and images.ndim == 4 and len(images) == 0:
             raise ValueError("encode_supports() got 0 images; at least one normal reference image is needed")
         with self._inference():
-            features = images if isinstance(images, TeacherFeatures) else self._teach(images, "supports", True)
-            levels = self._student(features)
-            teacher = features.levels if self.config.compare_in != "student" else ()
-            return SupportBank(levels, self.weighting.keys(levels), teacher)
+            teacher, levels = self._encode(images, "supports", precision)
+            kept = teacher if self.config.compare_in != "student" else ()
+            return SupportBank(levels, self.weighting.keys(levels), kept)
 
-    def encode_queries(self, images: Tensor | TeacherFeatures) -> QueryFeatures:
+    def encode_queries(self, images: Tensor | TeacherFeatures, precision: str = "fp32") -> QueryFeatures:
         """Teacher and student levels of queries [B, 3, S, S] in 0..1, reusable against any number of banks."""
         with self._inference():
-            features = images if isinstance(images, TeacherFeatures) else self._teach(images, "queries", True)
-            return QueryFeatures(list(features.levels), self._student(features))
+            return QueryFeatures(*self._encode(images, "queries", precision))
 
-    def predict(self, queries: Tensor | TeacherFeatures | QueryFeatures, bank: SupportBank) -> Prediction:
+    def predict(self, queries: Tensor | TeacherFeatures | QueryFeatures, bank: SupportBank,
+                precision: str = "fp32") -> Prediction:
         """Scores, anomaly maps and support weights of B queries against one bank of supports.
 
         An image's result does not depend on the batch it comes in: batch norm uses its running statistics whatever
         mode the model is in, and the blur stays within each map.
         """
         if not isinstance(queries, QueryFeatures):
-            queries = self.encode_queries(queries)
+            queries = self.encode_queries(queries, precision)
         with self._inference():
             raw, weights = self._raw_map(queries, bank)
             maps = gaussian_blur(raw, self.config.blur_sigma)
@@ -167,6 +168,13 @@ class D24FAD(nn.Module):
             self.student.train(was_training)
 
     # -- encoding ------------------------------------------------------------------------------------------------
+
+    def _encode(self, images: Tensor | TeacherFeatures, role: str,
+                precision: str) -> tuple[list[Tensor], list[Tensor]]:
+        """Teacher and student levels, of images or of what the teacher saw in them."""
+        with precision_of(precision, self.teacher.mean.device):
+            features = images if isinstance(images, TeacherFeatures) else self._teach(images, role, True)
+            return _full(features.levels), _full(self._student(features))
 
     def _student(self, features: TeacherFeatures) -> list[Tensor]:
         return self.student(features.embedding, [f.shape[2:] for f in features.levels])
@@ -214,6 +222,10 @@ class D24FAD(nn.Module):
     def load_official_checkpoint(self, path: str | Path) -> None:
         """Take student and learn-to-weight from a file of the released code, `{'decoder': ..., 'weight': ...}`."""
         storage.load_official(self, path)
+
+
+def _full(levels: list[Tensor]) -> list[Tensor]:
+    return [x.float() if x.dtype.itemsize < 4 else x for x in levels]
 
 
 def check_images(images: Tensor, size: int, role: str, check_range: bool = False) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .folding import for_inference
 from .teacher import Grid, Pyramid, StageKind
 
 OTHER_TEACHERS = StageKind(bottleneck=False, depth=2, width=1.0)  # stages for teachers that are no ResNets
@@ -93,9 +94,10 @@ class Student(nn.Module):
             Grids to give, fine to coarse; default those of the teacher at its image size. A stage whose doubled
             grid is not the teacher's (odd sizes) is resized to it, bilinear.
         """
+        stages = for_inference(self, embedding.device)
         x, levels = embedding, []
         for position, grid in enumerate(reversed(grids or self.grids)):
-            x = self.get_submodule(f"layer{position + 1}")(x)
+            x = stages.get_submodule(f"layer{position + 1}")(x)
             if x.shape[2:] != tuple(grid):
                 x = F.interpolate(x, size=tuple(grid), mode="bilinear", align_corners=False)
             levels.append(x)  # (N, C_l, H_l, W_l)

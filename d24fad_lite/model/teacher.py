@@ -11,6 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from .backbones import create_backbone, input_statistics
+from .folding import for_inference
 
 Grid = tuple[int, int]
 
@@ -75,7 +76,8 @@ class Teacher(nn.Module):
         super().__init__()
         self.image_size, self.normalize = image_size, normalize
         mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-        if isinstance(backbone, str):
+        by_name = isinstance(backbone, str)
+        if by_name:
             mean, std = input_statistics(backbone)
             backbone = create_backbone(backbone, weights, image_size, seed)
         self.backbone = backbone.to(memory_format=torch.channels_last)
@@ -83,7 +85,9 @@ class Teacher(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         self.train(False)
+        self._foldable = False
         self.pyramid = self._describe()
+        self._foldable = by_name and self.pyramid.stages is not None  # a module of your own is used as it is
 
     @property
     def channels(self) -> list[int]:
@@ -102,8 +106,9 @@ class Teacher(nn.Module):
         """Features of images [N, 3, S, S] in 0..1."""
         if self.normalize:
             images = (images - self.mean) / self.std  # (N, 3, S, S)
-        maps = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        if not isinstance(maps, (list, tuple)) or len(maps) < 2 or any(m.ndim != 4 for m in maps):
+        backbone = for_inference(self.backbone, images.device) if self._foldable else self.backbone
+        maps = backbone(images.contiguous(memory_format=torch.channels_last))
+        if not isinstance(maps, (list, tuple)) or len(maps) < 2 or not all(map(_is_map, maps)):
             raise ValueError(
                 f"teacher {type(self.backbone).__name__} must return a list of at least two feature maps "
                 f"[N, C, H, W], fine to coarse (the last is the embedding); it returned {_shapes(maps)}"
@@ -124,7 +129,11 @@ class Teacher(nn.Module):
         # A dry run tells the truth for any module; noise shows whether a level has negative values.
         parameter = next(self.backbone.parameters(), self.mean)
         noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
-        levels, embedding = self(noise.to(parameter.device, parameter.dtype))
+        try:
+            levels, embedding = self(noise.to(parameter.device, parameter.dtype))
+        except (RuntimeError, AssertionError, IndexError, TypeError) as error:
+            raise ValueError(f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
+                             f"{self.image_size}]: {error}; choose another image_size or teacher") from error
         return Pyramid(
             channels=[f.shape[1] for f in levels],
             grids=[tuple(f.shape[2:]) for f in levels],
@@ -151,6 +160,10 @@ def _resnet_stages(backbone: nn.Module, count: int) -> list[StageKind] | None:
         width = last.conv1.out_channels / planes if bottleneck else 1.0
         kinds.append(StageKind(bottleneck, len(blocks), width, last.conv2.groups if bottleneck else 1))
     return kinds
+
+
+def _is_map(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4
 
 
 def _shapes(maps: object) -> str:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .losses import vec
+
 
 class LearnToWeight(nn.Module):
     """Attention of the query over its supports, one softmax per level.
@@ -53,7 +55,7 @@ class LearnToWeight(nn.Module):
         -------
         Tensor [B, K], each row sums to 1.
         """
-        q, s, k = query.flatten(1), supports.flatten(1), keys.flatten(1)  # (B, CHW), (N, CHW), (N, CHW)
+        q, s, k = vec(query), vec(supports), vec(keys)  # (B, HWC), (N, HWC), (N, HWC)
         if self.kind == "nearest":
             logits = F.normalize(q, dim=1) @ F.normalize(s, dim=1).T  # (B, N)
         else:
