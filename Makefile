@@ -25,7 +25,7 @@ test: $(READY)  ## lint, unit tests, notebook structure, and every notebook agai
 	  --nbval-current-env --nbval-cell-timeout=600 --timeout=0 notebooks/*.ipynb
 
 lab: $(READY)  ## open the series in JupyterLab
-	@$(VENV)/bin/jupyter lab notebooks/
+	@$(VENV)/bin/jupyter lab notebooks/ --LabApp.default_url='/lab/tree/index.md?factory=Markdown%20Preview'
 
 notebooks: $(READY)  ## rebuild the notebooks from notebooks/py (executes them) and what is generated from them
 	@$(PY) -m d24fad_lite.runner build

@@ -62,7 +62,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from d24fad_lite.runner.catalog import Measured, title_and_goals, update_catalog, update_needs_lines, update_readme
+from d24fad_lite.runner.catalog import (
+    Measured,
+    title_and_goals,
+    update_catalog,
+    update_index,
+    update_needs_lines,
+    update_readme,
+)
 from d24fad_lite.runner.cleaning import clean_notebook
 from d24fad_lite.runner.exercises import write_exercises
 from d24fad_lite.runner.metrics import write_text
@@ -116,6 +123,7 @@ def build_notebooks(
     for name in built:
         write_exercises(notebooks, name)
     update_readme(root)
+    update_index(notebooks)
     return BuildResult(built, failed)
 
 

@@ -24,6 +24,15 @@ HEADER = "# Written by `python -m d24fad_lite.runner build`: figures are measure
 BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
 NEEDS = re.compile(r"^# \*\*Needs:\*\*.*$", re.MULTILINE)
 MINUTES_STEP, MEMORY_STEP = 0.25, 0.25
+INDEX_HEAD = """# Few-shot medical anomaly detection by dual distillation
+
+Open the notebooks in order: click a link, then *Run > Run All Cells*. Each stands on its own, and ends with questions
+to check yourself and with exercises (the same exercises without solutions are in [exercises](exercises/)). The sample
+images are synthetic; nothing here is for clinical use.
+"""
+INDEX_TAIL = """Needs were measured in the profile `quick` on two cores. Edit the texts in `py/`, not the notebooks:
+`make notebooks` builds them, this page and the exercises anew.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,13 +129,28 @@ def update_needs_lines(notebooks: Path) -> list[str]:
     return changed
 
 
-def table(entries: Mapping[str, Any]) -> str:
-    """README's table of notebooks in Markdown."""
+def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
+    """The table of notebooks in Markdown, for README or (with `folder` "") for the index beside the notebooks."""
     rows = ["| notebook | you will learn | needs |", "|---|---|---|"]
     for name, entry in entries.items():
-        link = f"[{name[:2]} · {entry['title']}](notebooks/{name}.ipynb)"
-        rows.append(f"| {link} | {'; '.join(entry['goals'])} | {needs(entry)} |")
+        link = f"[{name[:2]} · {entry['title']}]({folder}{name}.ipynb)"
+        goals = "; ".join(goal.rstrip(" ;.,") for goal in entry["goals"])
+        rows.append(f"| {link} | {goals} | {needs(entry)} |")
     return "\n".join(rows)
+
+
+def index_page(entries: Mapping[str, Any]) -> str:
+    """The page that JupyterLab opens on: where to begin, and the table."""
+    return f"{INDEX_HEAD}\n{table(entries, folder='')}\n\n{INDEX_TAIL}"
+
+
+def update_index(notebooks: Path) -> bool:
+    """Renew notebooks/index.md; returns whether it changed."""
+    path, page = notebooks / "index.md", index_page(read_catalog(notebooks))
+    if path.is_file() and path.read_text(encoding="utf-8") == page:
+        return False
+    write_text(path, page)
+    return True
 
 
 def update_readme(root: Path) -> bool:

@@ -22,7 +22,7 @@ root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "RSNA"  # the task left out of training and evaluated
 shots: str = ""  # numbers of supports to evaluate, "2,4,8"; empty: the profile's
 train_shots: int = 0  # supports per query in training; 0: the profile's choice
-method: str = "d24fad"  # "d24fad", or "untrained": the same detector before any training
+method: str = "d24fad,untrained"  # "d24fad", "untrained" (the same before any training), or both; the first is shown
 epochs: int = 0  # passes over the training images; 0: the profile's
 
 # %% tags=["setup"]
@@ -38,8 +38,9 @@ from d24fad_lite.runner.style import ANOMALOUS, NORMAL
 lesson = start_lesson("09_evaluate_task", globals())
 p = lesson.profile
 all_shots = tuple(int(k) for k in shots.split(",")) if shots else p.shots
-if method not in ("d24fad", "untrained"):
-    raise ValueError(f"method={method!r} is not known; choose 'd24fad' or 'untrained'")
+methods = [name.strip() for name in method.split(",")]
+if unknown := [name for name in methods if name not in ("d24fad", "untrained")]:
+    raise ValueError(f"method={method!r} is not known; choose 'd24fad', 'untrained', or both with a comma")
 
 # %% [markdown]
 # ## Leave one task out
@@ -64,12 +65,11 @@ print(f"held out: {held_out.name}, {len(held_out.train)} normal images to draw s
 # %%
 config = d2.D24FADConfig(teacher=p.teacher, weights=p.weights, image_size=p.image_size, seed=lesson.seed)
 K_train = train_shots or p.train_shots or max(all_shots)
-model = d2.D24FAD(config)
-history = None
-if method == "d24fad":
-    history = d2.fit(model, rest, shots=K_train, epochs=epochs or p.epochs, seed=lesson.seed, batch_size=p.batch_size,
-                     episodes=p.episodes, precision=p.precision, device=None if lesson.device != "cpu" else "cpu",
-                     out=lesson.out / "fit", progress=False)
+detectors = {name: d2.D24FAD(config) for name in methods}
+if "d24fad" in detectors:
+    history = d2.fit(detectors["d24fad"], rest, shots=K_train, epochs=epochs or p.epochs, seed=lesson.seed,
+                     batch_size=p.batch_size, episodes=p.episodes, precision=p.precision,
+                     device=None if lesson.device != "cpu" else "cpu", out=lesson.out / "fit", progress=False)
     print(f"{len(history)} epochs with K = {K_train}, loss {history.rows[0]['loss']:.3f} -> {history.final_loss:.3f}")
 
 # %% [markdown]
@@ -80,9 +80,15 @@ if method == "d24fad":
 # alone, so every method meets the same supports.
 
 # %%
-reports = {k: d2.evaluate(model, held_out, shots=k, draws=p.draws, seed=lesson.seed) for k in all_shots}
-for report in reports.values():
-    print(report.summary())
+def evaluate_all(detector):
+    return {k: d2.evaluate(detector, held_out, shots=k, draws=p.draws, seed=lesson.seed) for k in all_shots}
+
+
+results = {name: evaluate_all(detector) for name, detector in detectors.items()}
+for name, by_shots in results.items():
+    for report in by_shots.values():
+        print(f"{name:9s} {report.summary()}")
+model, reports = detectors[methods[0]], results[methods[0]]  # what the rest of this page looks at
 
 # %% tags=["nbval-check-output"]
 drawn = {k: d2.draw_supports(len(held_out.train), k, p.draws, lesson.seed) for k in all_shots}
@@ -182,18 +188,19 @@ plt.show()
 
 # %%
 rows = []
-for k, report in reports.items():
-    report.save(lesson.out / f"report_K{k}")
+for name, k in [(name, k) for name in results for k in all_shots]:
+    report = results[name][k]
+    report.save(lesson.out / f"report_{name}_K{k}")
     low, high = report.ci
-    rows.append({"task": held_out.name, "method": method, "K": k, "AUROC": round(report.auroc, 4),
+    rows.append({"task": held_out.name, "method": name, "K": k, "AUROC": round(report.auroc, 4),
                  "low": round(low, 4), "high": round(high, 4), "AP": round(report.average_precision, 4),
                  "F1-max": round(report.f1_max, 4),
                  "pixel AUROC": None if report.pixel_auroc is None else round(report.pixel_auroc, 4),
                  "draws": report.draws, "normal": report.n_normal, "anomalous": report.n_anomalous,
-                 "train K": K_train if method == "d24fad" else 0, "seed": lesson.seed, "protocol": report.protocol,
+                 "train K": K_train if name == "d24fad" else 0, "seed": lesson.seed, "protocol": report.protocol,
                  "data": lesson.data_kind})
 table = pd.DataFrame(rows)
-table.drop(columns=["task", "method", "data"])
+table.drop(columns=["task", "data"])
 
 # %% [markdown]
 # ## What you saw
@@ -267,5 +274,5 @@ lesson.check("spread over draws", lambda: spread(reports[K0]), float(per_draw.ma
 
 # %%
 best = reports[K]
-lesson.finish({"headline": f"{held_out.name}, {method}: {best.summary()}", "tables": {"Image AUROC": table},
+lesson.finish({"headline": f"{held_out.name}, {methods[0]}: {best.summary()}", "tables": {"Image AUROC": table},
                "rows": rows})

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from d24fad_lite.runner.catalog import BEGIN, END, needs, read_catalog, table
+from d24fad_lite.runner.catalog import BEGIN, END, index_page, needs, read_catalog, table
 from d24fad_lite.runner.exercises import check_exercises
 from d24fad_lite.runner.pairing import check_pairs
 from d24fad_lite.runner.parameters import parse_parameters
@@ -179,3 +179,10 @@ def test_numbers_of_notebooks_are_unique_and_readme_lists_them() -> None:
     assert BEGIN in readme and END in readme
     stored = readme.split(BEGIN)[1].split(END)[0].strip()
     assert stored == table(read_catalog(NOTEBOOKS)), "run `python -m d24fad_lite.runner build --no-execute`"
+
+
+def test_the_index_beside_the_notebooks_is_what_the_build_writes() -> None:
+    page = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
+    assert page == index_page(read_catalog(NOTEBOOKS)), "run `python -m d24fad_lite.runner build --no-execute`"
+    for target in LINK.findall(page):
+        assert (NOTEBOOKS / target).exists(), f"index: link to {target}"

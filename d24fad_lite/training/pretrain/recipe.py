@@ -24,7 +24,7 @@ from ..state import optimizer_tensors, restore_optimizer
 from .fractals import fractal_bank
 from .views import draw_views
 
-STATE_FILE, RESULT_FILE, BANK_FILE = "pretrain_state.safetensors", "teacher.safetensors", "fractals.npy"
+STATE_FILE, RESULT_FILE = "pretrain_state.safetensors", "teacher.safetensors"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Recipe:
     lr: float = 1e-3  # AdamW, warm-up over 2 % of the steps, then cosine to 0
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
+    texture: float = 0.0  # of the views, see draw_views
+    camera: float = 0.3
     hardness: float = 1.0  # of the views, see draw_views; reached linearly ..
     ramp: float = 0.4  # .. over this share of the steps: from the hardest views alone a network takes off late
     precision: str = "bf16"  # autocast; "fp32"
@@ -64,8 +66,9 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, device: torch.device, progress: bool) -> None:
         self.recipe, self.out, self.device = recipe, out, device
-        self.bank = fractal_bank(out / BANK_FILE, recipe.classes, recipe.instances, recipe.bank_size, recipe.seed,
-                                 progress=progress)
+        r = recipe  # the name says all that the pictures depend on, so that no other recipe's are taken for them
+        pictures = out / f"fractals_{r.classes}x{r.instances}_{r.bank_size}px_seed{r.seed}.npy"
+        self.bank = fractal_bank(pictures, r.classes, r.instances, r.bank_size, r.seed, progress=progress)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = timm.create_model(recipe.architecture, num_classes=recipe.classes)
@@ -84,8 +87,8 @@ class Trainer:
         densities = torch.from_numpy(pictures).float().div_(255)[:, None]  # (B, 1, S, S)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         hardness = recipe.hardness * min(1.0, step / max(recipe.ramp * recipe.steps, 1))
-        views = draw_views(densities, recipe.image_size, generator, hardness).to(self.device)
-        views = ((views - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        views = draw_views(densities, recipe.image_size, generator, hardness, recipe.texture, recipe.camera)
+        views = ((views.to(self.device) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return views, torch.from_numpy(labels).to(self.device)
 
     def step(self) -> tuple[float, float]:
