@@ -7,7 +7,7 @@ is checked against `D24FAD.predict` on the first batch of every cell.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,8 @@ from d24fad_lite.evaluation.baselines import variant
 from d24fad_lite.model.anomaly_map import gaussian_blur, image_score, sum_levels
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.features import QueryFeatures, SupportBank
-from d24fad_lite.model.losses import residual, support_residual
-from d24fad_lite.model.matching import largest_cosine, subspace_residual
+from d24fad_lite.model.losses import residual
+from d24fad_lite.model.matching import RIDGE, largest_cosine
 
 WINDOW = 1 / 16  # share of the side: 8 of 128 px
 SCORES = ("max", "mean")
@@ -80,15 +80,19 @@ READINGS = _readings()
 class Residuals:
     """Residuals of one batch of queries to every draw of supports; parts without trained features outlive the model.
 
+    Each query position meets each distinct support once; a draw then only chooses and weighs. With w the weights,
+    <q, sum_k w_k s_k> = sum_k w_k <q, s_k> and |sum_k w_k s_k|² = w' G w, G the supports' products at that position.
+
     Parameters
     ----------
     model : D24FAD with `compare_in="both"`, so that its banks hold the teacher's levels.
-    queries, bank, mirrored : features of B queries, of the U distinct supports, and of these mirrored.
+    queries, bank : features of B queries and of the U distinct supports.
+    mirrored : teacher levels of the supports' mirror images.
     draws : int [D, K], positions among the distinct supports.
-    frozen : parts that only the teacher determines; filled on first use and kept by the caller.
+    frozen : what only the teacher determines; filled on first use and kept by the caller.
     """
 
-    def __init__(self, model: D24FAD, queries: QueryFeatures, bank: SupportBank, mirrored: SupportBank,
+    def __init__(self, model: D24FAD, queries: QueryFeatures, bank: SupportBank, mirrored: Levels,
                  draws: np.ndarray, frozen: dict[str, Levels]) -> None:
         self.model, self.queries, self.bank, self.mirrored = model, queries, bank, mirrored
         self.draws, self.frozen = draws, frozen
@@ -96,11 +100,13 @@ class Residuals:
 
     def part(self, name: str) -> Levels:
         """Residuals per level, [D, B, H_l, W_l]."""
-        fixed = name.startswith("teacher") and "weighted" not in name
-        kept = self.frozen if fixed else self._own
-        if name not in kept:
-            kept[name] = self._compute(name)
-        return kept[name]
+        return self._kept(name, name.startswith("teacher") and "weighted" not in name, self._compute)
+
+    def _kept(self, name: str, fixed: bool, compute: Callable[[str], Levels]) -> Levels:
+        store = self.frozen if fixed else self._own
+        if name not in store:
+            store[name] = compute(name)
+        return store[name]
 
     def _compute(self, name: str) -> Levels:
         if name == "tsd":
@@ -109,25 +115,56 @@ class Residuals:
         if name in ("weighted", "elements", "uniform", "teacher weighted"):
             return self._weighted(name)
         space, *how = name.split()
-        pairs = self._pairs(space)
         if how == ["subspace"]:
-            return [torch.stack([subspace_residual(q, s[row]) for row in self.draws]) for q, s, _ in pairs]
-        radius = WINDOW if "window" in how else 0.0
-        cosines = [largest_cosine(q, s, radius) for q, s, _ in pairs]  # each distinct support once: [B, U, H, W]
+            return self._subspace(space)
+        cosines = self._cosines(f"{space} cosines {'window' if 'window' in how else ''}")
         if "mirrored" in how:
-            cosines = [torch.maximum(c, largest_cosine(q, m, radius))
-                       for c, (q, _, m) in zip(cosines, pairs, strict=True)]
+            cosines = [torch.maximum(c, largest_cosine(q, m, WINDOW))
+                       for c, q, m in zip(cosines, self.queries.teacher, self.mirrored, strict=True)]
         if "weighted" in how:
             return [torch.stack([1 - (w[:, :, None, None] * c[:, row]).sum(dim=1)
                                  for row, w in zip(self.draws, self._weights("weighted", level), strict=True)])
                     for level, c in enumerate(cosines)]
         return [torch.stack([1 - c[:, row].amax(dim=1) for row in self.draws]) for c in cosines]
 
+    def _cosines(self, name: str) -> Levels:
+        """[B, U, H, W] per level."""
+        space = name.split()[0]
+        radius = WINDOW if "window" in name else 0.0
+        return self._kept(name, space == "teacher", lambda _: [
+            largest_cosine(q, s, radius) for q, s in self._pairs(space)])
+
+    def _gram(self, space: str) -> Levels:
+        """Cosines of the supports among each other, [U, U, H, W] per level."""
+        return self._kept(f"{space} gram", space == "teacher", lambda _: [
+            largest_cosine(s, s) for _, s in self._pairs(space)])
+
+    def _subspace(self, space: str) -> Levels:
+        levels = []
+        for c, gram in zip(self._cosines(f"{space} cosines "), self._gram(space), strict=True):
+            products, inner = c.permute(2, 3, 1, 0), gram.permute(2, 3, 0, 1)  # (H, W, U, B), (H, W, U, U)
+            ridge = RIDGE * torch.eye(self.draws.shape[1])
+            draws = []
+            for row in self.draws:
+                p = products[:, :, row]
+                squared = (p * torch.linalg.solve(inner[:, :, row][..., row] + ridge, p)).sum(dim=2)
+                draws.append(1 - squared.clamp(0, 1).sqrt().permute(2, 0, 1))
+            levels.append(torch.stack(draws))
+        return levels
+
     def _weighted(self, name: str) -> Levels:
-        pairs = self._pairs("teacher" if "teacher" in name else "student")
-        return [torch.stack([support_residual(q, s[row], w, None, "features")
-                             for row, w in zip(self.draws, self._weights(name, level), strict=True)])
-                for level, (q, s, _) in enumerate(pairs)]
+        space = "teacher" if "teacher" in name else "student"
+        levels = []
+        for level, (c, gram) in enumerate(zip(self._cosines(f"{space} cosines "), self._gram(space), strict=True)):
+            lengths = self._pairs(space)[level][1].norm(dim=1)  # (U, H, W)
+            draws = []
+            for row, w in zip(self.draws, self._weights(name, level), strict=True):
+                scaled = w[:, :, None, None] * lengths[row]  # (B, K, H, W)
+                inner = gram[row][:, row]  # (K, K, H, W)
+                squared = torch.einsum("bkhw,kjhw,bjhw->bhw", scaled, inner, scaled)
+                draws.append(1 - (scaled * c[:, row]).sum(dim=1) / squared.clamp_min(1e-16).sqrt())
+            levels.append(torch.stack(draws))
+        return levels
 
     def _weights(self, name: str, level: int) -> list[Tensor]:
         changes = {"elements": dict(attention_scale="elements"), "uniform": dict(weighting="mean")}.get(name, {})
@@ -135,10 +172,10 @@ class Residuals:
         g, s, k = self.queries.student[level], self.bank.levels[level], self.bank.keys[level]
         return [weighting(g, s[row], k[row]) for row in self.draws]
 
-    def _pairs(self, space: str) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _pairs(self, space: str) -> list[tuple[Tensor, Tensor]]:
         if space == "student":
-            return list(zip(self.queries.student, self.bank.levels, self.mirrored.levels, strict=True))
-        return list(zip(self.queries.teacher, self.bank.teacher, self.mirrored.teacher, strict=True))
+            return list(zip(self.queries.student, self.bank.levels, strict=True))
+        return list(zip(self.queries.teacher, self.bank.teacher, strict=True))
 
 
 class Scale:

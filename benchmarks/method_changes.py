@@ -13,6 +13,7 @@ nn.Module. Which change is best must be read from development tasks only.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.util
 import json
 import os
@@ -23,12 +24,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from change_intervals import interval, resampled
 from change_readings import READINGS, SCORES, Reading, Residuals, Scale, check_against_package
 from torch import Tensor, nn
 
 from d24fad_lite import D24FAD, D24FADConfig, Task, draw_supports, evaluate, fit, open_benchmark
 from d24fad_lite.evaluation.baselines import MeanFeature, self_distillation_only, teacher_student_only
-from d24fad_lite.evaluation.intervals import image_counts, wins
 from d24fad_lite.evaluation.nearest_patch import NearestPatch
 from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
@@ -38,7 +39,6 @@ from d24fad_lite.model.features import SupportBank
 from d24fad_lite.training.state import STATE_FILE
 
 BATCH = 32
-RESAMPLES = 500
 METHOD = "D²4FAD"
 # What is trained anew, by name: (settings, names of the readings that are taken).
 TRAININGS: dict[str, Any] = {
@@ -56,6 +56,8 @@ class Bench:
         self.o = options
         self.bench = open_benchmark(options.root)
         self.tasks = options.tasks or list(self.bench)
+        self.train_tasks = {name: thinned(task, options.train_images, None) for name, task in self.bench.items()}
+        self.test_tasks = {name: thinned(self.bench[name], None, options.test_images) for name in self.tasks}
         self.draws = {name: draw_supports(len(self.bench[name].train), options.shots, options.draws, 0)
                       for name in self.tasks}
         teacher: str | nn.Module = options.teacher
@@ -84,6 +86,22 @@ class Bench:
         return Path(self.o.out) / training.replace(" ", "_") / task / f"seed{seed}"
 
 
+def thinned(task: Task, train: int | None, test: int | None) -> Task:
+    """At most so many normal training images, and test images of each class, evenly spaced in file order."""
+    part = copy.copy(task)
+    if train is not None and train < len(task.train):
+        part.train = task.train.subset(spaced(np.arange(len(task.train)), train))
+    if test is not None:
+        rows = [spaced(np.flatnonzero(task.test.labels == label), test) for label in (0, 1)]
+        part.test = task.test.subset(np.sort(np.concatenate(rows)))
+    return part
+
+
+def spaced(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of the rows, evenly spaced."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)]
+
+
 def load_module(path: Path) -> nn.Module:
     """What `build()` in a Python file returns."""
     spec = importlib.util.spec_from_file_location("teacher_module", path)
@@ -98,7 +116,8 @@ def train(bench: Bench, training: str, task: str, seed: int) -> dict[str, D24FAD
     """The detector before training, at its end, and with averaged weights, all from one run."""
     o, folder = bench.o, bench.folder(training, task, seed)
     averaged = bench.model(training, seed)
-    fit(averaged, bench.bench.without(task), shots=o.shots, epochs=o.epochs, seed=seed, lr=o.lr, ema=o.ema,
+    others = {name: other for name, other in bench.train_tasks.items() if name != task}
+    fit(averaged, others, shots=o.shots, epochs=o.epochs, seed=seed, lr=o.lr, ema=o.ema,
         episodes="in-batch", out=folder, progress=False)
     tensors, _ = read_tensors(folder / STATE_FILE)
     last = bench.model(training, seed)
@@ -126,13 +145,13 @@ def score(bench: Bench, readings: list[Reading], models: dict[str, D24FAD], task
     used = {r.weights for r in readings}
     with torch.no_grad():
         views = {name: both_spaces(model) for name, model in models.items() if name in used}
-        banks = {name: (encode(model, seen, images), encode(model, seen, images.flip(3)))
-                 for name, model in views.items()}
+        banks = {name: encode(model, seen, images) for name, model in views.items()}
+        mirrored = seen(images.flip(3)).levels
         blocks = []
         for start in range(0, len(task.test), BATCH):
             features = seen(task.test.images(bench.o.size, np.arange(start, min(start + BATCH, len(task.test)))))
             kept = frozen.setdefault(start, {})
-            parts = {name: Residuals(model, model.encode_queries(features), *banks[name], places, kept)
+            parts = {name: Residuals(model, model.encode_queries(features), banks[name], mirrored, places, kept)
                      for name, model in views.items()}
             block = torch.stack([bench.scale.scores(added(parts[r.weights], r)) for r in readings])
             if start == 0:
@@ -173,7 +192,7 @@ def cells(bench: Bench) -> None:
         models = train(bench, training, name, seed)
         trained = time.process_time()
         readings = readings_of(training, bench.model(training, seed).config)
-        values = score(bench, readings, models, bench.bench[name], seen, frozen)
+        values = score(bench, readings, models, bench.test_tasks[name], seen, frozen)
         partial = target.with_suffix(".partial.npz")
         np.savez(partial, scores=values.astype(np.float32), names=[r.name for r in readings])
         os.replace(partial, target)
@@ -183,7 +202,7 @@ def cells(bench: Bench) -> None:
 
 def baselines(bench: Bench, name: str) -> dict[str, EvaluationReport]:
     """Nearest patch, mean feature and the best shortcut on the same draws; kept on disk."""
-    folder, task, o = Path(bench.o.out) / "baselines" / name, bench.bench[name], bench.o
+    folder, task, o = Path(bench.o.out) / "baselines" / name, bench.test_tasks[name], bench.o
     seen = SharedTeacher(bench.teacher, 2**31)
     scorers = [NearestPatch(seen, None, "max", maps=False), NearestPatch(seen, None, "mean", maps=False),
                MeanFeature(seen)]
@@ -218,33 +237,11 @@ def gather(bench: Bench, name: str) -> dict[tuple[str, str], np.ndarray]:
     return table
 
 
-def resampled(task: Task, scores: np.ndarray, seed: int) -> np.ndarray:
-    """Mean AUROC [1 + R] of scores [seeds, D, N]: as measured, then with seeds, draws and images resampled.
-
-    The same seed gives every method of a task the same resampled images and draws, so differences are paired.
-    """
-    labels, generator = task.test.labels, np.random.default_rng([seed, 41])
-    counts = np.vstack([np.ones((1, len(labels)), int), image_counts(labels, task.test.groups, generator, RESAMPLES)])
-    seeds, draws = scores.shape[:2]
-    of_draws = generator.multinomial(draws, [1 / draws] * draws, size=RESAMPLES)
-    of_seeds = np.random.default_rng([seed, 42]).multinomial(seeds, [1 / seeds] * seeds, size=RESAMPLES)
-    u, v = counts[:, labels == 1].astype(np.float32), counts[:, labels == 0].astype(np.float32)
-    pairs = u.sum(axis=1, dtype=np.float64) * v.sum(axis=1, dtype=np.float64)
-    pairs[pairs == 0] = np.nan  # a resample of patients can miss a class
-    total = np.zeros(1 + RESAMPLES)
-    for s in range(seeds):
-        for d in range(draws):
-            row = scores[s, d]
-            weight = np.concatenate([[1 / (seeds * draws)], of_seeds[:, s] * of_draws[:, d] / (seeds * draws)])
-            total += weight * ((u @ wins(row[labels == 1], row[labels == 0])) * v).sum(axis=1) / pairs
-    return total
-
-
 def tabulate(bench: Bench) -> pd.DataFrame:
     """One row per task, method and image score, and the mean over tasks; differences are paired."""
     rows, sampled = [], {}
     for index, name in enumerate(bench.tasks):
-        task = bench.bench[name]
+        task = bench.test_tasks[name]
         for key, scores in gather(bench, name).items():
             sampled[name, *key] = (resampled(task, scores, index), scores.shape[0])
     keys = list(dict.fromkeys(key[1:] for key in sampled))
@@ -262,22 +259,16 @@ def tabulate(bench: Bench) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def interval(name: str, values: np.ndarray) -> dict[str, float]:
-    """Measured value and 95 % percentile interval."""
-    low, high = np.nanquantile(values[1:], [0.025, 0.975])
-    return {name: values[0], f"{name}, low": low, f"{name}, high": high}
-
-
 def markdown(bench: Bench, frame: pd.DataFrame) -> str:
     """One table per task, best first."""
     o = bench.o
-    text = [f"Image AUROC, per image, K = {o.shots}, {o.draws} draws, training seeds {o.seeds}, {o.epochs} epochs "
-            f"(in-batch episodes, lr {o.lr}), EMA decay {o.ema}, {o.size} px, teacher "
-            f"{'module' if o.teacher_module else o.teacher} ({o.weights if not o.teacher_module else 'its own'} "
-            "weights). Intervals: 95 %, seeds, draws and test images resampled; differences paired; \"over D²4FAD\" "
-            "against the same image score."]
+    teacher = "of a module" if o.teacher_module else f"{o.teacher}, {o.weights} weights"
+    text = [f"Image AUROC, per image, K = {o.shots}, {o.draws} draws, training seeds {o.seeds}, {o.epochs} epochs of "
+            f"{o.train_images or 'all'} images of each training task (in-batch episodes, lr {o.lr}), EMA decay "
+            f"{o.ema}, {o.size} px, teacher {teacher}. Intervals: 95 %, seeds, draws and test images resampled; "
+            "differences paired; \"over D²4FAD\" against the same image score."]
     for name, part in frame.groupby("task", sort=False):
-        task = bench.bench.get(name)
+        task = bench.test_tasks.get(name)
         size = "" if task is None else f" (test: {int((task.test.labels == 0).sum())} normal, " \
                                        f"{int((task.test.labels == 1).sum())} anomalous)"
         part = part.dropna(axis=1, how="all").sort_values("AUROC", ascending=False)
@@ -314,6 +305,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--ema", type=float, default=0.95)
+    parser.add_argument("--train-images", type=int, help="at most so many normal images of each training task")
+    parser.add_argument("--test-images", type=int, help="at most so many test images of each class")
     parser.add_argument("--size", type=int, default=128)
     options = parser.parse_args()
     bench = Bench(options)
