@@ -85,13 +85,12 @@ class SupportInspector:
             control.observe(lambda _: self._reweight(), "value")
 
     def _lay_out(self) -> None:
-        side = w.VBox([self.facts])
-        side.layout.flex = "1 1 300px"
-        pictures = w.VBox([self.picture])
-        pictures.layout.flex = "0 1 260px"
+        self.picture.add_class("d24-shown")
+        self.facts.add_class("d24-facts")
+        body = box([self.picture, self.facts], "d24-body")
         self.widget = w.VBox([
             w.HTML(STYLE), self.task_line, bar(self.query, self.worst, self.chance, self.opacity, self.marked),
-            *self._weighting_bar, box([pictures, side], "d24-body"), bar(self.assess, self.sets), self.quality])
+            *self._weighting_bar, body, bar(self.assess, self.sets), self.quality])
         self.widget.add_class("d24")
 
     # -- showing -------------------------------------------------------------------------------------------------
@@ -173,7 +172,8 @@ class SupportInspector:
         except ValueError as error:
             self.quality.value = status_line(html.escape(str(error)))
             return
-        self.quality.value = quality_html(self.report)
+        names = [self.live.selection.label(i.index) for i in self.report.influence]
+        self.quality.value = quality_html(self.report, names)
 
     def close(self) -> None:
         """Stop following the selection and remove the widget."""

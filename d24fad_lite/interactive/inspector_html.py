@@ -17,31 +17,50 @@ def facts_html(result: LiveResult, names: list[str]) -> str:
     levels = range(1, len(result.weights) + 1)
     over = "above" if result.score > result.threshold else "not above"
     head = "".join(f"<th scope=col>level {level}</th>" for level in levels)
-    rows = "".join(f"<tr><th scope=row>{k} · {html.escape(name)}</th>{''.join(map(_bar_cell, column))}</tr>"
+    rows = "".join(f"<tr>{_name_cell(k, name)}{''.join(map(_bar_cell, column))}</tr>"
                    for k, (name, column) in enumerate(zip(names, result.weights.T, strict=True), start=1))
     foot = "".join(f"<td><b>{value:.2f}</b></td>" for value in result.effective)
     return (f'<div class="d24-large">score <b>{result.score:.3f}</b>, {over} the threshold {result.threshold:.3f}: '
             f"{result.verdict}</div>"
-            f'<table class="d24-table"><caption style="text-align:left">weight of each support</caption>'
+            f'<div class="d24-wide"><table class="d24-table"><caption>weight of each support</caption>'
             f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody>"
-            f"<tfoot><tr><th scope=row>effective K of {len(names)}</th>{foot}</tr></tfoot></table>"
+            f"<tfoot><tr><th scope=row>effective K of {len(names)}</th>{foot}</tr></tfoot></table></div>"
             '<div class="d24-note">effective K = 1 / Σ w²: 1 when one support decides alone. The threshold is the 95 % '
             "quantile of normal training images that are not picked.</div>")
 
 
-def quality_html(report: ChoiceReport) -> str:
-    """The comparison as a figure with its text, the table of influences, and the warning that belongs to it."""
-    head = "".join(f"<th scope=col>{key}</th>" for key in (report.rows() or [{}])[0])
-    cells = "".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row.values()) + "</tr>"
-                    for row in report.rows())
+def quality_html(report: ChoiceReport, names: list[str]) -> str:
+    """The comparison as a figure with its text, influences, flagged supports, and the warning that belongs to it.
+
+    names : of the supports, in the order of `report.influence`.
+    """
     summary = html.escape(report.summary())
-    picture = data_uri(png(choice_figure(report), 80))
+    picture = data_uri(png(choice_figure(report, influence=False), 80))
     part = "" if report.tested == report.total else f" Measured on {report.tested:,} of {report.total:,} test images."
     return (f'<div class="d24-large" role="status">{summary}.{part}</div>'
             f'<div class="d24-figure"><img src="{picture}" alt="{summary}"></div>'
-            f'<table class="d24-table"><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>'
+            f"{_influence_html(report, names) if report.influence else ''}"
             '<div class="d24-note">This looks at test labels. A choice made by it is optimistic on these test images; '
             "report it on others.</div>")
+
+
+def _influence_html(report: ChoiceReport, names: list[str]) -> str:
+    """Numbers per support as a table, and a sentence for each one that should be looked at."""
+    numbered = list(zip(range(1, len(names) + 1), names, report.influence, strict=True))
+    head = "".join(f"<th scope=col>{text}</th>" for text in ("AUROC without it", "its influence", "mean weight"))
+    rows = "".join(f"<tr>{_name_cell(k, name)}<td>{i.auroc_without:.3f}</td><td>{i.change:+.3f}</td>"
+                   f"<td>{i.share:.2f}</td></tr>" for k, name, i in numbered)
+    flags = "".join(f"<li><b>Look at {k} · {html.escape(name)}</b>: {html.escape('; '.join(i.flags))}.</li>"
+                    for k, name, i in numbered if i.flags)
+    said = f'<ul class="d24-flags">{flags}</ul>' if flags else '<div class="d24-note">No support stands out.</div>'
+    return ('<div class="d24-wide"><table class="d24-table"><caption>influence of each support</caption>'
+            f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table></div>{said}")
+
+
+def _name_cell(number: int, name: str) -> str:
+    """Head of a row: a support's number and name; a long name is cut at sight and whole in the tooltip."""
+    name = html.escape(name)
+    return f'<th scope="row" class="d24-name" title="{name}">{number} · {name}</th>'
 
 
 def _bar_cell(value: float) -> str:

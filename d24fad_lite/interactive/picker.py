@@ -94,8 +94,10 @@ class SupportPicker:
         self._size_style = w.HTML(size_style(self.scope, thumbnail))
         self._pictures = w.HTML()
         self.grid = box([], "d24-grid")
-        side = w.VBox([self.preview, self.caption, bar(self.before, self.after, self.pick, self.lock)])
-        side.add_class("d24-side")
+        self.preview.add_class("d24-enlarged")
+        about = w.VBox([self.caption, bar(self.before, self.after, self.pick, self.lock)])
+        about.add_class("d24-about")
+        side = box([self.preview, about], "d24-side")
         self.widget = w.VBox([
             w.HTML(STYLE), self._size_style, self._pictures, self.status,
             bar(box([self.strategy, self.seed, self.suggest], "d24-group"),
@@ -170,7 +172,7 @@ class SupportPicker:
         said = html.escape(self._note or s.message)
         self.status.value = (f'<div class="d24-status" role="status" aria-live="polite"><b>{s.status}</b> picked'
                              f'{": " + names if names else ""}'
-                             f'{f"<div class=d24-said>{said}</div>" if said else ""}</div>')
+                             f'<div class="d24-said">{said}</div></div>')  # there when empty, so that nothing jumps
 
     # -- view to model ---------------------------------------------------------------------------------------------
 

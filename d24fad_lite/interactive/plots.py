@@ -91,13 +91,14 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
     return figure
 
 
-def choice_figure(report: ChoiceReport) -> Figure:
-    """Where the choice stands among random sets (image and pixel AUROC), and the influence of each support."""
+def choice_figure(report: ChoiceReport, influence: bool = True) -> Figure:
+    """Where the choice stands among random sets (image and pixel AUROC), and, where asked, the supports' influence."""
     panels: list[tuple[str, float, np.ndarray, float]] = [("image AUROC", report.auroc, report.random_auroc,
                                                            report.percentile)]
     if report.pixel_auroc is not None and report.random_pixel_auroc is not None:
         panels.append(("pixel AUROC", report.pixel_auroc, report.random_pixel_auroc, report.pixel_percentile or 0.0))
-    count = len(panels) + bool(report.influence)
+    influence = influence and bool(report.influence)
+    count = len(panels) + influence
     with _figure(3.4 * count, 2.7) as figure:
         axes = np.atleast_1d(figure.subplots(1, count))
         for ax, (name, value, others, rank) in zip(axes, panels, strict=False):
@@ -107,7 +108,7 @@ def choice_figure(report: ChoiceReport) -> Figure:
             title = f"chosen {value:.3f} (line), better\nthan {rank:.0f} % of {len(others)} random sets"
             ax.set_title(title, fontsize=9)
             ax.yaxis.get_major_locator().set_params(integer=True)
-        if report.influence:
+        if influence:
             _influence_bars(axes[-1], report)
     return figure
 

@@ -6,45 +6,59 @@ has a check mark and its number, a focused control an outline, a flagged support
 
 from __future__ import annotations
 
-SIZES = {"small": 84, "medium": 120, "large": 168}  # side of a thumbnail in CSS px
+SIZES = {"small": 84, "medium": 104, "large": 168}  # least side of a thumbnail in CSS px; they fill the row
 
 STYLE = """<style>
 .d24 { --ink: var(--jp-ui-font-color1, #1f2328); --soft: var(--jp-ui-font-color1, #3b4046);
   --ground: var(--jp-layout-color1, #ffffff); --tile: var(--jp-layout-color2, #eceef0);
-  --line: var(--jp-border-color1, #8b9199); color: var(--ink); }
-.d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px 8px; }
-.d24 .d24-group { flex-flow: row nowrap; align-items: center; }
+  --line: var(--jp-border-color1, #8b9199); --mark: var(--jp-brand-color1, #0072b2); color: var(--ink);
+  padding: 4px; box-sizing: border-box; max-width: 100%; }
+.d24 .widget-html, .d24 .widget-html-content { min-width: 0; max-width: 100%; overflow-wrap: anywhere; }
+.d24 .widget-html-content { line-height: 1.45; }
+.d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px 8px; overflow: visible; }
+.d24 .d24-group { flex-flow: row nowrap; align-items: center; overflow: visible; }
 .d24 .d24-body { flex-flow: row wrap; align-items: flex-start; gap: 12px; }
-.d24 .d24-grid { flex: 1 1 300px; flex-flow: row wrap; gap: 6px; align-content: flex-start; padding: 4px;
-  max-height: 480px; overflow-y: auto; }
-.d24 .d24-side { flex: 0 1 262px; min-width: 200px; }
-.d24-desk { flex-flow: row wrap; align-items: flex-start; gap: 8px 20px; }
-.d24-desk > .d24 { flex: 1 1 520px; min-width: 0; }
-.d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 button.jupyter-button:focus-visible {
-  outline: 3px solid #e69f00; outline-offset: 1px; box-shadow: 0 0 0 1px #1f2328; }
-.d24 button.d24-card { width: var(--side); height: 24px; padding: var(--side) 2px 0 2px;
-  margin: 0; box-sizing: content-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px;
-  line-height: 24px; color: var(--ink); background-color: var(--tile); background-repeat: no-repeat;
-  background-position: top center; background-size: calc(var(--side) + 4px) var(--side); overflow: hidden;
-  text-overflow: ellipsis; white-space: nowrap; text-align: center; }
+.d24 .d24-grid { flex: 3 1 300px; display: grid; gap: 6px; align-content: start; padding: 4px; box-sizing: border-box;
+  grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)); max-height: 486px; overflow-y: auto; }
+.d24 .d24-side { flex: 1 1 230px; flex-flow: row wrap; align-items: flex-start; gap: 4px 12px; }
+.d24 .d24-enlarged { flex: 0 1 262px; min-width: 200px; }
+.d24 .d24-about { flex: 1 1 210px; min-width: 0; }
+.d24 .d24-about .d24-bar { gap: 2px; }
+.d24 .d24-shown { flex: 0 1 230px; min-width: 200px; }
+.d24 .d24-facts { flex: 1 1 340px; min-width: 0; }
+.d24-desk { flex-flow: row wrap; align-items: flex-start; gap: 8px 16px; }
+.d24-desk > .d24 { flex: 1 1 500px; min-width: 0; }
+.d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 .noUi-handle:focus,
+.d24 .widget-readout:focus { outline: 3px solid #e69f00; outline-offset: 0; box-shadow: 0 0 0 1px #1f2328; }
+.d24 input[type="checkbox"] { margin: 0 6px 0 0; align-self: center; }
+.d24 button.d24-card { width: auto; min-width: 0; height: auto; margin: 0; padding: calc(100% - 4px) 2px 0 2px;
+  box-sizing: border-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px; line-height: 24px;
+  color: var(--ink); background-color: var(--tile); background-repeat: no-repeat; background-origin: padding-box;
+  background-position: top center; background-size: 100% auto; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; text-align: center; }
 .d24 button.d24-card.d24-cursor { border-style: dashed; border-color: var(--ink); }
-.d24 button.d24-card.d24-picked { border-style: solid; border-color: #0b4f79; background-color: #0b4f79;
+.d24 button.d24-card.d24-picked { border-style: solid; border-color: var(--mark); background-color: #0b4f79;
   color: #ffffff; font-weight: 700; }
-.d24 button.d24-card.d24-picked.d24-cursor { border-style: dashed; border-color: #56b4e9; }
-.d24 .d24-status { font-size: 14px; line-height: 1.45; color: var(--ink); }
+.d24 button.d24-card.d24-picked.d24-cursor { border-style: dashed; border-color: var(--ink); }
+.d24 .d24-status { font-size: 14px; color: var(--ink); }
 .d24 .d24-status b { font-size: 16px; }
-.d24 .d24-said { color: var(--ink); background: var(--tile); border-left: 4px solid #e69f00; padding: 1px 8px; }
+.d24 .d24-said { min-height: 1.45em; padding: 1px 8px; border-left: 4px solid transparent; }
+.d24 .d24-said:not(:empty) { background: var(--tile); border-left-color: #e69f00; }
 .d24 .d24-preview img, .d24 .d24-picture img { width: 100%; max-width: 320px; image-rendering: auto;
   border-radius: 4px; display: block; }
-.d24 figcaption, .d24 .d24-note { font-size: 13px; line-height: 1.4; color: var(--soft); }
+.d24 figcaption, .d24 .d24-note { font-size: 13px; color: var(--soft); }
+.d24 .d24-wide { overflow-x: auto; }
 .d24 table.d24-table { border-collapse: collapse; font-size: 13px; color: var(--ink); margin: 2px 0 6px 0; }
-.d24 table.d24-table th, .d24 table.d24-table td { padding: 2px 8px 2px 0; text-align: left; white-space: nowrap; }
+.d24 table.d24-table caption { text-align: left; color: var(--ink); padding: 2px 0; }
+.d24 table.d24-table th, .d24 table.d24-table td { padding: 3px 8px 3px 0; text-align: left; white-space: nowrap; }
 .d24 table.d24-table th { font-weight: 600; }
-.d24 .d24-track { display: inline-block; width: 84px; height: 11px; background: var(--tile); vertical-align: middle;
+.d24 table.d24-table .d24-name { max-width: 120px; overflow: hidden; text-overflow: ellipsis; }
+.d24 .d24-track { display: inline-block; width: 40px; height: 11px; background: var(--tile); vertical-align: middle;
   border: 1px solid var(--line); margin-right: 5px; }
-.d24 .d24-fill { display: block; height: 100%; background: #0072b2; }
+.d24 .d24-fill { display: block; height: 100%; background: var(--mark); }
 .d24 .d24-large { font-size: 15px; color: var(--ink); }
-.d24 .d24-figure img { max-width: 100%; height: auto; border-radius: 4px; }
+.d24 ul.d24-flags { margin: 2px 0 6px 0; padding-left: 20px; font-size: 13px; color: var(--ink); }
+.d24 .d24-figure img { max-width: 100%; height: auto; border-radius: 4px; display: block; }
 </style>"""
 
 

@@ -122,10 +122,10 @@ plt.show()
 # %% [markdown]
 # ## Your choice
 #
-# With a running kernel the next cell shows two views of **one** selection: the picker, and below it what the model
-# makes of the choice. Press a picture to pick it or to put it back; with the keyboard, Tab moves on and Space or Enter
-# presses. The cells below use what is picked **when they run**: choose, then run them again (*Run Selected Cell and
-# All Below*). Nothing waits for you: a run from first to last takes `support_file`, or else what k-medoids suggests.
+# With a running kernel the next cell shows two views of **one** selection: the picker, and beside or below it what the
+# model makes of the choice. Press a picture to pick it or to put it back; with the keyboard, Tab moves on and Space or
+# Enter presses. The cells below use what is picked **when they run**: choose, then run them again (*Run Selected Cell
+# and All Below*). Nothing waits for you: a run from first to last takes `support_file`, or else what k-medoids suggests.
 #
 # In an unattended run there are no widgets, and no image gets into widget state; all they show is drawn below as well.
 
@@ -201,12 +201,12 @@ influence
 
 # %%
 compared = score_sets(model, held_out, list(suggested.values()))
-table = pd.DataFrame({"strategy": list(suggested), "AUROC": compared.auroc,
-                      "better than % of random": [100 * (good.random_auroc < a).mean() for a in compared.auroc]})
+below = [100 * (good.random_auroc < value).mean() for value in compared.auroc]
+table = pd.DataFrame({"strategy": list(suggested), "AUROC": compared.auroc, "% of random sets below": below})
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 ax.hist(good.random_auroc, bins=12, color="#b9bec4", label=f"{sets} random sets")
-for color, (name, value) in zip(COLORS, zip(suggested, compared.auroc)):
-    ax.axvline(value, color=color, label=name)
+for k, (name, value) in enumerate(zip(suggested, compared.auroc)):
+    ax.axvline(value, color=COLORS[k], linewidth=6 - k, label=name)  # thinner and thinner: equal ones stay visible
 ax.set(xlabel="image AUROC", ylabel="random sets", title=f"Suggested supports on {held_out.name}")
 ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 lesson.save_figure(fig, "strategies")

@@ -92,7 +92,10 @@ def test_is_my_choice_any_good_warns_of_optimism_and_grows_stale(inspector: Supp
     said = words(inspector.quality)
     assert "of 50 random sets" in said and "optimistic" in said and "pixel AUROC" in said
     assert inspector.report.auroc == pytest.approx(inspector.live.auroc)
-    assert all(influence.name in said for influence in inspector.report.influence)
+    for number, influence in enumerate(inspector.report.influence, start=1):
+        assert f"{number} · {influence.name.removeprefix('train/good/')}" in said and f"{influence.change:+.3f}" in said
+        assert all(flag in said for flag in influence.flags)
+    assert ("No support stands out" in said) is not any(i.flags for i in inspector.report.influence)
     inspector.live.selection.toggle(4)
     assert inspector.report is None and "has changed since" in words(inspector.quality)
 
