@@ -125,7 +125,7 @@ def packages():
 
 
 check("Python", lambda: f"{platform.python_version()} on {platform.system()} {platform.machine()}", "")
-check("packages", packages, "pip install -e '.[notebooks]' in the checkout, or `make run`, with this kernel's Python")
+check("packages", packages, "`make run` in the checkout installs all; or choose the kernel of its .venv")
 
 # %% [markdown]
 # ## Device, threads, memory, disk
@@ -165,7 +165,7 @@ def disk():
 
 
 check("compute", compute, "set OMP_NUM_THREADS to the number of cores you may use, and restart the kernel")
-check("memory", memory, "close other kernels (menu Kernel, Shut Down All); or pip install psutil if it is absent")
+check("memory", memory, "close other kernels (menu Kernel, Shut Down All); psutil absent: `make run` installs it")
 check("disk", disk, "choose a folder you may write to: parameter out")
 
 # %% [markdown]
@@ -177,11 +177,11 @@ check("disk", disk, "choose a folder you may write to: parameter out")
 # %%
 def data():
     listed = lesson.data / "MANIFEST.json"
-    if not listed.is_file():
+    files = json.loads(listed.read_text()).get("files") if listed.is_file() else None
+    if not files:
         for task in bench.values():
             task.train.images(p.image_size, [0]), task.test.images(p.image_size, [0])
         return f"{len(bench)} tasks, two images of each could be read; run bench[name].check() for all"
-    files = json.loads(listed.read_text())["files"]
     changed = [name for name, facts in files.items()
                if hashlib.sha256((lesson.data / name).read_bytes()).hexdigest() != facts["sha256"]]
     if changed:

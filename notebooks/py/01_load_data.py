@@ -291,8 +291,9 @@ print("in the intact task:", len(source.check()), "problems")
 # %%
 planted = bench_folder / "planted" / source.name
 shutil.copytree(source.root, planted)
-for path in (planted / "test/bad").rglob("*.png"):
-    Image.fromarray((np.asarray(Image.open(path)) * 0.88).astype(np.uint8)).save(path, compress_level=0)
+for i in np.flatnonzero(source.test.labels):
+    path = planted / source.test.names[i]
+    Image.fromarray((np.asarray(Image.open(path)) * 0.88).astype(np.uint8)).save(path, compress_level=0, quality=100)
 shown = {**bench, f"{source.name}\n(planted)": d2.open_benchmark(planted)[source.name]}
 
 

@@ -105,8 +105,8 @@ lesson.save_figure(fig, "features_as_colours")
 plt.show()
 
 # %% [markdown]
-# Fine levels follow edges and texture, coarse ones regions. Small lesions live in the fine levels only: ask yourself in
-# which columns you could still point at the outlined ones.
+# Fine levels follow edges and texture, coarse ones regions. A lesion of a few pixels is a cell of its own in a fine
+# level, and a small share of one cell in a coarse one: in which columns could you still point at the outlined ones?
 #
 # ## By hand
 #

@@ -37,6 +37,7 @@ from d24fad_lite.data.episodes import EpisodeSampler, draw_supports
 from d24fad_lite.data.samples.world import draw_sample
 from d24fad_lite.evaluation.nearest_patch import NearestPatch
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+from d24fad_lite.interactive import plots
 from d24fad_lite.runner.checks import same
 from d24fad_lite.runner.lesson import start_lesson
 from d24fad_lite.runner.style import ANOMALOUS, COLORS, NORMAL
@@ -309,16 +310,15 @@ falls = [bool((reports[large].scores <= reports[small].scores + 1e-6).all())
 print("with nested draws no score ever rises with K:", falls)
 
 # %%
-spread = pd.DataFrame({"K": all_shots, "mean": [reports[k].aurocs.mean() for k in all_shots],
-                       "worst draw": [reports[k].aurocs.min() for k in all_shots],
-                       "best draw": [reports[k].aurocs.max() for k in all_shots]}).round(3)
+spread = pd.DataFrame({"K": k, "mean": r.aurocs.mean(), "worst draw": r.aurocs.min(), "best draw": r.aurocs.max()}
+                      for k, r in reports.items()).round(3)
 spread
 
 # %% [markdown]
 # ## The first K files
 #
-# The obvious way to get K images is `sorted(folder)[:K]`. In a folder that was shuffled before it was numbered, as our
-# samples were, that is one draw among others. Real folders are not shuffled: names carry the patient, the date, the
+# The obvious way to get K images is `sorted(folder)[:K]`. Where the numbers of the files mean nothing, as in our
+# samples, that is one draw among others. Real folders are not shuffled: names carry the patient, the date, the
 # site. The first files are then several images of **one patient**. We build such a folder: patient `p000` came eight
 # times, all others once.
 
@@ -344,23 +344,12 @@ for i, (path, label) in enumerate(zip(held_out.test.paths, labels)):
     shutil.copy(path, folder / "test" / ("bad" if label else "good") / f"{i:03d}{path.suffix}")
 exported = d2.open_benchmark(folder)[held_out.name]
 
-# %% tags=["nbval-check-output"]
-print("first 8 files:", ", ".join(path.stem for path in exported.train[:8]))
-print("a random draw:", ", ".join(exported.train[i].stem
-                                  for i in draw_supports(len(exported.train), 8, 1, lesson.seed)[0]))
-
 # %%
-first_files = exported.train.images(p.image_size, range(8))
-random_files = exported.train.images(p.image_size, draw_supports(len(exported.train), 8, 1, lesson.seed)[0])
-fig, axes = plt.subplots(2, 8, figsize=(9.6, 2.75))
-for row, images, name in zip(axes, (first_files, random_files), ("first 8\nfiles", "a random\ndraw")):
-    for ax, image in zip(row, images):
-        ax.imshow(image.permute(1, 2, 0))
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-    row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+shown = [*range(8), *draw_supports(len(exported.train), 8, 1, lesson.seed)[0]]
+fig = plots.contact_sheet(exported.train.images(p.image_size, shown), [exported.train[i].stem for i in shown],
+                          title="Above: the first 8 files. Below: a random draw of 8")
 lesson.save_figure(fig, "first_files")
-plt.show()
+plots.show_figure(fig, "two rows of eight supports: one patient eight times, and eight patients", dpi=64)
 
 # %% [markdown]
 # A good set of supports lies close to whatever is **normal** in this task. So look at the mean score of the normal test
@@ -369,6 +358,7 @@ plt.show()
 # %%
 of_sorted = d2.evaluate(scorer, exported, supports=[range(8)], pixel=False)
 of_random = {k: d2.evaluate(scorer, exported, shots=k, draws=lottery, seed=lesson.seed, pixel=False) for k in (1, 8)}
+export.cleanup()
 lines = {"first 8 files": of_sorted, "random 8": of_random[8], "random 1": of_random[1]}
 cover = {name: report.scores[:, labels == 0].mean(axis=1) for name, report in lines.items()}  # one per support set
 
@@ -400,9 +390,6 @@ print(f"support sets of 8 random images that cover worse than the first 8 files:
 # the AUROC the damage may drown in the lottery, see the right panel; a test set of this size cannot tell.) There is a
 # second fault, even in a shuffled folder: the first K files are **always the same**, so nobody ever sees the cloud of
 # dots, and no interval can be given. `groups.csv` (notebook 01) tells the kit which images belong together.
-
-# %%
-export.cleanup()
 
 # %% [markdown]
 # ## What you saw
