@@ -111,7 +111,7 @@ fit_module._Run._losses = losses
 model = d2.D24FAD(d2.D24FADConfig(teacher="test_resnet", weights="random", image_size=32))
 d2.fit(model, d2.open_benchmark({str(tiny_root)!r}), out={str(tmp_path)!r}, **{SETTINGS!r})
 """
-    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=False)
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=250, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
     assert len(pd.read_csv(tmp_path / "history.csv")) == 1
     assert equal(trained(bench, out=tmp_path), uninterrupted)
