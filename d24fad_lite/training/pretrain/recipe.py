@@ -41,8 +41,8 @@ class Recipe:
     lr: float = 1e-3  # AdamW, warm-up over 2 % of the steps, then cosine to 0
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
-    texture: float = 0.0  # of the views, see draw_views
-    camera: float = 0.3
+    texture: float = 1.0  # of the views, see draw_views
+    camera: float = 1.0
     hardness: float = 1.0  # of the views, see draw_views; reached linearly ..
     ramp: float = 0.4  # .. over this share of the steps: from the hardest views alone a network takes off late
     precision: str = "bf16"  # autocast; "fp32"
