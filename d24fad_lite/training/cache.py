@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from ..data.image_set import ImageSet
 from ..model.teacher import Teacher, TeacherFeatures
 
 MEMORY_LIMIT = 4 * 2**30  # bytes; "auto" goes to disk beyond
+DISK_LIMIT = 64 * 2**30  # bytes of one folder; the published data at 128 px takes about 13 GiB for the largest teacher
+ABANDONED = 24 * 3600  # seconds after which half-made files can belong to no running process
 ENCODE_BATCH = 32
 PLACES = ("auto", "memory", "disk", "off")
 
@@ -37,7 +40,8 @@ class TeacherCache:
     folder : path, optional
         For `"disk"`; default `$D24FAD_CACHE/features` or `~/.cache/d24fad_lite/features`. Files are keyed by the
         teacher's fingerprint and the images' content, and appear only when complete, so that an interrupted run
-        leaves nothing half-made and other runs and notebooks share them.
+        leaves nothing half-made and other runs and notebooks share them. A folder keeps 64 GiB: beyond, the features
+        that were opened longest ago make room.
     """
 
     def __init__(self, teacher: Teacher, sets: Sequence[ImageSet], place: str = "auto",
@@ -106,6 +110,7 @@ class TeacherCache:
         home = folder / digest.hexdigest()[:32]
         if not home.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
+            make_room(folder, self.nbytes // 2)  # float16
             partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
             try:
                 maps = [np.lib.format.open_memmap(partial / f"{i}.npy", "w+", np.float16, (len(self), *shape))
@@ -117,6 +122,7 @@ class TeacherCache:
                     os.replace(partial, home)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
+        home.touch()  # opened last
         return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
 
 
@@ -124,6 +130,30 @@ def default_folder() -> Path:
     """Where features are kept on disk."""
     root = os.environ.get("D24FAD_CACHE")
     return (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / "features"
+
+
+def make_room(folder: Path, needed: int, limit: int = DISK_LIMIT) -> list[Path]:
+    """Remove the sets of features opened longest ago until `needed` bytes fit under `limit`; the paths removed.
+
+    Processes that still read a removed set keep their view of it. What an interrupted run left half-made goes after a
+    day.
+    """
+    partial = [p for p in folder.glob(".partial-*") if time.time() - p.stat().st_mtime > ABANDONED]
+    complete = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
+    used = sum(_bytes(p) for p in complete)
+    removed = []
+    for home in complete:
+        if used + needed <= limit:
+            break
+        used -= _bytes(home)
+        removed.append(home)
+    for path in partial + removed:
+        shutil.rmtree(path, ignore_errors=True)
+    return removed
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.npy"))
 
 
 def _rows(stored: Tensor | np.ndarray, positions: np.ndarray) -> Tensor:
