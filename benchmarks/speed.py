@@ -57,10 +57,10 @@ def measure(o: argparse.Namespace) -> dict:
         "quick": o.quick, "torch": torch.__version__, "machine": platform.machine(),
         "cpu": torch.backends.cpu.get_cpu_capability()}}
     model = measuring.build(o.teacher, o.image_size)
-    sizes = (32, 64) if o.quick else (64, 128, 256)
+    sizes, files = ((32, 64), 32) if o.quick else ((64, 128, 256), 128)
     with tempfile.TemporaryDirectory() as folder:
         sections = {
-            "loading": lambda: measuring.loading(Path(folder) / "plain", 32 if o.quick else 128, o.image_size, o.rounds),
+            "loading": lambda: measuring.loading(Path(folder) / "plain", files, o.image_size, o.rounds),
             "roofline": lambda: measuring.roofline(model, o.batch, o.rounds),
             "growth": lambda: measuring.growth_with_shots(model, o.batch, o.rounds),
             "evaluation": lambda: [measuring.evaluation(model, shots, o.batch, o.rounds) for shots in SHOTS],

@@ -101,13 +101,13 @@ def draw(results: dict, path: Path) -> None:
     names, values = [b[0] for b in bars], [b[1]["ratio"] for b in bars]
     spread = [[b[1]["ratio"] - b[1]["low"] for b in bars], [b[1]["high"] - b[1]["ratio"] for b in bars]]
     left.barh(names, values, xerr=spread, color="#4c78a8", ecolor="#555555")
-    for place, (_, _, target) in enumerate(bars):
-        if target:
-            left.plot([target, target], [place - 0.4, place + 0.4], color="#e45756", linewidth=2,
-                      label=None if place else "target")
-    left.plot([], [], color="#e45756", label="target")
+    marks = [] if results["setting"]["quick"] else [(i, b[2]) for i, b in enumerate(bars) if b[2]]
+    for place, target in marks:
+        left.plot([target, target], [place - 0.4, place + 0.4], color="#e45756", linewidth=2,
+                  label="target" if place == marks[0][0] else None)
     left.invert_yaxis()
-    left.legend(loc="lower right", frameon=False)
+    if marks:
+        left.legend(loc="upper right", frameon=False)
     left.set_xlabel("times as fast as the released way")
     rates = results["roofline"]["gflop_per_s"]
     right.barh(list(rates), list(rates.values()), color="#72b7b2")
