@@ -22,7 +22,8 @@ SAMPLE_SECONDS = 0.2
 class Watch(threading.Thread):
     """Follows a kernel's process tree from its start until `stop`.
 
-    peak_mb: largest sum of resident memory over the tree so far, MB (pages shared by processes count for each).
+    peak_mb: largest sum of resident memory over the tree so far, MB. Pages that processes share, such as libraries,
+        count once where the system tells (Linux), else for each.
     timed_out: whether the tree was killed because `timeout` seconds had passed.
     """
 
@@ -46,7 +47,7 @@ class Watch(threading.Thread):
     def run(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
             tree = self._tree()
-            self.peak_mb = max(self.peak_mb, sum(map(_resident, tree)) / 1e6)
+            self.peak_mb = max(self.peak_mb, sum(_resident(p, several=len(tree) > 1) for p in tree) / 1e6)
             if self.timeout and time.monotonic() - self._began > self.timeout and tree:
                 self.timed_out = True
                 kill(tree)
@@ -101,9 +102,10 @@ def kill(processes: list[psutil.Process]) -> None:
             continue
 
 
-def _resident(process: psutil.Process) -> int:
+def _resident(process: psutil.Process, several: bool) -> int:
     try:
-        return process.memory_info().rss
+        full = process.memory_full_info() if several and psutil.LINUX else process.memory_info()
+        return getattr(full, "pss", full.rss)
     except psutil.Error:
         return 0
 

@@ -12,7 +12,7 @@
 # - what the two disagree about: flattened or pointwise cosine, and where gradients flow;
 # - to train the student for a few epochs, and to see what has changed and what has not.
 #
-# **Needs:** CPU · about 2.75 min, 1.5 GB (quick)
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -13,7 +13,7 @@
 # - to measure *where*: pixel AUROC, AUPRO, coverage by lesion size, and to look at a lesion that was missed;
 # - to set a threshold from normal images alone, and to accept a refusal when they are too few.
 #
-# **Needs:** measured at the next build
+# **Needs:** CPU · about 30 s, 2 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

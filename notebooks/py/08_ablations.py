@@ -13,7 +13,7 @@
 # - to compare two methods in pairs, over draws and images, and to stay silent where the interval holds zero;
 # - what becomes of the best of many cells on images that did not choose it.
 #
-# **Needs:** measured at the next build
+# **Needs:** CPU · about 45 s, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -12,7 +12,7 @@
 # - why the draw of K supports is a lottery, and how nested draws make K = 2, 4, 8 comparable;
 # - to look at the worst errors before believing a mean.
 #
-# **Needs:** measured at the next build
+# **Needs:** CPU · about 30 s, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
