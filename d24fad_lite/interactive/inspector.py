@@ -59,8 +59,9 @@ class SupportInspector:
                                       layout=wide("190px"))
         self.worst = button("Worst error", "The test image most on the wrong side; again for the next", self._worst)
         self.chance = button("At random", "Any test image", lambda: self._look(self._random.randrange(last + 1)))
-        self.opacity = w.FloatSlider(value=0.65, min=0, max=1, step=0.05, description="Map opacity", style=WHOLE,
-                                     continuous_update=False, layout=wide("300px"))
+        # A number field: the handle of an ipywidgets slider has no name for screen readers.
+        self.opacity = w.BoundedFloatText(value=0.65, min=0, max=1, step=0.05, description="Map opacity 0–1",
+                                          style=WHOLE, layout=wide("190px"))
         self.marked = w.Checkbox(value=True, description="outline the lesion", indent=False, layout=wide("160px"))
         self.sets = w.Dropdown(options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"),
                                style=WHOLE)

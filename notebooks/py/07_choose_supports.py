@@ -125,7 +125,8 @@ plt.show()
 # With a running kernel the next cell shows two views of **one** selection: the picker, and beside or below it what the
 # model makes of the choice. Press a picture to pick it or to put it back; with the keyboard, Tab moves on and Space or
 # Enter presses. The cells below use what is picked **when they run**: choose, then run them again (*Run Selected Cell
-# and All Below*). Nothing waits for you: a run from first to last takes `support_file`, or else what k-medoids suggests.
+# and All Below*). Nothing waits for you: a run from first to last takes `support_file`, or else what k-medoids
+# suggests.
 #
 # In an unattended run there are no widgets, and no image gets into widget state; all they show is drawn below as well.
 

@@ -24,6 +24,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing is looked up, updated or synchronised: the browser sees this JupyterLab and no network.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+# A server whose tests were killed ends by itself.
+ABANDONED = ["--ServerApp.shutdown_no_activity_timeout=900", "--MappingKernelManager.cull_idle_timeout=900",
+             "--MappingKernelManager.cull_interval=60"]
 QUIET = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 
 
@@ -68,7 +71,7 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--port={port}",
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", "--allow-root",
                f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=None",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *ABANDONED]
     running = Lab(f"http://127.0.0.1:{port}", home / "work", home / "lab.log")
     with running.log.open("w") as log:
         server = subprocess.Popen(command, env=environment(home), stdout=log, stderr=subprocess.STDOUT, cwd=home)

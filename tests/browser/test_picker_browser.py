@@ -27,6 +27,35 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "07_choose_supports"
 PATIENCE = 240  # s, for whatever has to happen
 NOTEBOOK = ".jp-WindowedPanel-outer"
+# What is wrong with the views, as a browser sees them: controls without a name, text of low contrast, and parts that
+# stick out of their frame (lists and wide tables scroll inside of it, which is well).
+FAULTS = """() => {
+  const rgba = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => c.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) {
+    const c = rgba(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0.5) return c; }
+    return [255, 255, 255]; };
+  const faults = [];
+  for (const view of document.querySelectorAll('.d24')) {
+    const right = view.getBoundingClientRect().right;
+    for (const e of view.querySelectorAll('*')) {
+      const box = e.getBoundingClientRect();
+      if (!box.width || !box.height || e.tagName === 'OPTION') continue;
+      const said = (e.innerText || e.labels?.[0]?.innerText || e.ariaLabel || e.title || '').trim();
+      if (e.matches('button, input, select, [tabindex="0"]') && !said) faults.push('no name: ' + e.className);
+      const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+      if (own && e.tagName !== 'STYLE') {
+        const [a, b] = [light(rgba(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < 4.5) faults.push(`contrast ${ratio.toFixed(1)}: ${e.className} ${e.innerText}`);
+      }
+      if (box.right > right + 1 && !e.closest('.d24-wide, .d24-grid')) faults.push('sticks out: ' + e.className);
+    }
+  }
+  return faults;
+}"""
 CHOICE = ("0002.png", "0005.png", "0009.png", "0011.png")
 
 
@@ -92,7 +121,7 @@ class Person:
 
     def open(self) -> None:
         """Open the notebook, or load its page anew, and wait for its kernel."""
-        self.page.goto(self.lab.address(f"{NAME}.ipynb"))
+        self.page.goto(self.lab.address(f"{NAME}.ipynb"), wait_until="commit")
         self.page.locator(f"{NOTEBOOK} .jp-Cell").first.wait_for()
         self.page.locator("#jp-main-statusbar", has_text=re.compile(r"Python 3.*\| Idle")).wait_for()
 
@@ -154,6 +183,14 @@ class Person:
             self.key(key)
         raise AssertionError(f"{key} does not lead to {text!r}; the focus is on {self.focused()!r}")
 
+    def theme(self, name: str) -> None:
+        """Choose a theme of JupyterLab in its menu."""
+        for label in ("Settings", "Theme", f"JupyterLab {name}"):
+            item = ".lm-MenuBar-itemLabel" if label == "Settings" else ".lm-Menu-itemLabel"
+            self.page.locator(item, has_text=re.compile(f"^{label}$")).click()
+        light = str(name != "Dark").lower()
+        self.page.locator(f"body[data-jp-theme-light={light}]").wait_for(state="attached")
+
     def leave_for_the_cell(self) -> None:
         """Put the focus where a person who only types comes from: on the picker's cell, not on one of its controls."""
         self.page.locator(".jp-CodeCell", has=self.page.locator(".d24-card")).evaluate("e => e.focus()")
@@ -170,6 +207,7 @@ def test_supports_are_picked_by_mouse_and_by_keyboard_saved_and_replayed(lab: An
         by_mouse = pick_by_mouse(person)
         by_keyboard = pick_by_keyboard(person)
         assert by_keyboard == by_mouse
+        look_around(person)
         kept = save_by_keyboard(person, tmp_path / "kept.json")
         save_notebook(person, notebook)
 
@@ -232,6 +270,20 @@ def pick_by_keyboard(person: Person) -> Seen:
         assert person.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert len(pictures) == 4
     return person.sees()
+
+
+def look_around(person: Person) -> None:
+    """Every control has a name, every text contrast, and nothing sticks out: wide and narrow, light and dark."""
+    person.page.locator(".d24").get_by_role("button", name="Is my choice any good?").click()
+    person.page.locator(".d24-figure img").wait_for()
+    for theme in ("Dark", "Light"):
+        person.theme(theme)
+        for width in (800, 1280):
+            person.page.set_viewport_size({"width": width, "height": 1000})
+            end = time.monotonic() + 15  # for the theme's style sheet and the new layout
+            while (faults := person.page.evaluate(FAULTS)) and time.monotonic() < end:
+                time.sleep(0.1)
+            assert faults == [], f"{theme}, {width} px"
 
 
 def save_by_keyboard(person: Person, kept: Path) -> Path:
