@@ -152,9 +152,13 @@ def roofline(model: d2.D24FAD, batch: int, rounds: int) -> dict:
         flops, _ = count_flops(runs)
         timings = interleave(runs, rounds, warm=False)
     rates = {name: flops[name] / timings.seconds(name) / 1e9 for name in runs}
+
+    def share(of: str) -> float:
+        """Rate of encoding in that of `of`, median over rounds of processor time."""
+        return timings.ratio(of, "encode")["cpu_ratio"] * flops["encode"] / flops[of]
+
     return {"gflop_per_s": rates, "images_per_s": {n: batch / timings.seconds(n) for n in ("encode", "encode bf16")},
-            "share_of_convolution": rates["encode"] / rates["convolution 3x3"],
-            "share_of_own_convolutions": rates["encode"] / rates["own convolutions"],
+            "share_of_convolution": share("convolution 3x3"), "share_of_own_convolutions": share("own convolutions"),
             "gain": {"folding": timings.ratio("encode unfolded", "encode"),
                      "bf16": timings.ratio("encode", "encode bf16"),
                      "channels last": timings.ratio("encode contiguous", "encode unfolded")}}

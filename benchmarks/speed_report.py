@@ -57,7 +57,7 @@ def _rates(results: dict) -> list[str]:
     return ["## Share of the roofline", "",
             f"Teacher and student together run at {100 * r['share_of_convolution']:.0f} % of the rate of one large 3x3 "
             f"convolution, and at {100 * r['share_of_own_convolutions']:.0f} % of that of their own convolutions, run "
-            f"one after the other with nothing between (target: 80 %). Images/s: "
+            f"one after the other with nothing between, both by processor time (target: 80 %). Images/s: "
             f"{r['images_per_s']['encode']:.1f}, in bf16 {r['images_per_s']['encode bf16']:.1f}.", "",
             *_table(["pass", "GFLOP/s"], rows), *_table(["switch, encoding a batch", "gain", "CPU"], gains)]
 
