@@ -148,6 +148,18 @@ class D24FADConfig:
         )
         return cls(**(settings | overrides))
 
+    @classmethod
+    def matched(cls, **overrides: Any) -> Self:
+        """Ours, not the method's: each position of the query seeks the support, and the place near its own, that fits
+        best, in the teacher's features; the teacher-student residual is added, and the image score is the mean.
+
+        Training is as by default. It closes in on what a nearest-patch baseline sees, and of what was trained only
+        the teacher-student residual still counts; see `benchmarks/method_changes.py` before preferring it.
+        """
+        settings: dict[str, Any] = dict(map_source="both", image_score="mean", matching="nearest",
+                                        match_radius=1 / 16, compare_in="teacher")
+        return cls(**(settings | overrides))
+
     @property
     def reads_teacher(self) -> bool:
         """Whether the anomaly map looks at the queries' teacher levels, and not at student levels alone."""

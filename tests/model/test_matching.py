@@ -145,6 +145,18 @@ def test_both_spaces_is_the_sum_of_the_two_maps(model: d2.D24FAD) -> None:
     assert (maps["teacher"] - maps["student"]).abs().max() > 1e-2
 
 
+def test_matched_preset_is_the_mean_of_the_windowed_teacher_map_and_the_teacher_student_map(model: d2.D24FAD) -> None:
+    c = d2.D24FADConfig.matched(teacher="resnet18", weights="random", image_size=64)
+    assert c.replace(**{name: getattr(CONFIG, name) for name in (*OURS, "map_source", "image_score")}) == CONFIG
+    ours = variant(model, **{name: getattr(c, name) for name in (*OURS, "map_source", "image_score")})
+    teacher = variant(model, compare_in="teacher", matching="nearest", match_radius=1 / 16)
+    tsd = variant(model, map_source="tsd")
+    queries, bank = images(3, 1), ours.encode_supports(images(4, 0))
+    expected = teacher.predict(queries, bank).anomaly_map + tsd.predict(queries, bank).anomaly_map
+    torch.testing.assert_close(ours.predict(queries, bank).anomaly_map, expected)
+    torch.testing.assert_close(ours.predict(queries, bank).score, expected.mean(dim=(1, 2)))
+
+
 def test_support_itself_scores_zero_in_teacher_space_and_the_score_ignores_its_companions(model: d2.D24FAD) -> None:
     view = variant(model, compare_in="teacher", matching="nearest", match_radius=1 / 16)
     supports, queries = images(4, 0), images(5, 1)
