@@ -177,8 +177,10 @@ def _papermill(
 ) -> None:
     import papermill
 
-    # Its log repeats paths and "Kernel died"; both are in our result.
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    # Their logs repeat paths and "Kernel died", after Ctrl-C as the traceback of a task that nobody waits for any more;
+    # all of it is in our result.
+    for name in ("papermill", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     papermill.execute_notebook(
         notebook,
         str(output.resolve()).replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
