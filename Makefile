@@ -20,7 +20,7 @@ run: $(READY)  ## run the whole notebook series on the synthetic samples, report
 
 test: $(READY)  ## lint, unit tests, a real browser (where there is one), and every notebook against its stored outputs
 	@$(PY) -m ruff check .
-	@$(PY) -m pytest -q -n 2 --dist loadfile tests --ignore tests/browser
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile tests --ignore tests/browser
 	@$(PY) -m pytest -q tests/browser || { echo "the browser tests failed; once more, in a fresh browser"; \
 	  $(PY) -m pytest -q tests/browser; }
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env \
