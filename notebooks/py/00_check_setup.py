@@ -11,7 +11,7 @@
 # - what the profiles quick, standard and full would cost on this machine;
 # - how to ask for help with a report that is worth something.
 #
-# **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
+# **Needs:** CPU · about 15 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

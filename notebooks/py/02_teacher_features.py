@@ -13,7 +13,7 @@
 # - the nearest support patch, an anomaly map that needs no training;
 # - where the embedded teacher comes from, and whether it beats random weights here.
 #
-# **Needs:** CPU · about 1 min, 2 GB (quick)
+# **Needs:** CPU · about 30 s, 2 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
