@@ -60,6 +60,8 @@ def measure(o: argparse.Namespace) -> dict:
     sizes, files = ((32, 64), 32) if o.quick else ((64, 128, 256), 128)
     with tempfile.TemporaryDirectory() as folder:
         sections = {
+            # First, while this process is small: each piece of work is measured in a process of its own.
+            "memory": lambda: _memory(o, Path(folder) / "tasks"),
             "loading": lambda: measuring.loading(Path(folder) / "plain", files, o.image_size, o.rounds),
             "roofline": lambda: measuring.roofline(model, o.batch, o.rounds),
             "growth": lambda: measuring.growth_with_shots(model, o.batch, o.rounds),
@@ -67,14 +69,27 @@ def measure(o: argparse.Namespace) -> dict:
             "training": lambda: measuring.training(model, min(8, o.batch - 1), o.batch, o.rounds),
             "image_sizes": lambda: measuring.image_sizes(o.teacher, sizes, o.rounds),
             "agreement": lambda: measuring.agreement(HERE.parent / "data_samples"),
-            "memory": lambda: _memory(o, Path(folder) / "tasks"),
         }
+        results |= _earlier(o, results["setting"], set(sections) - set(o.sections or sections))
         for name, section in sections.items():
+            if name in results:
+                continue
             started = time.perf_counter()
             results[name] = section()
             (Path(o.out) / "speed.json").write_text(json.dumps(results, indent=2) + "\n")  # kept if it is stopped
             print(f"... {name}, {time.perf_counter() - started:.0f} s", flush=True)
     return results
+
+
+def _earlier(o: argparse.Namespace, setting: dict, wanted: set[str]) -> dict:
+    """The sections of the last run that are not asked for again; ValueError where it had other settings."""
+    if not wanted:
+        return {}
+    path = Path(o.out) / "speed.json"
+    stored = json.loads(path.read_text()) if path.is_file() else {}
+    if stored.get("setting") != setting or not wanted <= set(stored):
+        raise ValueError(f"{path} has no finished {', '.join(sorted(wanted))} of the same settings; run all sections")
+    return {name: stored[name] for name in wanted}
 
 
 def _memory(o: argparse.Namespace, folder: Path) -> dict:
@@ -100,6 +115,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of every ratio")
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch (default 2)")
     parser.add_argument("--out", default="runs/speed", help="folder for the results (default runs/speed)")
+    parser.add_argument("--sections", nargs="+", metavar="NAME", help="measure only these, keep the last run's others")
     parser.add_argument("--publish", action="store_true", help="also rewrite benchmarks/RESULTS.md and speed.png")
     parser.add_argument("--job", nargs="+", help=argparse.SUPPRESS)  # one piece of work in a process of its own
     options = parser.parse_args()
