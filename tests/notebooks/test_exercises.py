@@ -1,0 +1,48 @@
+"""Exercise notebooks stand without their solutions: nothing in them needs a name that only a solution defines.
+
+They consist of the lesson's cells, all of which `make test` runs, less the solutions; so what can go wrong is a cell
+that leans on a solution. An open exercise says "not done yet" instead of raising (test_structure.py).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from d24fad_lite.runner.exercises import exercise_notebook
+from d24fad_lite.runner.pairing import read_text
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[0-9][0-9]_*.ipynb"))
+UNDEFINED = ["--isolated", "--no-cache", "--select", "F821", "--output-format", "concise"]
+
+
+def undefined_names(notebook: nbformat.NotebookNode, folder: Path) -> str:
+    """What ruff says of names that no earlier or later cell of the notebook defines; empty when there are none."""
+    code = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    script = folder / "exercise.py"
+    script.write_text(code, encoding="utf-8")
+    run = subprocess.run([sys.executable, "-m", "ruff", "check", *UNDEFINED, script], capture_output=True, text=True)
+    return run.stdout if run.returncode else ""
+
+
+def test_every_lesson_has_its_exercises() -> None:
+    assert NAMES == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_exercise_needs_what_only_a_solution_defines(name: str, tmp_path: Path) -> None:
+    notebook = nbformat.read(NOTEBOOKS / "exercises" / f"{name}.ipynb", as_version=4)
+    assert undefined_names(notebook, tmp_path) == ""
+    assert not any("solution" in cell.metadata.get("tags", []) for cell in notebook.cells)
+    assert sum("exercise" in cell.metadata.get("tags", []) for cell in notebook.cells) >= 2
+
+
+def test_a_name_that_only_a_solution_defines_would_be_seen(tmp_path: Path) -> None:
+    notebook = exercise_notebook(read_text(NOTEBOOKS / "py" / f"{NAMES[0]}.py"), NAMES[0])
+    notebook.cells.append(nbformat.v4.new_code_cell("print(only_in_the_solution)"))
+    assert "only_in_the_solution" in undefined_names(notebook, tmp_path)
