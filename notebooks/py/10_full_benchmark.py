@@ -11,7 +11,7 @@
 # - to read a benchmark table: protocol, n, draws, interval, and the column "reported";
 # - when nothing can be claimed.
 #
-# **Needs:** CPU · about 1.75 min, 3.25 GB (quick)
+# **Needs:** CPU · about 1.5 min, 3.25 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
