@@ -185,11 +185,10 @@ def _papermill(
         notebook,
         str(output.resolve()).replace("{", "{{").replace("}", "}}"),  # papermill formats its paths
         parameters=parameters,
-        cwd=str(cwd),
         kernel_name="python3",
         language="python",
         progress_bar={"desc": progress, "leave": False} if progress else False,
-        kernel_manager_class=kernel_manager_class(watch, environment),
+        kernel_manager_class=kernel_manager_class(watch, environment, cwd),
     )
 
 

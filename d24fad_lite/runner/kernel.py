@@ -110,9 +110,11 @@ def _resident(process: psutil.Process, several: bool) -> int:
         return 0
 
 
-def kernel_manager_class(watch: Watch, environment: dict[str, str]) -> type[AsyncKernelManager]:
-    """A kernel manager whose kernels run `sys.executable`, whatever kernelspec of this name is installed.
+def kernel_manager_class(watch: Watch, environment: dict[str, str], cwd: Path) -> type[AsyncKernelManager]:
+    """A kernel manager whose kernels run `sys.executable` in `cwd`, whatever kernelspec of this name is installed.
 
+    The folder is given here and not to papermill, which would change the working directory of this whole process, and
+    with it that of kernels which start side by side.
     A user's own "python3" kernelspec may point to an interpreter without this package. The package's folder is put on
     PYTHONPATH, so that the kernel runs the code of the runner; `environment` is added.
     """
@@ -136,7 +138,7 @@ def kernel_manager_class(watch: Watch, environment: dict[str, str]) -> type[Asyn
             return ThisInterpreterSpecs(parent=self)
 
         async def start_kernel(self, **kwargs: Any) -> None:
-            await super().start_kernel(**kwargs)
+            await super().start_kernel(**{**kwargs, "cwd": str(cwd)})
             watch.kernel_started(self.provisioner.process)
 
     return ThisInterpreter

@@ -134,7 +134,8 @@ def run_series(
     resume: take over completed notebooks of the same folder (default: the latest run) whose code, parameters and
         package code are unchanged.
     root: the checkout, default found from the working directory. Kernels work in <root>/notebooks.
-    jobs: notebooks at a time; default the profile's, at most one per core.
+    jobs: notebooks at a time; default the profile's, at most one per core. A notebook that runs a grid of others comes
+        last, alone.
     Returns 0 when all completed, 1 when anything failed or did not run, 130 after Ctrl-C.
     Raises ValueError / FileNotFoundError before anything runs: unknown notebook, profile or parameter, wrong type.
     """
@@ -151,12 +152,16 @@ def run_series(
     limit = resolved.timeout if timeout is None else timeout
     print(f"{len(chosen)} notebooks, profile {resolved.name}, into {_shown(folder, checkout)}", flush=True)
     together = max(1, min(jobs or resolved.jobs, cores()))
-    calls = [partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name),
-                     thread_limit(together)) for name in chosen]
+    alone = [name for name in chosen if _runs_notebooks(sources[name])]  # they fill the cores by themselves
+    done = 0
     try:
-        for done, (_, result) in enumerate(side_by_side(calls, together), start=1):
-            series.put(result)
-            print(f"[{done:2d}/{len(chosen)}] {_line(result, max(map(len, chosen)))}", flush=True)
+        for names, at_a_time in (([n for n in chosen if n not in alone], together), (alone, 1)):
+            calls = [partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name),
+                             thread_limit(at_a_time)) for name in names]
+            for _, result in side_by_side(calls, at_a_time):
+                series.put(result)
+                done += 1
+                print(f"[{done:2d}/{len(chosen)}] {_line(result, max(map(len, chosen)))}", flush=True)
         series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
     except KeyboardInterrupt:
         series.status = "interrupted"
@@ -208,6 +213,10 @@ def _run_or_take_over(
     )
     _write_page(series.folder, name)
     return result
+
+
+def _runs_notebooks(source: Path) -> bool:
+    return any("run_grid(" in cell.source for cell in read_notebook(source).cells if cell.cell_type == "code")
 
 
 def _line(result: NotebookResult, width: int) -> str:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
+from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
+from d24fad_lite.runner.execute import run_notebook
 from d24fad_lite.runner.parallel import cores, side_by_side, thread_limit
 
 
@@ -54,3 +58,18 @@ def test_kernels_side_by_side_share_the_cores() -> None:
     assert thread_limit(1) == {}
     assert thread_limit(2) == {"OMP_NUM_THREADS": str(max(1, cores() // 2))}
     assert thread_limit(10_000) == {"OMP_NUM_THREADS": "1"}
+
+
+def test_kernels_side_by_side_work_in_the_folder_of_their_notebook(tmp_path: Path) -> None:
+    """papermill would change the working directory of the whole process, for the other kernels too."""
+    here, sources = Path.cwd(), []
+    for number in range(4):
+        cell = new_code_cell("from pathlib import Path\nPath('here').write_text(str(Path.cwd()))")
+        sources.append(tmp_path / str(number) / "00_where.ipynb")
+        sources[-1].parent.mkdir()
+        nbformat.write(new_notebook(cells=[cell]), sources[-1])
+    calls = [partial(run_notebook, source, tmp_path / "out" / source.parent.name / source.name) for source in sources]
+    results = dict(side_by_side(calls, 2))
+    assert {result.status for result in results.values()} == {"completed"}
+    assert all((source.parent / "here").read_text() == str(source.parent) for source in sources)
+    assert Path.cwd() == here
