@@ -62,8 +62,10 @@ class Lesson:
 
     @property
     def data_kind(self) -> str:
-        """The words "synthetic samples" (the kit's own, or a folder it generated: MANIFEST.json), else "your data"."""
-        return "synthetic samples" if self.root is None or (self.root / "MANIFEST.json").is_file() else "your data"
+        """The words "synthetic samples" (the kit's own, or a folder that its generator wrote), else "your data"."""
+        from d24fad_lite.data.samples.world import is_sample_world
+
+        return "synthetic samples" if self.root is None or is_sample_world(self.root) else "your data"
 
     def check(self, name: str, actual: Any, expected: Any, hint: str = "", **tolerance: float) -> None:
         """`checks.check`, remembered in metrics.json. Never raises."""

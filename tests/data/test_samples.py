@@ -13,7 +13,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from d24fad_lite.data.benchmark import Task, open_benchmark
-from d24fad_lite.data.samples.world import SPLITS, TASKS, draw_sample
+from d24fad_lite.data.samples.world import SPLITS, TASKS, draw_sample, is_sample_world
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data_samples"
 LIMIT = 0.65  # AUROC that no shortcut may reach, in either direction
@@ -109,3 +109,11 @@ def test_patients_and_cameras_vary_and_the_size_keeps_the_anatomy(name: str) -> 
     assert np.corrcoef(large.ravel(), images[3].ravel())[0, 1] > 0.8
     one, two = (draw_sample(name, 3, size=32, camera=camera).image for camera in (1, 2))
     assert not np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"HIS/train/good/0.png": "aa"}', '{"name": "another"}'])
+def test_only_what_this_generator_wrote_is_called_synthetic(tmp_path: Path, manifest: str | None) -> None:
+    if manifest is not None:
+        (tmp_path / "MANIFEST.json").write_text(manifest, encoding="utf-8")
+    assert not is_sample_world(tmp_path)
+    assert is_sample_world(SHIPPED)

@@ -19,6 +19,7 @@ from PIL import Image
 from . import brain, chest, fundus, histology
 from .canvas import OVERSAMPLING, Array, Camera, Canvas
 
+NAME = "d24fad_lite sample world"
 VERSION = 1  # of the pictures: any change of them counts it up
 SEVERITY = 0.5
 Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
@@ -149,13 +150,22 @@ def _write_one(root: Path, task: str, split: str, index: int, seed: int, severit
 
 def _write_manifest(out: Path, files: dict[str, dict[str, str]], settings: dict[str, Any]) -> None:
     manifest = {
-        "name": "d24fad_lite sample world", "version": VERSION, "licence": "CC0-1.0",
+        "name": NAME, "version": VERSION, "licence": "CC0-1.0",
         "origin": "procedural: formulas and random numbers only; no patient, no photograph. Not for clinical use.",
         "command": "d24fad samples", **settings, "files": dict(sorted(files.items())),
     }
     temporary = out / ".MANIFEST.json.partial"
     temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     os.replace(temporary, out / "MANIFEST.json")
+
+
+def is_sample_world(folder: Path) -> bool:
+    """Whether this generator wrote the folder: its MANIFEST.json says so. Other data may have a file of that name."""
+    try:
+        manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("name") == NAME
 
 
 def samples_root() -> Path:
