@@ -18,13 +18,14 @@ help:  ## this list
 run: $(READY)  ## run the whole notebook series on the synthetic samples, report in runs/<stamp>/report.html
 	@$(PY) -m d24fad_lite.runner
 
-test: $(READY)  ## lint, unit tests, a real browser (where there is one), and every notebook against its stored outputs
+test: $(READY)  ## lint, unit tests, a real browser (where there is one), and every notebook: lessons against their stored outputs
 	@$(PY) -m ruff check .
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile tests --ignore tests/browser
 	@$(PY) -m pytest -q tests/browser || { echo "the browser tests failed; once more, in a fresh browser"; \
 	  $(PY) -m pytest -q tests/browser; }
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env \
-	  --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout=600 --timeout=0 notebooks/*.ipynb
+	  --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout=600 --timeout=0 \
+	  notebooks/*.ipynb notebooks/exercises/*.ipynb
 
 lab: $(READY)  ## open the series in JupyterLab
 	@$(VENV)/bin/jupyter lab notebooks/ --LabApp.default_url='/lab/tree/index.md?factory=Markdown%20Preview'

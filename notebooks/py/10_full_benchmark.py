@@ -25,7 +25,6 @@ epochs: int = 0  # passes over the training images; 0: the profile's
 # %% tags=["setup"]
 import contextlib
 import io
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,6 +35,7 @@ import d24fad_lite as d2
 from d24fad_lite.runner.checks import same
 from d24fad_lite.runner.grid import run_grid
 from d24fad_lite.runner.lesson import start_lesson
+from d24fad_lite.runner.notebooks import find_root
 from d24fad_lite.runner.style import COLORS
 
 lesson = start_lesson("10_full_benchmark", globals())
@@ -66,7 +66,7 @@ for name in held_out:
 print(f"{len(grid)} cells: {len(held_out)} tasks held out in turn, methods {methods}, {len(p.seeds)} training seed(s)")
 
 # %%
-notebook = Path("09_evaluate_task.ipynb")  # kernels work in the folder of the notebooks
+notebook = find_root() / "notebooks" / "09_evaluate_task.ipynb"  # of this checkout, also from exercises/
 with contextlib.redirect_stdout(io.StringIO()) as log:  # one line per cell: counted here, kept in the files
     cells = run_grid(notebook, grid, lesson.out / "cells", jobs=p.jobs)
 failed = [cell for cell in cells if cell.metrics is None]

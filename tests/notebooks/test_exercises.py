@@ -1,7 +1,6 @@
 """Exercise notebooks stand without their solutions: nothing in them needs a name that only a solution defines.
 
-They consist of the lesson's cells, all of which `make test` runs, less the solutions; so what can go wrong is a cell
-that leans on a solution. An open exercise says "not done yet" instead of raising (test_structure.py).
+`make test` also runs them as they are: an open exercise says "not done yet" instead of raising.
 """
 
 from __future__ import annotations
