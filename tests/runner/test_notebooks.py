@@ -198,6 +198,11 @@ def test_a_damaged_notebook_and_a_derived_parameter_are_errors(tmp_path: Path) -
         run_notebook(derived, tmp_path / "x.ipynb")
 
 
+def heed_ctrl_c() -> None:
+    """What runs in the background of a shell is born deaf to SIGINT, and so are its children: tests too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(("jobs", "statuses"), [(1, ["interrupted", "not run"]), (2, ["interrupted"] * 2)])
 def test_ctrl_c_ends_the_kernels_leaves_a_summary_and_can_be_resumed(
     tmp_path: Path, jobs: int, statuses: list[str]
@@ -208,7 +213,8 @@ def test_ctrl_c_ends_the_kernels_leaves_a_summary_and_can_be_resumed(
     command = [sys.executable, "-m", "d24fad_lite.runner", "--root", str(tmp_path), "--out", str(tmp_path / "run")]
     package = Path(__file__).resolve().parents[2]
     command += ["--jobs", str(jobs)]
-    run = subprocess.Popen(command, cwd=package, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    run = subprocess.Popen(command, cwd=package, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           preexec_fn=heed_ctrl_c)
     together = min(jobs, cores())
     try:
         deadline = time.monotonic() + 90
