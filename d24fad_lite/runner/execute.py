@@ -114,7 +114,6 @@ def run_notebook(
     *,
     timeout: float | None = None,
     cwd: Path | None = None,
-    progress: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> NotebookResult:
     """Execute `source` into `output`; whatever the notebook does ends as a result, not as an exception.
@@ -141,7 +140,7 @@ def run_notebook(
     watch.start()
     result = NotebookResult(name, parameters=given, key=key)
     try:
-        _papermill(notebook, output, given, cwd, watch, dict(environment or {}), progress and name)
+        _papermill(notebook, output, given, cwd, watch, dict(environment or {}))
         result.error = _not_executed(output) or _no_metrics(metrics)
         result.status = "failed" if result.error else "completed"
     except Exception as error:  # everything a notebook can do to itself becomes its result
@@ -173,7 +172,6 @@ def _papermill(
     cwd: Path,
     watch: Watch,
     environment: dict[str, str],
-    progress: str | bool,
 ) -> None:
     import papermill
 
@@ -187,7 +185,7 @@ def _papermill(
         parameters=parameters,
         kernel_name="python3",
         language="python",
-        progress_bar={"desc": progress, "leave": False} if progress else False,
+        progress_bar=False,  # several may run at a time; the series prints a line for each that ends
         kernel_manager_class=kernel_manager_class(watch, environment, cwd),
     )
 
