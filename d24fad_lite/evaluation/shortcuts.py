@@ -20,6 +20,7 @@ from .evaluate import ScoredBatch
 from .metrics import image_auroc
 from .report import EvaluationReport
 
+DECIMALS = 6  # beyond them, float32 rounding would rank images that are alike
 FOREGROUND_STEP = 0.1  # grey levels of 0..1 by which a pixel must differ from the border to count as object
 DIRECTIONS = ("distance", "signed")
 SIGN_NOTE = "its sign is chosen on the test labels: an upper bound, not a method"
@@ -62,9 +63,14 @@ PIXEL_STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {
 FILE_STATISTICS = ("stored pixels", "aspect", "bytes per pixel")
 
 
+def image_statistic(name: str, images: Tensor) -> np.ndarray:
+    """One pixel statistic of images [N, 3, S, S] in 0..1, float [N], to `DECIMALS`: the redness of a grey image is 0."""
+    return PIXEL_STATISTICS[name](images).numpy().astype(np.float64).round(DECIMALS)
+
+
 def image_statistics(images: Tensor) -> dict[str, np.ndarray]:
     """Every pixel statistic of images [N, 3, S, S] in 0..1, each float [N]."""
-    return {name: statistic(images).numpy().astype(np.float64) for name, statistic in PIXEL_STATISTICS.items()}
+    return {name: image_statistic(name, images) for name in PIXEL_STATISTICS}
 
 
 def file_statistics(images: ImageSet, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,11 +101,11 @@ class Shortcut:
         self.name = f"shortcut: {statistic}" + (", signed" if direction == "signed" else "")
 
     def prepare(self, images: Tensor, draws: np.ndarray) -> np.ndarray:
-        values = PIXEL_STATISTICS[self.statistic](images).numpy().astype(np.float64)
+        values = image_statistic(self.statistic, images)
         return values[draws].mean(axis=1)  # (D,)
 
     def score(self, images: Tensor, prepared: np.ndarray) -> ScoredBatch:
-        values = PIXEL_STATISTICS[self.statistic](images).numpy().astype(np.float64)
+        values = image_statistic(self.statistic, images)
         return ScoredBatch(_against(values, prepared, self.direction), None)
 
 

@@ -25,7 +25,7 @@ from d24fad_lite.evaluation.compare import compare
 from d24fad_lite.evaluation.evaluate import Scorer, evaluate
 from d24fad_lite.evaluation.nearest_patch import NearestPatch, greedy_coreset
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
-from d24fad_lite.evaluation.shortcuts import PIXEL_STATISTICS, Shortcut
+from d24fad_lite.evaluation.shortcuts import PIXEL_STATISTICS, Shortcut, image_statistics
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 
@@ -177,6 +177,14 @@ def test_a_bright_anomaly_is_found_by_the_intensity_and_the_table_says_so(model:
     row = frame.query("kind == 'shortcut' and method.str.endswith('h intensity')")
     assert row["AUROC"].item() == pytest.approx(won)
     assert "test labels" in row["note"].item() and frame["over shortcut"][1] == 0
+
+
+def test_grey_images_have_no_colour_to_rank_them_by() -> None:
+    grey = torch.rand((6, 1, 32, 32), generator=torch.Generator().manual_seed(0)).expand(-1, 3, -1, -1)
+    values = image_statistics(grey)
+    for name in ("red", "blue", "saturation"):
+        assert not values[name].any()
+    assert len(np.unique(values["intensity"])) == 6
 
 
 def test_the_shortcut_scorer_and_the_table_agree(model: D24FAD, task: Task) -> None:
