@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import reference
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
@@ -17,10 +16,6 @@ from d24fad_lite.model.anomaly_map import gaussian_blur, sum_levels
 from d24fad_lite.model.config import CHOICES, D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.features import D24FADOutput
-
-_spec = importlib.util.spec_from_file_location("reference", Path(__file__).with_name("reference.py"))
-reference: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reference)
 
 TOLERANCE = 1e-5  # relative
 SIZE, BATCH, SHOTS = 24, 2, 3

@@ -10,43 +10,14 @@ from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
-import torch
-from torch import Tensor
+from small_run import CONFIG, SETTINGS, Weights, equal, trained, weights
 
 import d24fad_lite as d2
 from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.training import fit as fit_module
 from d24fad_lite.training.state import STATE_FILE
 
-CONFIG = d2.D24FADConfig(teacher="test_resnet", weights="random", image_size=32)
-SETTINGS: dict[str, Any] = dict(shots=2, epochs=2, batch_size=8, lr=1e-3, progress=False, device="cpu")
 STEPS = 6  # 20 images in batches of 8, twice
-
-Weights = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def bench(tiny_root: Path) -> d2.Benchmark:
-    return d2.open_benchmark(tiny_root)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(bench: d2.Benchmark) -> Weights:
-    return trained(bench)
-
-
-def trained(bench: d2.Benchmark, config: d2.D24FADConfig = CONFIG, **changes: Any) -> Weights:
-    model = d2.D24FAD(config)
-    d2.fit(model, bench, **(SETTINGS | changes))
-    return weights(model)
-
-
-def weights(model: d2.D24FAD) -> Weights:
-    return {name: tensor.clone() for name, tensor in model.trainable_state_dict().items()}
-
-
-def equal(a: Weights, b: Weights) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def interrupt_at(patch: pytest.MonkeyPatch, step: int) -> None:
