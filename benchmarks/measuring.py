@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import d24fad_lite as d2
 from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.data.samples.world import write_samples
 from d24fad_lite.model.folding import for_inference, no_folding
 from d24fad_lite.model.teacher import TeacherFeatures
 
@@ -208,19 +209,22 @@ def loading(folder: Path, count: int, size: int, rounds: int) -> dict:
             "first": timings.ratio("plain", "first"), "kept": timings.ratio("plain", "kept")}
 
 
-def agreement(root: Path, shots: int = 4, draws: int = 3) -> list[dict]:
-    """What bf16 and folding change on the samples: image AUROC, and correlation of the maps."""
+def agreement(root: Path, count: int, shots: int = 4, draws: int = 5) -> list[dict]:
+    """What bf16 and folding change on new samples, `count` normal and as many anomalous: image AUROC, maps, scores."""
+    write_samples(root, seed=1, test=count)
     model = d2.D24FAD(d2.D24FADConfig(teacher="resnet18", weights="embedded"))
     rows = []
     for name, task in d2.open_benchmark(root).items():
         reports = {p: d2.evaluate(model, task, shots, draws, precision=p, pixel=False) for p in ("fp32", "bf16")}
         images, size = task.test, model.config.image_size
-        supports, queries = task.train.images(size, range(shots)), images.images(size, range(0, len(images), 2))
+        picked = range(0, len(images), max(len(images) // 20, 1))
+        supports, queries = task.train.images(size, range(shots)), images.images(size, picked)
         maps = {p: model.predict(queries, model.encode_supports(supports, p), p) for p in ("fp32", "bf16")}
         with no_folding():
             plain = model.predict(queries, model.encode_supports(supports))
         pairs = torch.stack([maps["fp32"].anomaly_map.flatten(), maps["bf16"].anomaly_map.flatten()])
-        rows.append({"task": name, "auroc_change": abs(reports["bf16"].auroc - reports["fp32"].auroc),
+        rows.append({"task": name, "images": len(images), "auroc": reports["fp32"].auroc,
+                     "auroc_change": abs(reports["bf16"].auroc - reports["fp32"].auroc),
                      "map_correlation": float(torch.corrcoef(pairs)[0, 1]),
                      "folding_score_difference": float((maps["fp32"].score / plain.score - 1).abs().max())})
     return rows

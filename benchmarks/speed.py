@@ -68,7 +68,7 @@ def measure(o: argparse.Namespace) -> dict:
             "evaluation": lambda: [measuring.evaluation(model, shots, o.batch, o.rounds) for shots in SHOTS],
             "training": lambda: measuring.training(model, min(8, o.batch - 1), o.batch, o.rounds),
             "image_sizes": lambda: measuring.image_sizes(o.teacher, sizes, o.rounds),
-            "agreement": lambda: measuring.agreement(HERE.parent / "data_samples"),
+            "agreement": lambda: measuring.agreement(Path(folder) / "samples", 10 if o.quick else 100),
         }
         results |= _earlier(o, results["setting"], set(sections) - set(o.sections or sections))
         for name, section in sections.items():

@@ -58,6 +58,7 @@ def fit(
     validation: Annotated[float, typer.Option(help="Fraction of the training normals held out for val_loss.")] = 0.0,
     patience: Annotated[int | None, typer.Option(
         help="Stop after so many epochs without a lower val_loss.  [default: never]")] = None,
+    ema: Annotated[float, typer.Option(help="Decay of averaged weights, below 1, e.g. 0.99; 0: the last ones.")] = 0.0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the last full epoch found in --out.")] = True,
 ) -> None:
@@ -91,8 +92,8 @@ def fit(
     with resumable("the same command goes on from the last full epoch"):
         history = train(
             model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, episodes=episodes, precision=precision,
-            validation=validation, patience=patience, out=out, resume=resume, device="cpu" if chosen == "cpu" else None,
-            progress=sys.stderr.isatty(),
+            validation=validation, patience=patience, ema=ema, out=out, resume=resume,
+            device="cpu" if chosen == "cpu" else None, progress=sys.stderr.isatty(),
         )  # fmt: skip
     path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,
                       epochs=history.kept_epoch)
@@ -116,7 +117,8 @@ def _say_warnings(bench: Benchmark) -> None:
 
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the fractals, the checkpoints and teacher.safetensors.")],
-    steps: Annotated[int, typer.Option(help="Optimiser steps; those of the shipped weights by default.")] = 0,
+    steps: Annotated[int, typer.Option(
+        min=0, help="Optimiser steps of a single stage, for a try; 0: the stages of the shipped weights.")] = 0,
     architecture: Annotated[str, typer.Option(metavar="NAME", help="timm model to train.")] = "resnet18",
     seed: Annotated[int, typer.Option(min=0, help="Of the fractals, the initial weights and the views.")] = 0,
     device: Device = "auto",
@@ -141,10 +143,10 @@ def pretrain(
     """
     from dataclasses import replace
 
-    from ..training.pretrain.recipe import Recipe
+    from ..training.pretrain.recipe import Recipe, Stage
     from ..training.pretrain.recipe import pretrain as train
 
-    recipe = replace(Recipe(), architecture=architecture, seed=seed, **({"steps": steps} if steps else {}))
+    recipe = replace(Recipe(), architecture=architecture, seed=seed, **({"stages": (Stage(steps),)} if steps else {}))
     writable_folder(out)
     with resumable("the same command goes on from the last checkpoint"):
         path = train(out, recipe, device=pick_device(device), resume=resume, progress=sys.stderr.isatty())

@@ -64,7 +64,7 @@ FILE_STATISTICS = ("stored pixels", "aspect", "bytes per pixel")
 
 
 def image_statistic(name: str, images: Tensor) -> np.ndarray:
-    """One pixel statistic of images [N, 3, S, S] in 0..1, float [N], to `DECIMALS`: the redness of a grey image is 0."""
+    """One pixel statistic of images [N, 3, S, S] in 0..1, float [N], rounded: the redness of a grey image is 0."""
     return PIXEL_STATISTICS[name](images).numpy().astype(np.float64).round(DECIMALS)
 
 

@@ -1,6 +1,7 @@
 """Which of the supports does not look like the others? Asked before any test image is seen.
 
-Each support is scored against the remaining ones by its least familiar patches. What differs from image to image for
+Each support is scored against the remaining ones in two ways, and the worse one counts: by its least familiar patches
+(a lesion), and by its mean feature (another organ, a change of the whole tissue). What differs from image to image for
 reasons of the camera (exposure, contrast, tint) is taken out first, since it would hide a small lesion.
 """
 
@@ -25,8 +26,8 @@ from .shared_teacher import SharedTeacher, shared
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 1  # stride 8 of a ResNet: fine enough for small lesions, coarse enough to know textures
-SHARE = 0.05  # of a support's patches, the least familiar ones, that make its score
+LEVEL = 0  # of the patches, stride 4 of a ResNet: small lesions; the mean feature is taken one level coarser
+SHARE = 0.005  # of a support's patches, the least familiar ones, that make its novelty
 MEAN, CONTRAST = 0.45, 0.2  # every image is brought to these, about the middle of what teachers are trained on
 
 
@@ -35,12 +36,15 @@ class Suspicion:
     """How odd each of K supports is among the others.
 
     novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports.
-    score : float [K], novelty less its median over the supports, in units of their mean absolute deviation. A planted
-        anomaly tends to be the highest, yet one of any set is: look at the image before removing it.
+    shift : float [K], distance (0..2) of the mean feature to that of the other supports.
+    score : float [K], the larger of the two, each less its median over the supports and in units of the mean absolute
+        deviation from it. A planted anomaly tends to be the highest, yet one of any set is: look at the image before
+        removing it.
     maps : float [K, H, W], distance of each patch to the other supports, coarse grid.
     """
 
     novelty: np.ndarray
+    shift: np.ndarray
     score: np.ndarray
     maps: np.ndarray
 
@@ -50,10 +54,11 @@ class Suspicion:
         return np.argsort(-self.score, kind="stable")
 
     def to_frame(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """One row per support, most suspicious first: support, (name,) score, novelty."""
+        """One row per support, most suspicious first: support, (name,) score, novelty, shift."""
         import pandas as pd
 
-        frame = pd.DataFrame({"support": range(len(self.score)), "score": self.score, "novelty": self.novelty})
+        frame = pd.DataFrame({"support": range(len(self.score)), "score": self.score, "novelty": self.novelty,
+                              "shift": self.shift})
         if names is not None:
             frame.insert(1, "name", list(names))
         return frame.iloc[self.order].reset_index(drop=True)
@@ -65,7 +70,8 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
 
     Parameters
     ----------
-    level : which of the teacher's levels is compared, 0 fine. share : of the patches, the oddest, that count.
+    level : of the teacher's levels, 0 fine, for the patches; the mean feature is that of the next coarser one.
+    share : of the patches, the oddest, that count.
 
     Raises
     ------
@@ -73,12 +79,12 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
     """
     if len(images) < 3:
         raise ValueError(f"suspicion needs at least 3 supports to tell the odd one, got {len(images)}")
-    familiar = patch_novelty(style_free_patches(teacher, images, level))  # (K, K, P)
-    every = np.arange(len(images))
-    rows = _least(familiar, every)
-    novelty = _oddest(rows, share)
-    source = shared(teacher).teacher
-    return Suspicion(novelty, robust_score(novelty), rows.reshape(len(images), *source.grids[level]))
+    source = shared(teacher)
+    familiar = patch_novelty(style_free_patches(source, images, level))  # (K, K, P)
+    rows = _least(familiar, np.arange(len(images)))
+    novelty, shift = _oddest(rows, share), mean_shift(mean_features(source, images, level + 1))
+    return Suspicion(novelty, shift, suspicion_score(novelty, shift),
+                     rows.reshape(len(images), *source.teacher.grids[level]))
 
 
 def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int = LEVEL) -> Tensor:
@@ -93,6 +99,21 @@ def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor
         spread, middle = torch.std_mean(features, dim=(2, 3), keepdim=True)
         parts.append(patch_vectors([(features - middle) / (spread + 1e-3)]))
     return torch.cat(parts)
+
+
+def mean_features(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int) -> np.ndarray:
+    """Unit mean feature vectors [N, C] of images brought to one exposure, of `level` or the coarsest one."""
+    source = shared(teacher)
+    level = min(level, len(source.teacher.channels) - 1)
+    parts = [source(same_exposure(part)).levels[level].mean(dim=(2, 3)) for part in images.split(32)]
+    return torch.nn.functional.normalize(torch.cat(parts), dim=1).cpu().numpy()
+
+
+def mean_shift(means: np.ndarray) -> np.ndarray:
+    """Distance of each vector [..., K, C] to the mean of the other K - 1, [..., K]."""
+    count = means.shape[-2]
+    others = (means.sum(axis=-2, keepdims=True) - means) / (count - 1)
+    return np.linalg.norm(means - others, axis=-1)
 
 
 def same_exposure(images: Tensor) -> Tensor:
@@ -115,6 +136,11 @@ def robust_score(novelty: np.ndarray) -> np.ndarray:
     centred = novelty - np.median(novelty, axis=-1, keepdims=True)
     spread = np.abs(centred).mean(axis=-1, keepdims=True)
     return centred / np.where(spread > 1e-6, spread, np.inf)
+
+
+def suspicion_score(novelty: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The larger of both robust scores, for novelty and shift [..., K]: an anomaly may be focal or diffuse."""
+    return np.maximum(robust_score(novelty), robust_score(shift))
 
 
 @dataclass(frozen=True)
@@ -160,11 +186,12 @@ def flag_trial(teacher: SharedTeacher | Teacher | D24FAD, task: Task, shots: int
     bad = rng.permutation(np.flatnonzero(task.test.labels == 1))[:pool]
     images = torch.cat([task.train.images(source.image_size, normal), task.test.images(source.image_size, bad)])
     familiar = patch_novelty(style_free_patches(source, images, level))
+    means = mean_features(source, images, level + 1)
     scores = np.empty((trials, shots))
     for row in scores:
         chosen = rng.choice(len(normal), shots - 1, replace=False)
         members = np.append(chosen, len(normal) + rng.integers(len(bad)))
-        row[:] = robust_score(_oddest(_least(familiar, members), share))
+        row[:] = suspicion_score(_oddest(_least(familiar, members), share), mean_shift(means[members]))
     return FlagTrial(task.name, scores)
 
 

@@ -39,6 +39,7 @@ from d24fad_lite.runner.checks import same
 from d24fad_lite.runner.lesson import start_lesson
 from d24fad_lite.runner.style import ANOMALOUS, COLORS, NORMAL
 from d24fad_lite.training.pretrain.fractals import PERTURBATION, find_class, render
+from d24fad_lite.training.pretrain.recipe import Recipe
 from d24fad_lite.training.pretrain.views import draw_views
 
 lesson = start_lesson("02_teacher_features", globals())
@@ -272,7 +273,7 @@ def chaos_game(system, steps, rng):
     return np.array(orbit)
 
 
-shown = (0, 1, 2, 3)
+shown, stage = (0, 1, 2, 3), Recipe().stages[0]
 systems = [find_class(0, number, 80) for number in shown]
 fig, axes = plt.subplots(len(shown), 6, figsize=(7.6, 5.3))
 for ax_row, number, system in zip(axes, shown, systems):
@@ -282,7 +283,8 @@ for ax_row, number, system in zip(axes, shown, systems):
     ax_row[0].invert_yaxis()
     members = [render(system.points(np.random.default_rng([0, number, i]), PERTURBATION), 80) for i in (0, 1)]
     densities = torch.from_numpy(np.stack(members[:1] * 3)).float().div(255)[:, None]  # (3, 1, 80, 80)
-    views = draw_views(densities, 64, torch.Generator().manual_seed(number))  # (3, 3, 64, 64)
+    views = draw_views(densities, 64, torch.Generator().manual_seed(number), texture=stage.texture,
+                       camera=stage.camera, grey=stage.grey)  # (3, 3, 64, 64)
     for ax, member in zip(ax_row[1:3], members):
         picture(ax, member)
     for ax, view in zip(ax_row[3:], views):
@@ -297,8 +299,8 @@ plt.show()
 shipped = embedded_catalog().get(p.teacher) if (FOLDER / CATALOG).is_file() else None
 if shipped:
     recipe = shipped["recipe"]
-    print(f"embedded {p.teacher}: {recipe['classes']} classes, {recipe['steps']} steps of {recipe['batch_size']} views "
-          f"at {recipe['image_size']} px, {shipped['seconds'] / 60:.0f} minutes on {shipped['device']}, "
+    print(f"embedded {p.teacher}: {recipe['classes']} classes, {shipped['steps']} steps of {recipe['batch_size']} "
+          f"views at {recipe['image_size']} px, {shipped['seconds'] / 60:.0f} minutes on {shipped['device']}, "
           f"training accuracy at the end {100 * shipped['final_training_accuracy']:.0f} %, "
           f"{shipped['bytes'] / 1e6:.1f} MB stored")
 else:

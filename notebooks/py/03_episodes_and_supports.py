@@ -12,7 +12,7 @@
 # - how many queries of the released code have a support twice: a closed form, and the count;
 # - how far one image's score moves with the draw of its supports, and why "the first K files" is a bad draw.
 #
-# **Needs:** CPU · about 45 s, 1.5 GB (quick)
+# **Needs:** CPU · about 15 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

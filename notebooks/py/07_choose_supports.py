@@ -12,7 +12,7 @@
 # - where your choice stands among random ones, and which support does harm;
 # - why a choice made on the test labels must not be reported on them.
 #
-# **Needs:** CPU · about 1.5 min, 1.5 GB (quick)
+# **Needs:** CPU · about 15 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -26,7 +26,7 @@ epochs: int = 3  # of the training run that is read in five ways
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 import d24fad_lite as d2
 from d24fad_lite.evaluation.audit.run import audit, support_function
@@ -147,6 +147,45 @@ plt.show()
 # %% [markdown]
 # On the left nothing moves: an honest score does not know its company. On the right the company sets the score, and
 # the image hardly matters.
+#
+# ## High AUROC out of nothing
+#
+# The clearest proof uses **no anomaly at all**. Take normal images only, call half of them "anomalous" by the toss of a
+# coin, and sort by that label. There is nothing to detect, so an honest AUROC lies about one half. Under the leak each
+# batch gets its own common score, and the AUROC falls to one end or the other.
+
+# %%
+spare = np.setdiff1d(np.arange(len(close.train)), supports)[:32]  # normal images that are no supports: two full batches
+maps = untrained.raw_map(close.train.images(p.image_size, spare), bank).numpy()
+maps = gaussian_filter(maps, sigma=(0, 4.0, 4.0))  # the honest part of the blur, once; the rest is along the batch
+coins = np.random.default_rng([lesson.seed, 11])
+tossed = {"each image by itself": [], "blurred along the batch (LEAK)": []}
+for _ in range(200):
+    order, half = coins.permutation(len(spare)), len(spare) // 2
+    fake = np.arange(len(spare)) >= half  # sorted by the tossed label
+    leaked = [gaussian_filter1d(maps[part], 4.0, axis=0).max(axis=(1, 2)) for part in (order[:half], order[half:])]
+    for way, scores in zip(tossed, (maps[order].max(axis=(1, 2)), np.concatenate(leaked))):
+        tossed[way].append(d2.image_auroc(fake, scores))
+
+fig, ax = plt.subplots(figsize=(8.5, 3.2))
+for (way, values), color in zip(tossed.items(), (NORMAL, ANOMALOUS)):
+    ax.hist(values, bins=np.linspace(0, 1, 26), color=color, alpha=0.65, label=way)
+ax.set(xlabel=f"image AUROC of tossed labels, {close.name}, {len(spare)} normal images, untrained network",
+       ylabel="of 200 tosses")
+ax.margins(y=0.3)  # room for the legend
+ax.legend(loc="upper center", ncols=2)
+lesson.save_figure(fig, "tossed_labels")
+plt.show()
+
+# %%
+extreme = {way: np.mean(np.abs(np.array(values) - 0.5) > 0.4) for way, values in tossed.items()}
+for way, share in extreme.items():
+    print(f"{way}: AUROC above 0.9 or below 0.1 in {100 * share:.0f} % of the tosses, "
+          f"highest {max(tossed[way]):.2f}")
+
+# %% [markdown]
+# Half of the extreme tosses land near 1, on data without a single anomaly. Whoever then reports the best of several
+# runs, epochs or orders of files has a result.
 #
 # ## An audit without reading code
 #

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+import d24fad_lite as d2
 from d24fad_lite.cli.options import model_facts
 
 TEACHER_CODE = """
@@ -77,6 +79,13 @@ def test_switches_reach_the_configuration(d24fad, fit_options, tmp_path: Path) -
     assert pd.read_csv(tmp_path / "history.csv")["val_loss"].notna().all()
 
 
+def test_averaged_weights_are_asked_for_by_name(d24fad, fit_options, tmp_path: Path) -> None:
+    for decay in (0, 0.9):
+        assert d24fad(*fit_options, "--epochs", 1, "--ema", decay, "--out", tmp_path / str(decay)).code == 0
+    last, averaged = (d2.D24FAD.load(tmp_path / f"{decay}/model.safetensors") for decay in (0, 0.9))
+    assert not torch.equal(next(last.student.parameters()), next(averaged.student.parameters()))
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (("--leave-out", "Stripe"), "no task 'Stripe'"),
     (("--leave-out", "Blobs"), "nothing is left to train on"),
@@ -85,6 +94,7 @@ def test_switches_reach_the_configuration(d24fad, fit_options, tmp_path: Path) -
     (("--shots", 10), "Blobs"),
     (("--epochs", 0), "epochs=0 must be a whole number, at least 1"),
     (("--patience", 2), "patience needs a validation loss"),
+    (("--ema", 1.0), "ema=1.0 must be at least 0 (off) and below 1"),
     (("--precision", "fp8"), "precision='fp8' is not known; choose one of 'fp32'"),
     (("--episodes", "daily"), "daily"),
     (("--device", "tpu"), "--device 'tpu' is not there; this computer has cpu"),

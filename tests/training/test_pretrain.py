@@ -22,11 +22,12 @@ from d24fad_lite.model.weights.embedded import dequantize, embedded_catalog, emb
 from d24fad_lite.training.pretrain import export as export_module
 from d24fad_lite.training.pretrain.export import export
 from d24fad_lite.training.pretrain.fractals import PERTURBATION, find_class, fractal_bank, render
-from d24fad_lite.training.pretrain.recipe import STATE_FILE, Recipe, Trainer, pretrain
+from d24fad_lite.training.pretrain.recipe import STATE_FILE, Recipe, Stage, Trainer, pretrain
 from d24fad_lite.training.pretrain.views import draw_views
 
-RECIPE = Recipe(architecture="test_resnet", classes=3, instances=4, bank_size=32, image_size=32, steps=5, batch_size=6,
-                precision="fp32")
+STAGES = (Stage(steps=3, lr=1e-3), Stage(steps=2, lr=5e-4, texture=0.0, ramp=0.0))
+RECIPE = Recipe(architecture="test_resnet", classes=3, instances=4, bank_size=32, image_size=32, stages=STAGES,
+                batch_size=6, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,25 @@ def test_harder_views_move_the_fractal_and_the_easiest_do_not(bank: np.ndarray) 
 
 
 # -- the run --------------------------------------------------------------------------------------------------------
+
+
+def test_each_stage_has_its_own_steps_rate_and_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = (Stage(steps=4, lr=1e-2, texture=0.3, ramp=0.5), Stage(steps=3, lr=1e-3, texture=0.0, ramp=0.0))
+    recipe = replace(RECIPE, stages=stages)
+    assert recipe.steps == 7 and [recipe.at(i)[1] for i in range(7)] == [0, 1, 2, 3, 0, 1, 2]
+    with pytest.raises(IndexError, match="after 7 steps"):
+        recipe.at(7)
+    seen, original = [], draw_views
+    monkeypatch.setattr("d24fad_lite.training.pretrain.recipe.draw_views",
+                        lambda d, size, g, hardness, texture, *a: seen.append((hardness, texture))
+                        or original(d, size, g, hardness, texture, *a))
+    trainer, rates = Trainer(recipe, tmp_path, torch.device("cpu"), progress=False), []
+    for _ in range(7):
+        trainer.step()
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+    assert seen == [(0.0, 0.3), (0.5, 0.3), (1.0, 0.3), (1.0, 0.3), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0)]
+    cosine = [0.5 * (1 + np.cos(np.pi * i / n)) * lr for n, lr in ((4, 1e-2), (3, 1e-3)) for i in range(n)]
+    np.testing.assert_allclose(rates, cosine)
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(result: Path, tmp_path: Path,

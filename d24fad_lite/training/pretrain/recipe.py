@@ -6,6 +6,7 @@ teacher is worth is measured by `evaluation.teacher_probe`.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -28,25 +29,53 @@ STATE_FILE, RESULT_FILE = "pretrain_state.safetensors", "teacher.safetensors"
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A stretch of the run with its own learning rate and views; weights and optimiser go on from one to the next."""
+
+    steps: int = 6000
+    lr: float = 2e-3  # AdamW, warm-up over 2 % of the steps, then cosine to 0
+    texture: float = 0.3  # of the views, see draw_views
+    camera: float = 0.3
+    grey: float = 0.15
+    ramp: float = 0.4  # hardness grows over this share of the steps: from the hardest views alone it takes off late
+
+
+POLISH = Stage(steps=1500, lr=7e-4, texture=0.0, camera=0.15, grey=0.1, ramp=0.0)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that the weights depend on."""
 
     architecture: str = "resnet18"  # timm name
-    classes: int = 200  # iterated function systems
-    instances: int = 100  # pictures of each
+    classes: int = 1000  # iterated function systems
+    instances: int = 24  # pictures of each
     bank_size: int = 80  # px, of the drawn fractals
     image_size: int = 64  # px, of the training views
-    steps: int = 3000
+    stages: tuple[Stage, ...] = (Stage(), POLISH)
     batch_size: int = 128
-    lr: float = 1e-3  # AdamW, warm-up over 2 % of the steps, then cosine to 0
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
-    texture: float = 1.0  # of the views, see draw_views
-    camera: float = 1.0
-    hardness: float = 1.0  # of the views, see draw_views; reached linearly ..
-    ramp: float = 0.4  # .. over this share of the steps: from the hardest views alone a network takes off late
+    hardness: float = 1.0  # of the views in the end, see draw_views
     precision: str = "bf16"  # autocast; "fp32"
     seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    def at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step of the run, from 0, and the step's number within it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise IndexError(f"the recipe ends after {self.steps} steps")
+
+    def facts(self) -> dict[str, Any]:
+        """All fields as JSON has them."""
+        return json.loads(json.dumps(asdict(self)))
 
 
 @dataclass
@@ -73,7 +102,7 @@ class Trainer:
             torch.manual_seed(recipe.seed)
             model = timm.create_model(recipe.architecture, num_classes=recipe.classes)
         self.model = model.to(device, memory_format=torch.channels_last).train()
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), weight_decay=recipe.weight_decay)
         self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1)
                                for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
         self.progress = Progress()
@@ -86,18 +115,21 @@ class Trainer:
         pictures = self.bank[labels, rng.integers(recipe.instances, size=recipe.batch_size)]
         densities = torch.from_numpy(pictures).float().div_(255)[:, None]  # (B, 1, S, S)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        hardness = recipe.hardness * min(1.0, step / max(recipe.ramp * recipe.steps, 1))
-        views = draw_views(densities, recipe.image_size, generator, hardness, recipe.texture, recipe.camera)
+        stage, done = recipe.at(step)
+        grown = min(1.0, done / max(stage.ramp * stage.steps, 1)) if stage.ramp else 1.0
+        views = draw_views(densities, recipe.image_size, generator, recipe.hardness * grown, stage.texture,
+                           stage.camera, stage.grey)
         views = ((views.to(self.device) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return views, torch.from_numpy(labels).to(self.device)
 
     def step(self) -> tuple[float, float]:
         """One optimiser step; its loss and training accuracy."""
         recipe, done = self.recipe, self.progress.step
-        warm = max(recipe.steps // 50, 1)
-        rate = min((done + 1) / warm, 0.5 * (1 + math.cos(math.pi * done / recipe.steps)))
+        stage, within = recipe.at(done)
+        warm = max(stage.steps // 50, 1)
+        rate = min((within + 1) / warm, 0.5 * (1 + math.cos(math.pi * within / stage.steps)))
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr * rate
+            group["lr"] = stage.lr * rate
         views, labels = self.batch(done)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
             logits = self.model(views).float()  # (B, classes)
@@ -111,7 +143,7 @@ class Trainer:
     def save(self) -> None:
         """Write everything that resuming needs, atomically."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()} | optimizer_tensors(self.optimizer)
-        facts = {"recipe": asdict(self.recipe), "progress": asdict(self.progress)}
+        facts = {"recipe": self.recipe.facts(), "progress": asdict(self.progress)}
         write_tensors(self.out / STATE_FILE, tensors, facts)
 
     def restore(self) -> None:
@@ -120,7 +152,7 @@ class Trainer:
         if not path.is_file():
             return
         tensors, facts = read_tensors(path)
-        if facts["recipe"] != asdict(self.recipe):
+        if facts["recipe"] != self.recipe.facts():
             raise CheckpointError(f"{path} belongs to another recipe ({facts['recipe']}); choose another output "
                                   "folder, or resume=False to begin anew")
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
@@ -177,6 +209,6 @@ def _backbone(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _facts(recipe: Recipe, state: Progress, device: str) -> dict[str, Any]:
-    return {"recipe": asdict(recipe), "steps": state.step, "seconds": round(state.seconds), "device": device,
+    return {"recipe": recipe.facts(), "steps": state.step, "seconds": round(state.seconds), "device": device,
             "final_loss": state.loss[-1], "final_training_accuracy": state.accuracy[-1],
             "torch": torch.__version__, "timm": timm.__version__}

@@ -8,25 +8,24 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-GREY = 0.35  # share of colourless images, as X-rays and MRI are
-
 
 def draw_views(densities: Tensor, size: int, generator: Generator, hardness: float = 1.0, texture: float = 1.0,
-               camera: float = 1.0) -> Tensor:
+               camera: float = 1.0, grey: float = 0.15) -> Tensor:
     """Colour images float [B, 3, size, size] in 0..1 of densities float [B, 1, S, S] in 0..1.
 
     Colours: random fore- and background. With `hardness` 0 that is all; up to 1, the pose changes (rotation up to 60
     degrees, mirror, scale 0.7 to 1.4, shift up to a fifth), both colours vary smoothly within the image, so that a
     fractal cannot be told by a flat colour, and the camera adds blur, loses contrast and adds noise. `texture` and
-    `camera`, 0 to 1, soften the last two: a network that must not mind colour and brightness forgets them.
+    `camera`, 0 to 1, soften the last two: a network that must not mind colour and brightness forgets them. A share
+    `grey` of the images is colourless, as X-rays and MRI are.
     """
     shapes = _pose(densities, size, generator, hardness)  # (B, 1, S, S)
     fore, back = _colours(len(shapes), generator)  # (B, 3, 1, 1) each
     fore = fore + 0.5 * hardness * texture * _clouds(len(shapes), size, generator)
     back = back + 0.5 * hardness * texture * _clouds(len(shapes), size, generator)
     images = back + (fore - back) * shapes  # (B, 3, S, S)
-    grey = _uniform((len(images), 1, 1, 1), generator) < GREY
-    images = torch.where(grey, images.mean(dim=1, keepdim=True), images)
+    colourless = _uniform((len(images), 1, 1, 1), generator) < grey
+    images = torch.where(colourless, images.mean(dim=1, keepdim=True), images)
     return _camera(images, generator, hardness * camera)
 
 
