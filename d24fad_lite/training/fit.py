@@ -106,7 +106,8 @@ def fit(
         The method: 16, 1e-4, (0.5, 0.999), "adam" (or "adamw").
     episodes : {"independent", "in-batch"}
         K supports of its own for each query, as in the method; or supports among the query's task mates in the batch,
-        which costs B instead of (K+1)·B student passes.
+        which costs B instead of (K+1)·B student passes. Not the same training: after a single epoch it can end far
+        from the other, either way (`benchmarks/episode_modes.py` measures it); the time saved buys more epochs.
     precision : {"fp32", "bf16", "fp16"}
         Of the convolutions, through Accelerate; cosines and softmax stay in fp32.
     validation : float
