@@ -1,8 +1,8 @@
 """Which of the supports does not look like the others? Asked before any test image is seen.
 
-Each support is scored against the remaining ones in two ways, and the worse one counts: by its least familiar patches
-(a lesion), and by its mean feature (another organ, a change of the whole tissue). What differs from image to image for
-reasons of the camera (exposure, contrast, tint) is taken out first, since it would hide a small lesion.
+Each support is scored against the remaining ones by its least familiar patches, at a fine level, where lesions stand
+out, and at the next coarser one, where foreign texture does. What differs from image to image for reasons of the camera
+(exposure, contrast, tint) is taken out first, since it would hide a small lesion.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .shared_teacher import SharedTeacher, shared
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 0  # of the patches, stride 4 of a ResNet: small lesions; the mean feature is taken one level coarser
-SHARE = 0.005  # of a support's patches, the least familiar ones, that make its novelty
+LEVEL = 0  # the finer of both levels, stride 4 of a ResNet
+SHARE = 0.05  # of a support's patches, the least familiar ones, that make its score
 MEAN, CONTRAST = 0.45, 0.2  # every image is brought to these, about the middle of what teachers are trained on
 
 
@@ -35,16 +35,14 @@ MEAN, CONTRAST = 0.45, 0.2  # every image is brought to these, about the middle 
 class Suspicion:
     """How odd each of K supports is among the others.
 
-    novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports.
-    shift : float [K], distance (0..2) of the mean feature to that of the other supports.
-    score : float [K], the larger of the two, each less its median over the supports and in units of the mean absolute
+    novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports, over both levels.
+    score : float [K], sum over the levels of novelty less its median over the supports, in units of the mean absolute
         deviation from it. A planted anomaly tends to be the highest, yet one of any set is: look at the image before
         removing it.
-    maps : float [K, H, W], distance of each patch to the other supports, coarse grid.
+    maps : float [K, H, W], distance of each patch to the other supports, grid of the finer level.
     """
 
     novelty: np.ndarray
-    shift: np.ndarray
     score: np.ndarray
     maps: np.ndarray
 
@@ -54,11 +52,10 @@ class Suspicion:
         return np.argsort(-self.score, kind="stable")
 
     def to_frame(self, names: Sequence[str] | None = None) -> pd.DataFrame:
-        """One row per support, most suspicious first: support, (name,) score, novelty, shift."""
+        """One row per support, most suspicious first: support, (name,) score, novelty."""
         import pandas as pd
 
-        frame = pd.DataFrame({"support": range(len(self.score)), "score": self.score, "novelty": self.novelty,
-                              "shift": self.shift})
+        frame = pd.DataFrame({"support": range(len(self.score)), "score": self.score, "novelty": self.novelty})
         if names is not None:
             frame.insert(1, "name", list(names))
         return frame.iloc[self.order].reset_index(drop=True)
@@ -70,7 +67,7 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
 
     Parameters
     ----------
-    level : of the teacher's levels, 0 fine, for the patches; the mean feature is that of the next coarser one.
+    level : the finer of the teacher's levels that are compared, 0 fine; the next coarser one, if any, is the other.
     share : of the patches, the oddest, that count.
 
     Raises
@@ -80,11 +77,11 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
     if len(images) < 3:
         raise ValueError(f"suspicion needs at least 3 supports to tell the odd one, got {len(images)}")
     source = shared(teacher)
-    familiar = patch_novelty(style_free_patches(source, images, level))  # (K, K, P)
-    rows = _least(familiar, np.arange(len(images)))
-    novelty, shift = _oddest(rows, share), mean_shift(mean_features(source, images, level + 1))
-    return Suspicion(novelty, shift, suspicion_score(novelty, shift),
-                     rows.reshape(len(images), *source.teacher.grids[level]))
+    every = np.arange(len(images))
+    rows = [_least(familiar, every) for familiar in _familiar(source, images, level)]  # per level (K, P)
+    novelty = np.stack([_oddest(row, share) for row in rows])  # (levels, K)
+    return Suspicion(novelty.mean(axis=0), robust_score(novelty).sum(axis=0),
+                     rows[0].reshape(len(images), *source.teacher.grids[level]))
 
 
 def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int = LEVEL) -> Tensor:
@@ -99,21 +96,6 @@ def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor
         spread, middle = torch.std_mean(features, dim=(2, 3), keepdim=True)
         parts.append(patch_vectors([(features - middle) / (spread + 1e-3)]))
     return torch.cat(parts)
-
-
-def mean_features(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int) -> np.ndarray:
-    """Unit mean feature vectors [N, C] of images brought to one exposure, of `level` or the coarsest one."""
-    source = shared(teacher)
-    level = min(level, len(source.teacher.channels) - 1)
-    parts = [source(same_exposure(part)).levels[level].mean(dim=(2, 3)) for part in images.split(32)]
-    return torch.nn.functional.normalize(torch.cat(parts), dim=1).cpu().numpy()
-
-
-def mean_shift(means: np.ndarray) -> np.ndarray:
-    """Distance of each vector [..., K, C] to the mean of the other K - 1, [..., K]."""
-    count = means.shape[-2]
-    others = (means.sum(axis=-2, keepdims=True) - means) / (count - 1)
-    return np.linalg.norm(means - others, axis=-1)
 
 
 def same_exposure(images: Tensor) -> Tensor:
@@ -136,11 +118,6 @@ def robust_score(novelty: np.ndarray) -> np.ndarray:
     centred = novelty - np.median(novelty, axis=-1, keepdims=True)
     spread = np.abs(centred).mean(axis=-1, keepdims=True)
     return centred / np.where(spread > 1e-6, spread, np.inf)
-
-
-def suspicion_score(novelty: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """The larger of both robust scores, for novelty and shift [..., K]: an anomaly may be focal or diffuse."""
-    return np.maximum(robust_score(novelty), robust_score(shift))
 
 
 @dataclass(frozen=True)
@@ -185,14 +162,20 @@ def flag_trial(teacher: SharedTeacher | Teacher | D24FAD, task: Task, shots: int
     normal = rng.permutation(len(task.train))[: max(pool, shots - 1)]
     bad = rng.permutation(np.flatnonzero(task.test.labels == 1))[:pool]
     images = torch.cat([task.train.images(source.image_size, normal), task.test.images(source.image_size, bad)])
-    familiar = patch_novelty(style_free_patches(source, images, level))
-    means = mean_features(source, images, level + 1)
+    levels = _familiar(source, images, level)
     scores = np.empty((trials, shots))
     for row in scores:
         chosen = rng.choice(len(normal), shots - 1, replace=False)
         members = np.append(chosen, len(normal) + rng.integers(len(bad)))
-        row[:] = suspicion_score(_oddest(_least(familiar, members), share), mean_shift(means[members]))
+        novelty = np.stack([_oddest(_least(familiar, members), share) for familiar in levels])  # (levels, K)
+        row[:] = robust_score(novelty).sum(axis=0)
     return FlagTrial(task.name, scores)
+
+
+def _familiar(source: SharedTeacher, images: Tensor, level: int) -> list[np.ndarray]:
+    """Patch novelty [N, N, P] at `level` and, if there is one, at the next coarser level."""
+    both = [level, level + 1] if level + 1 < len(source.teacher.channels) else [level]
+    return [patch_novelty(style_free_patches(source, images, at)) for at in both]
 
 
 def _least(familiar: np.ndarray, members: np.ndarray) -> np.ndarray:

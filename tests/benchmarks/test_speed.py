@@ -75,7 +75,7 @@ def test_the_page_says_where_a_target_is_missed(tmp_path: Path) -> None:
         "memory": {"in-batch": {"peak_mib": 1, "seconds": 1.0}},
         "loading": {"images": 1, "images_per_s": {"plain": 1.0}, "first": ratio, "kept": ratio},
         "agreement": [{"task": "A", "images": 200, "auroc": 0.5, "auroc_change": 0.0, "map_correlation": 1.0,
-                           "folding_score_difference": 0.0}],
+                       "folding_score_difference": 0.0}],
     }
     write_table(results, tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
