@@ -13,7 +13,7 @@ from .options import names_of
 def samples(
     out: Annotated[Path, typer.Option(help="Folder for the tasks; made if absent.")],
     seed: Annotated[int, typer.Option(min=0, help="Same seed and settings: the same files, bit by bit.")] = 0,
-    severity: Annotated[float, typer.Option(help="Lesions from 0 (a trace) to 1 (plain to see).")] = 0.5,
+    severity: Annotated[float, typer.Option(help="Lesions from 0 (a trace) to 1 (plain to see).")] = 0.7,
     size: Annotated[int, typer.Option(help="Side of the square images in pixels, at least 16.")] = 128,
     count: Annotated[int, typer.Option(help="Normal test images per task, and as many anomalous ones.")] = 20,
     train: Annotated[int, typer.Option(help="Normal training images per task.  [default: twice --count]",

@@ -15,6 +15,7 @@ from ..data.episodes import draw_supports
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
 from ..model.features import SupportBank
+from ..model.folding import usable_precision
 from .metrics import PixelAuroc
 from .official import official_scores
 from .report import EvaluationReport
@@ -114,7 +115,8 @@ def evaluate(
     pixel : bool
         Whether to compute the pixel AUROC where the task has masks.
     precision : {"fp32", "bf16"}
-        Of the convolutions of a D24FAD; "bf16" is faster where the processor knows it, and moves scores a little.
+        Of the convolutions of a D24FAD; "bf16" is faster and moves scores a little; where the processor lacks it,
+        the evaluation goes on in fp32, warns, and notes it in the report's facts.
     supports : int [draws, K], optional
         Support sets of your own (positions in `task.train`) in place of drawn ones; `shots` and `draws` follow them.
     progress : bool
@@ -212,5 +214,6 @@ def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str
 def _facts(model: D24FAD | Scorer, precision: str) -> dict[str, Any]:
     if not isinstance(model, D24FAD):
         return {"scorer": type(model).__name__}
-    return {"config": model.config.to_dict(), "teacher": model.teacher.fingerprint(),
-            "device": str(model.teacher.mean.device), "precision": precision, "torch_threads": torch.get_num_threads()}
+    device = model.teacher.mean.device
+    return {"config": model.config.to_dict(), "teacher": model.teacher.fingerprint(), "device": str(device),
+            "precision": usable_precision(precision, device), "torch_threads": torch.get_num_threads()}

@@ -1,8 +1,7 @@
 """Which of the supports does not look like the others? Asked before any test image is seen.
 
-Each support is scored against the remaining ones by its least familiar patches, at a fine level, where lesions stand
-out, and at the next coarser one, where foreign texture does. What differs from image to image for reasons of the camera
-(exposure, contrast, tint) is taken out first, since it would hide a small lesion.
+Each support is scored against the remaining ones by its least familiar patches at a fine level. What differs from image
+to image for reasons of the camera (exposure, contrast, tint) is taken out first, since it would hide a small lesion.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from .shared_teacher import SharedTeacher, shared
 if TYPE_CHECKING:
     import pandas as pd
 
-LEVEL = 0  # the finer of both levels, stride 4 of a ResNet
+LEVEL = 0  # stride 4 of a ResNet: lesions are small
 SHARE = 0.05  # of a support's patches, the least familiar ones, that make its score
 MEAN, CONTRAST = 0.45, 0.2  # every image is brought to these, about the middle of what teachers are trained on
 
@@ -35,11 +34,10 @@ MEAN, CONTRAST = 0.45, 0.2  # every image is brought to these, about the middle 
 class Suspicion:
     """How odd each of K supports is among the others.
 
-    novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports, over both levels.
-    score : float [K], sum over the levels of novelty less its median over the supports, in units of the mean absolute
-        deviation from it. A planted anomaly tends to be the highest, yet one of any set is: look at the image before
-        removing it.
-    maps : float [K, H, W], distance of each patch to the other supports, grid of the finer level.
+    novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports.
+    score : float [K], novelty less its median over the supports, in units of the mean absolute deviation from it. A
+        planted anomaly tends to be the highest, yet one of any set is: look at the image before removing it.
+    maps : float [K, H, W], distance of each patch to the other supports.
     """
 
     novelty: np.ndarray
@@ -67,7 +65,7 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
 
     Parameters
     ----------
-    level : the finer of the teacher's levels that are compared, 0 fine; the next coarser one, if any, is the other.
+    level : of the teacher's levels, the one that is compared, 0 fine.
     share : of the patches, the oddest, that count.
 
     Raises
@@ -77,15 +75,13 @@ def suspicious_supports(teacher: SharedTeacher | Teacher | D24FAD, images: Tenso
     if len(images) < 3:
         raise ValueError(f"suspicion needs at least 3 supports to tell the odd one, got {len(images)}")
     source = shared(teacher)
-    every = np.arange(len(images))
-    rows = [_least(familiar, every) for familiar in _familiar(source, images, level)]  # per level (K, P)
-    novelty = np.stack([_oddest(row, share) for row in rows])  # (levels, K)
-    return Suspicion(novelty.mean(axis=0), robust_score(novelty).sum(axis=0),
-                     rows[0].reshape(len(images), *source.teacher.grids[level]))
+    rows = _least(patch_novelty(centred_patches(source, images, level)), np.arange(len(images)))  # (K, P)
+    novelty = _oddest(rows, share)
+    return Suspicion(novelty, robust_score(novelty), rows.reshape(len(images), *source.teacher.grids[level]))
 
 
-def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int = LEVEL) -> Tensor:
-    """Unit patch vectors [N, P, C] without the style of each image: colour and contrast, then channel statistics."""
+def centred_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor, level: int = LEVEL) -> Tensor:
+    """Unit patch vectors [N, P, C] of images brought to one exposure, each channel less its mean over the image."""
     source = shared(teacher)
     count = len(source.teacher.channels)
     if not 0 <= level < count:
@@ -93,8 +89,7 @@ def style_free_patches(teacher: SharedTeacher | Teacher | D24FAD, images: Tensor
     parts = []
     for part in images.split(32):
         features = source(same_exposure(part)).levels[level]  # (n, C, H, W)
-        spread, middle = torch.std_mean(features, dim=(2, 3), keepdim=True)
-        parts.append(patch_vectors([(features - middle) / (spread + 1e-3)]))
+        parts.append(patch_vectors([features - features.mean(dim=(2, 3), keepdim=True)]))
     return torch.cat(parts)
 
 
@@ -114,10 +109,10 @@ def patch_novelty(patches: Tensor) -> np.ndarray:
 
 
 def robust_score(novelty: np.ndarray) -> np.ndarray:
-    """Novelty [..., K] less its median, in units of the mean absolute deviation from it; all 0 where all are equal."""
-    centred = novelty - np.median(novelty, axis=-1, keepdims=True)
-    spread = np.abs(centred).mean(axis=-1, keepdims=True)
-    return centred / np.where(spread > 1e-6, spread, np.inf)
+    """Novelty [K] less its median, in units of the mean absolute deviation from it; all 0 where all are equal."""
+    centred = novelty - np.median(novelty)
+    spread = np.abs(centred).mean()
+    return centred / (spread if spread > 1e-6 else np.inf)
 
 
 @dataclass(frozen=True)
@@ -162,20 +157,13 @@ def flag_trial(teacher: SharedTeacher | Teacher | D24FAD, task: Task, shots: int
     normal = rng.permutation(len(task.train))[: max(pool, shots - 1)]
     bad = rng.permutation(np.flatnonzero(task.test.labels == 1))[:pool]
     images = torch.cat([task.train.images(source.image_size, normal), task.test.images(source.image_size, bad)])
-    levels = _familiar(source, images, level)
+    familiar = patch_novelty(centred_patches(source, images, level))
     scores = np.empty((trials, shots))
     for row in scores:
         chosen = rng.choice(len(normal), shots - 1, replace=False)
         members = np.append(chosen, len(normal) + rng.integers(len(bad)))
-        novelty = np.stack([_oddest(_least(familiar, members), share) for familiar in levels])  # (levels, K)
-        row[:] = robust_score(novelty).sum(axis=0)
+        row[:] = robust_score(_oddest(_least(familiar, members), share))
     return FlagTrial(task.name, scores)
-
-
-def _familiar(source: SharedTeacher, images: Tensor, level: int) -> list[np.ndarray]:
-    """Patch novelty [N, N, P] at `level` and, if there is one, at the next coarser level."""
-    both = [level, level + 1] if level + 1 < len(source.teacher.channels) else [level]
-    return [patch_novelty(style_free_patches(source, images, at)) for at in both]
 
 
 def _least(familiar: np.ndarray, members: np.ndarray) -> np.ndarray:

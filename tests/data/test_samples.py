@@ -42,6 +42,9 @@ def test_no_shortcut_separates_the_classes_of_a_shipped_task(task: Task) -> None
     for name, values in shortcuts(test).items():
         found[name] = roc_auc_score(labels, values)
         found[f"{name}, distance"] = roc_auc_score(labels, np.abs(values - known[name].mean()))
+    stored = {split: [path.stat().st_size for path in (SHIPPED / task.name / "test" / split).rglob("*.png")]
+              for split in ("good", "bad")}
+    found["bytes of the file"] = roc_auc_score([0] * 20 + [1] * 20, stored["good"] + stored["bad"])
     whole = np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3))
     found["distance to the mean image"] = roc_auc_score(labels, whole)
     either_way = {name: max(value, 1 - value) for name, value in found.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Array, Camera, Canvas, mix, smoothstep
 
 CAMERA = Camera(mean=(0.30, 0.30, 0.30), mean_spread=0.12, contrast=0.20, contrast_spread=0.09, tint_spread=0.0,
-                blur=(0.004, 0.017), noise=(0.006, 0.028), grey=True)
+                blur=(0.004, 0.010), noise=(0.006, 0.016), grey=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Array, Camera, Canvas, smoothstep
 
 CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.10, contrast=0.185, contrast_spread=0.10, tint_spread=0.0,
-                blur=(0.004, 0.016), noise=(0.008, 0.03), grey=True)
+                blur=(0.004, 0.010), noise=(0.008, 0.018), grey=True)
 
 
 @dataclass(frozen=True)

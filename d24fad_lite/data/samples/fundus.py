@@ -9,7 +9,7 @@ import numpy as np
 from .canvas import Array, Camera, Canvas, mix, smoothstep
 
 CAMERA = Camera(mean=(0.62, 0.36, 0.19), mean_spread=0.13, contrast=0.11, contrast_spread=0.13, tint_spread=0.06,
-                blur=(0.004, 0.016), noise=(0.008, 0.03))
+                blur=(0.004, 0.010), noise=(0.006, 0.016))
 
 HEALTHY_CUP = (0.28, 0.50)  # cup-to-disc ratio
 
@@ -29,7 +29,7 @@ class Eye:
 
 def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
                    severity: float) -> tuple[Array, Array, Array, str]:
-    """A disc-centred retina; the anomaly is an enlarged cup (and a thinned vessel rim). Mask: what the cup gained."""
+    """A disc-centred retina; the anomaly is glaucoma: a wide cup, and what comes with it outside of the disc."""
     side = rng.choice([-1, 1])
     eye = _eye(rng, disc=(side * rng.uniform(0.0, 0.22), rng.uniform(-0.12, 0.12)), radius=rng.uniform(0.24, 0.31))
     scene, view = _retina(canvas, rng, eye)
@@ -39,10 +39,15 @@ def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.G
     if lesion is not None:
         cup = min(0.9, eye.cup + (0.10 + 0.34 * severity) * lesion.uniform(0.85, 1.15))
         kind = "glaucoma"
-        mask = (_cup_radius(canvas, eye, cup, shift) < 1) & (_cup_radius(canvas, eye, eye.cup, shift) >= 1)
+        scene, mask = _around_the_disc(canvas, lesion, scene, eye, disc, severity)
+        mask |= (_cup_radius(canvas, eye, cup, shift) < 1) & (_cup_radius(canvas, eye, eye.cup, shift) >= 1)
     scene = _paint_disc(canvas, scene, eye, disc, cup, shift, tone)
     inside = 1 - 0.75 * smoothstep((cup - disc) / 0.25 + 0.3)  # vessels dive into the cup
-    return mix(scene, _vessel_colour(scene), vessels * inside), view, mask, kind
+    scene = mix(scene, _vessel_colour(scene), vessels * inside)
+    if lesion is not None:
+        scene, bled = _disc_haemorrhages(canvas, lesion, scene, eye, severity)
+        mask |= bled
+    return scene, view, mask, kind
 
 
 def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
@@ -98,6 +103,39 @@ def _paint_disc(canvas: Canvas, scene: Array, eye: Eye, disc: Array, cup: float,
     scene = mix(scene, np.broadcast_to(rim, scene.shape), np.maximum(canvas.soft(disc, 0.07), halo) * 0.9)
     pallor = canvas.soft(_cup_radius(canvas, eye, cup, shift), 0.14 / max(cup / 0.5, 0.5))
     return mix(scene, np.broadcast_to(pale, scene.shape), pallor * 0.75).astype(np.float32)
+
+
+def _around_the_disc(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, disc: Array,
+                     severity: float) -> tuple[Array, Array]:
+    """Peripapillary atrophy, a mottled crescent along the disc, and a dark wedge where nerve fibres are lost."""
+    strength = 0.15 + 0.85 * severity
+    angle = np.arctan2(canvas.y - eye.disc[1], canvas.x - eye.disc[0])
+    toward = rng.uniform(-np.pi, np.pi)
+    along = np.cos(angle - toward)
+    width = rng.uniform(0.5, 1.0) * strength * smoothstep((along + 0.5) / 1.2)  # in radii of the disc
+    crescent = smoothstep((1 + width - disc) / 0.12) * (disc > 0.9) * smoothstep(width / 0.15)
+    mottled = np.clip(0.5 + 0.4 * canvas.texture(rng, 22, 3), 0, 1)[..., None]
+    tissue = mottled * np.array([0.93, 0.74, 0.50]) + (1 - mottled) * np.array([0.36, 0.20, 0.12])
+    scene = mix(scene, tissue, crescent * 0.85 * strength)
+    wedge_at = rng.choice([-1, 1]) * rng.uniform(0.9, 1.9)
+    spread = np.angle(np.exp(1j * (angle - wedge_at)))
+    wedge = np.exp(-((spread / (rng.uniform(0.14, 0.26) * (0.5 + severity))) ** 4))
+    wedge = wedge * smoothstep((disc - 0.95) / 0.15) * smoothstep((3.6 - disc) / 2.2)
+    scene = mix(scene, scene * np.array([0.68, 0.62, 0.66]), wedge * 0.8 * strength)
+    return scene.astype(np.float32), (crescent > 0.3) | (wedge > 0.5)
+
+
+def _disc_haemorrhages(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
+                       severity: float) -> tuple[Array, Array]:
+    """Splinters of blood across the edge of the disc, radial as the nerve fibres are."""
+    lines = []
+    for _ in range(rng.integers(0, 2) + round(2 * severity)):
+        angle = rng.uniform(-np.pi, np.pi)
+        ray = np.array([np.cos(angle) * eye.stretch, np.sin(angle)]) * eye.radius
+        centre = np.array(eye.disc)
+        lines.append((np.stack([centre + ray * r for r in (0.85, rng.uniform(1.2, 1.5))]), rng.uniform(0.02, 0.035)))
+    blood = canvas.blur(canvas.strokes(lines), 0.006)
+    return mix(scene, scene * np.array([0.45, 0.22, 0.28], np.float32), blood * (0.3 + 0.7 * severity)), blood > 0.4
 
 
 def _vessel_colour(scene: Array) -> Array:

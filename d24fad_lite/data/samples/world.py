@@ -20,8 +20,8 @@ from . import brain, chest, fundus, histology
 from .canvas import OVERSAMPLING, Array, Camera, Canvas
 
 NAME = "d24fad_lite sample world"
-VERSION = 1  # of the pictures: any change of them counts it up
-SEVERITY = 0.5
+VERSION = 2  # of the pictures: any change of them counts it up
+SEVERITY = 0.7  # of the shipped samples: plain to a beginner, hidden from shortcuts
 Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
 
 TASKS: dict[str, tuple[Painter, Camera]] = {
@@ -172,7 +172,7 @@ def samples_root() -> Path:
     """The folder of the shipped samples; where there is none, the same samples generated once into the user's cache.
 
     Looked for: `data_samples` beside the package's checkout or above the working directory; then
-    `$D24FAD_CACHE/samples-v1`, by default `~/.cache/d24fad_lite/samples-v1`.
+    `$D24FAD_CACHE/samples-v2`, by default `~/.cache/d24fad_lite/samples-v2`.
     """
     here = Path.cwd().resolve()
     checkout = Path(__file__).resolve().parents[3]
