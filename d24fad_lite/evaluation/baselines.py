@@ -16,8 +16,8 @@ from ..model.detector import D24FAD
 from ..model.features import SupportBank
 from ..model.teacher import Teacher
 from ..model.weighting import LearnToWeight
-from .evaluate import DetectorScorer, ScoredBatch, Scorer
 from .nearest_patch import NearestPatch
+from .scorer import DetectorScorer, ScoredBatch, Scorer
 from .shared_teacher import SharedTeacher, shared
 
 # Settings that are read when an image is scored; the others shape the training or the network.

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..data.benchmark import Task
 from ..model.detector import D24FAD
-from .evaluate import Scorer, evaluate
+from .evaluate import evaluate
 from .report import EvaluationReport
+from .scorer import Scorer
 from .shortcuts import SIGN_NOTE, shortcut_reports
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from ..model.anomaly_map import gaussian_blur
 from ..model.config import CHOICES
 from ..model.detector import D24FAD
 from .baselines import DetectorVariant
-from .evaluate import DetectorScorer, Scorer
 from .metrics import image_auroc
+from .scorer import Scorer, as_scorer
 from .shared_teacher import SharedTeacher
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def support_influence(model: D24FAD | Scorer, supports: Tensor, queries: Tensor,
     count = len(supports)
     if count < 2:
         raise ValueError(f"influence needs at least 2 supports, one stays when the other is left out; got {count}")
-    scorer = _as_scorer(model)
+    scorer = as_scorer(model)
     fewer = np.array([[j for j in range(count) if j != i] for i in range(count)])  # (K, K - 1)
     every = np.arange(count)[None]
     full = _scores(scorer, supports, every, queries.split(batch_size))[0]
@@ -89,7 +89,7 @@ def contamination_experiment(scorers: Mapping[str, D24FAD | Scorer], task: Task,
     sets = draw_supports(len(task.train), shots, draws, seed)
     rows = []
     for name, model in scorers.items():
-        scorer = _as_scorer(model)
+        scorer = as_scorer(model)
         for planted in _contaminated(task, other, sets, seed, scorer.image_size):
             both = np.concatenate([planted.clean, planted.replaced])
             scores = _scores(scorer, planted.images, both, _test_batches(task, scorer.image_size, batch_size))
@@ -150,7 +150,3 @@ def _test_batches(task: Task, size: int, batch_size: int) -> Iterator[Tensor]:
 
 def _auroc_without(labels: np.ndarray, scores: np.ndarray, gone: list[int]) -> float:
     return image_auroc(np.delete(labels, gone), np.delete(scores, gone))
-
-
-def _as_scorer(model: D24FAD | Scorer) -> Scorer:
-    return DetectorScorer(model) if isinstance(model, D24FAD) else model

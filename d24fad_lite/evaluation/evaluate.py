@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,73 +14,12 @@ from ..data.benchmark import Task, require_disjoint, require_shots
 from ..data.episodes import draw_supports
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
-from ..model.features import SupportBank
-from ..model.folding import usable_precision
 from .metrics import PixelAuroc
 from .official import official_scores
 from .report import EvaluationReport
+from .scorer import DetectorScorer, Scorer, as_scorer
 
 PROTOCOLS = ("per-image", "official")
-
-
-class ScoredBatch(NamedTuple):
-    """What a scorer says of one batch of test images, for each draw of supports."""
-
-    scores: np.ndarray  # [D, B], higher is more anomalous
-    maps: np.ndarray | None  # [D, B, S, S], or None for scorers without maps
-
-
-@runtime_checkable
-class Scorer(Protocol):
-    """A few-shot method that `evaluate` can run; everything it may know of the task are the supports."""
-
-    name: str
-    image_size: int
-
-    def prepare(self, images: Tensor, draws: np.ndarray) -> Any:
-        """Look at the distinct supports [U, 3, S, S] once; `draws` [D, K] are positions among them."""
-
-    def score(self, images: Tensor, prepared: Any) -> ScoredBatch:
-        """Scores (and maps) of test images [B, 3, S, S] for each draw; each image by itself."""
-
-
-class DrawnBanks:
-    """The banks of several draws, cut when asked for: memory holds each distinct support once, and one draw's bank."""
-
-    def __init__(self, bank: SupportBank, draws: np.ndarray) -> None:
-        self.bank, self.draws = bank, draws
-
-    def __len__(self) -> int:
-        return len(self.draws)
-
-    def __iter__(self) -> Iterator[SupportBank]:
-        return (self.bank.select(row) for row in self.draws)
-
-
-class DetectorScorer:
-    """A D24FAD as a scorer: supports and queries are encoded once, however many draws there are.
-
-    precision : "fp32" or "bf16", of the convolutions of teacher and student.
-    """
-
-    def __init__(self, model: D24FAD, name: str = "d24fad", precision: str = "fp32") -> None:
-        self.model, self.name, self.image_size = model, name, model.config.image_size
-        self.precision = precision
-
-    def prepare(self, images: Tensor, draws: np.ndarray) -> DrawnBanks:
-        parts = [self.model.encode_supports(part, self.precision) for part in images.split(32)]
-        return DrawnBanks(SupportBank.join(parts), draws)
-
-    def score(self, images: Tensor, prepared: DrawnBanks) -> ScoredBatch:
-        queries = self.model.encode_queries(images, self.precision)
-        predictions = [self.model.predict(queries, bank) for bank in prepared]
-        return ScoredBatch(np.stack([p.score.cpu().numpy() for p in predictions]),
-                           np.stack([p.anomaly_map.cpu().numpy() for p in predictions]))
-
-    def raw_maps(self, images: Tensor, prepared: DrawnBanks) -> np.ndarray:
-        """Maps before the blur [D, B, S, S], for the released code's protocol."""
-        queries = self.model.encode_queries(images, self.precision)
-        return np.stack([self.model.raw_map(queries, bank).cpu().numpy() for bank in prepared])
 
 
 def evaluate(
@@ -133,12 +72,7 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol={protocol!r} is not known; choose one of {', '.join(map(repr, PROTOCOLS))}")
-    if precision != "fp32" and not isinstance(model, D24FAD):
-        raise ValueError(f"precision={precision!r} is for a D24FAD; {type(model).__name__} computes in its own way")
-    scorer: Any = DetectorScorer(model, precision=precision) if isinstance(model, D24FAD) else model
-    if not isinstance(scorer, Scorer):
-        raise ValueError(f"evaluate() needs a D24FAD or a scorer with name, image_size, prepare and score, "
-                         f"got {type(model).__name__}")
+    scorer = as_scorer(model, precision)
     keep_freed_memory()
     require_shots(task, shots, query=False)
     require_disjoint(task)
@@ -147,7 +81,7 @@ def evaluate(
     prepared = scorer.prepare(task.train.images(scorer.image_size, unique), places.reshape(chosen.shape))
     report = dict(
         task=task.name, method=scorer.name, protocol=protocol, shots=chosen.shape[1], seed=seed, supports=chosen,
-        support_hashes=_hashes(task, unique, chosen), facts=_facts(model, precision),
+        support_hashes=_hashes(task, unique, chosen), facts=_facts(scorer),
     )
     if protocol == "official":
         scores, kept = official_scores(scorer, task, prepared, progress)
@@ -211,9 +145,10 @@ def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str
     return [[by_position[i] for i in row] for row in chosen.tolist()]
 
 
-def _facts(model: D24FAD | Scorer, precision: str) -> dict[str, Any]:
-    if not isinstance(model, D24FAD):
-        return {"scorer": type(model).__name__}
-    device = model.teacher.mean.device
-    return {"config": model.config.to_dict(), "teacher": model.teacher.fingerprint(), "device": str(device),
-            "precision": usable_precision(precision, device), "torch_threads": torch.get_num_threads()}
+def _facts(scorer: Scorer) -> dict[str, Any]:
+    if not isinstance(scorer, DetectorScorer):
+        return {"scorer": type(scorer).__name__}
+    teacher = scorer.model.teacher
+    return {"config": scorer.model.config.to_dict(), "teacher": teacher.fingerprint(),
+            "device": str(teacher.mean.device), "precision": scorer.precision,
+            "torch_threads": torch.get_num_threads()}

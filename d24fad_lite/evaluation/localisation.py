@@ -13,8 +13,8 @@ from torch import Tensor
 from ..data.benchmark import Task
 from ..data.episodes import draw_supports
 from ..model.detector import D24FAD
-from .evaluate import DetectorScorer, Scorer
 from .metrics import PixelAuroc
+from .scorer import Scorer, as_scorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +189,7 @@ def localise(model: D24FAD | Scorer, task: Task, shots: int = 4, seed: int = 0, 
     ------
     ValueError : a task without masks, a scorer without maps.
     """
-    scorer: Scorer = DetectorScorer(model) if isinstance(model, D24FAD) else model
+    scorer = as_scorer(model)
     if not task.has_masks:
         raise ValueError(f"task {task.name!r} has no masks, so nothing can be said about places; "
                          "add them under test/mask, named as the images")

@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 from ..data.benchmark import Task
 from ..data.episodes import check_shots
 from ..model.detector import D24FAD
-from .evaluate import DetectorScorer, Scorer, evaluate
+from .evaluate import evaluate
 from .report import EvaluationReport
+from .scorer import Scorer, as_scorer
 from .statistics import compare_paired
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class SupportLottery:
 def support_lottery(model: D24FAD | Scorer, task: Task, shots: int = 4, draws: int = 200,
                     seed: int = 0) -> SupportLottery:
     """Evaluate many support sets; supports and test images are encoded once, whatever the number of draws."""
-    scorer: Scorer = DetectorScorer(model) if isinstance(model, D24FAD) else model
+    scorer = as_scorer(model)
     batch = int(np.clip(MAP_BYTES // (4 * draws * scorer.image_size**2), 1, 32))
     return SupportLottery(evaluate(scorer, task, shots, draws, seed, batch_size=batch, pixel=False))
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..model.anomaly_map import gaussian_blur
 from ..model.detector import D24FAD
 from ..model.teacher import Teacher
-from .evaluate import ScoredBatch
+from .scorer import ScoredBatch
 from .shared_teacher import SharedTeacher, shared
 
 CHUNK_VALUES = 2**25  # similarities held at once, 128 MiB of float32

@@ -7,16 +7,14 @@ is dropped; and scores are min-max scaled over the test set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
 from ..data.benchmark import Task
-
-if TYPE_CHECKING:
-    from .evaluate import Scorer
+from .scorer import Scorer
 
 BATCH = 16
 

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from ..data.benchmark import Task
 from ..data.image_set import ImageSet
 from ..data.images import stored_size
-from .evaluate import ScoredBatch
 from .metrics import image_auroc
 from .report import EvaluationReport
+from .scorer import ScoredBatch
 
 DECIMALS = 6  # beyond them, float32 rounding would rank images that are alike
 FOREGROUND_STEP = 0.1  # grey levels of 0..1 by which a pixel must differ from the border to count as object

@@ -36,7 +36,8 @@ class Suspicion:
 
     novelty : float [K], mean distance (0..2) of the least familiar patches to the other supports.
     score : float [K], novelty less its median over the supports, in units of the mean absolute deviation from it. A
-        planted anomaly tends to be the highest, yet one of any set is: look at the image before removing it.
+        planted anomaly tends to be the highest, yet one of any set is, and where normal tissue varies more than the
+        lesion does it misleads: look at the image before removing it, and ask `flag_trial` about your task.
     maps : float [K, H, W], distance of each patch to the other supports.
     """
 

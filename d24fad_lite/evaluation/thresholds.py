@@ -14,7 +14,7 @@ from scipy.stats import beta
 from torch import Tensor
 
 from ..model.detector import D24FAD
-from .evaluate import DetectorScorer, Scorer
+from .scorer import Scorer, as_scorer
 
 
 class ThresholdError(ValueError):
@@ -130,7 +130,7 @@ def leave_one_out_scores(model: D24FAD | Scorer, supports: Tensor) -> np.ndarray
     count = len(supports)
     if count < 2:
         raise ValueError(f"leave-one-out needs at least 2 supports, got {count}")
-    scorer = _as_scorer(model)
+    scorer = as_scorer(model)
     others = np.array([[j for j in range(count) if j != i] for i in range(count)])  # (K, K - 1)
     prepared = scorer.prepare(supports, others)
     parts = [scorer.score(part, prepared).scores for part in supports.split(16)]
@@ -139,7 +139,7 @@ def leave_one_out_scores(model: D24FAD | Scorer, supports: Tensor) -> np.ndarray
 
 def normal_scores(model: D24FAD | Scorer, supports: Tensor, normals: Tensor) -> np.ndarray:
     """Scores of further normal images [M, 3, S, S] against all K supports, float [M]."""
-    scorer = _as_scorer(model)
+    scorer = as_scorer(model)
     prepared = scorer.prepare(supports, np.arange(len(supports))[None])
     parts = [scorer.score(part, prepared).scores[0] for part in normals.split(16)]
     return np.concatenate(parts).astype(np.float64)
@@ -197,7 +197,3 @@ def _finite(scores: np.ndarray) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError(f"scores {np.flatnonzero(~np.isfinite(values))[:5].tolist()} are NaN or infinite")
     return values
-
-
-def _as_scorer(model: D24FAD | Scorer) -> Scorer:
-    return DetectorScorer(model) if isinstance(model, D24FAD) else model

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from d24fad_lite.data.samples.world import SEVERITY
+
 SMALL = ("--size", 32, "--count", 1)
 
 
@@ -32,6 +34,12 @@ def test_count_and_train_set_the_numbers_of_images_and_an_alias_names_a_task(d24
         return [len(list((root / "HIS" / part).rglob("*.png"))) for part in ("train", "test/good", "test/bad")]
 
     assert numbers(tmp_path / "a") == [4, 2, 2] and numbers(tmp_path / "b") == [3, 2, 2]
+
+
+def test_without_a_severity_the_images_are_as_the_shipped_ones(d24fad, tmp_path: Path) -> None:
+    for name, options in (("plain", ()), ("named", ("--severity", SEVERITY))):
+        assert d24fad("samples", "--out", tmp_path / name, "--tasks", "RSNA", *SMALL, *options).code == 0
+    assert contents(tmp_path / "plain") == contents(tmp_path / "named")
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -22,8 +22,9 @@ from d24fad_lite.evaluation.baselines import (
     variant,
 )
 from d24fad_lite.evaluation.compare import compare
-from d24fad_lite.evaluation.evaluate import Scorer, evaluate
+from d24fad_lite.evaluation.evaluate import evaluate
 from d24fad_lite.evaluation.nearest_patch import NearestPatch, greedy_coreset
+from d24fad_lite.evaluation.scorer import Scorer
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
 from d24fad_lite.evaluation.shortcuts import PIXEL_STATISTICS, Shortcut, image_statistics
 from d24fad_lite.model.config import D24FADConfig

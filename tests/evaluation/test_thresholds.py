@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from d24fad_lite.evaluation.evaluate import ScoredBatch
+from d24fad_lite.evaluation.scorer import ScoredBatch
 from d24fad_lite.evaluation.thresholds import (
     ThresholdError,
     calibrate,

@@ -182,12 +182,14 @@ def test_bf16_leaves_the_auroc_of_images_with_a_patch_within_0_002(model: d2.D24
     assert abs(found["fp32"] - found["bf16"]) <= 0.002
 
 
-@pytest.mark.filterwarnings("ignore:precision='bf16'")
-def test_evaluate_in_bf16_notes_the_precision_that_ran(ran: str, tiny_root: Path) -> None:
+def test_evaluate_in_bf16_notes_the_precision_that_ran_and_warns_once(ran: str, tiny_root: Path) -> None:
     task = next(iter(d2.open_benchmark(tiny_root).values()))
     small = d2.D24FAD(d2.D24FADConfig(teacher="resnet18", weights="random", image_size=32))
-    report = d2.evaluate(small, task, shots=2, draws=2, precision="bf16")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        report = d2.evaluate(small, task, shots=2, draws=2, precision="bf16", batch_size=1)
     assert report.facts["precision"] == ran and np.isfinite(report.scores).all()
+    assert sum("precision='bf16'" in str(warning.message) for warning in caught) == (ran == "fp32")
 
 
 def test_an_unknown_precision_names_the_choices(model: d2.D24FAD) -> None:

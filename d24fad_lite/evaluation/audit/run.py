@@ -11,7 +11,7 @@ from torch import Tensor
 from ...data.benchmark import Task
 from ...data.episodes import draw_supports
 from ...model.detector import D24FAD
-from ..evaluate import DetectorScorer, Scorer
+from ..scorer import Scorer, as_scorer
 from .files import file_findings, image_scorer
 from .findings import NOT_TRIED, AuditReport, Finding
 from .invariance import CountError, Score, invariance_findings
@@ -81,7 +81,7 @@ def audit(
 
 def support_function(model: D24FAD | Scorer, task: Task, supports: np.ndarray) -> Score:
     """A detector or scorer with K fixed supports (positions in `task.train`) as a function images -> scores."""
-    scorer: Any = DetectorScorer(model) if isinstance(model, D24FAD) else model
+    scorer = as_scorer(model)
     prepared = scorer.prepare(task.train.images(scorer.image_size, supports), np.arange(len(supports))[None])
 
     def score(images: Tensor) -> np.ndarray:

@@ -1,0 +1,57 @@
+"""Whatever can be evaluated goes through one door: a detector is wrapped, a scorer passes, all else is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import d24fad_lite as d2
+from d24fad_lite.evaluation.contamination import support_influence
+from d24fad_lite.evaluation.localisation import localise
+from d24fad_lite.evaluation.lottery import support_lottery
+from d24fad_lite.evaluation.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.scorer import DetectorScorer, as_scorer
+from d24fad_lite.evaluation.thresholds import calibrate, leave_one_out_scores, normal_scores
+
+IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def model() -> d2.D24FAD:
+    return d2.D24FAD(d2.D24FADConfig(teacher="test_resnet", weights="random", image_size=32))
+
+
+@pytest.fixture(scope="module")
+def task(tiny_root: Path) -> d2.Task:
+    return d2.open_benchmark(tiny_root)["Stripes"]
+
+
+def test_a_detector_is_wrapped_and_a_scorer_passes(model: d2.D24FAD) -> None:
+    wrapped = as_scorer(model)
+    assert isinstance(wrapped, DetectorScorer) and wrapped.model is model and wrapped.precision == "fp32"
+    nearest = NearestPatch(model)
+    assert as_scorer(wrapped) is wrapped and as_scorer(nearest) is nearest
+
+
+@pytest.mark.parametrize("use", [
+    lambda other, task: d2.evaluate(other, task, shots=2, draws=2),
+    lambda other, task: support_lottery(other, task, shots=2, draws=2),
+    lambda other, task: localise(other, task, shots=2),
+    lambda other, task: support_influence(other, IMAGES, IMAGES),
+    lambda other, task: calibrate(other, IMAGES, alpha=0.5),
+    lambda other, task: leave_one_out_scores(other, IMAGES),
+    lambda other, task: normal_scores(other, IMAGES, IMAGES),
+])
+@pytest.mark.parametrize("other", [torch.nn.Identity(), "run/model.pt", None])
+def test_anything_else_is_named_wherever_it_is_passed(use: Callable[..., Any], other: object, task: d2.Task) -> None:
+    with pytest.raises(ValueError, match=f"model must be a D24FAD or a scorer .*, got {type(other).__name__}$"):
+        use(other, task)
+
+
+def test_a_precision_is_refused_for_a_scorer_that_would_not_use_it(model: d2.D24FAD, task: d2.Task) -> None:
+    with pytest.raises(ValueError, match="precision='bf16' is for a D24FAD; NearestPatch computes in its own way"):
+        d2.evaluate(NearestPatch(model), task, shots=2, draws=2, precision="bf16")
