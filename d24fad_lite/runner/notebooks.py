@@ -267,9 +267,9 @@ def _write_page(folder: Path, name: str) -> None:
 def _close(series: Series, checkout: Path) -> None:
     from d24fad_lite.runner.report import write_report
 
+    seconds = series.to_dict()["seconds"]  # on the clock: notebooks run side by side
     report = write_report(series.folder)
     done = sum(result.status == "completed" for result in series.results)
-    seconds = sum(result.seconds for result in series.results if not result.resumed)
     print(f"{done} of {len(series.results)} completed in {seconds:.0f} s: {_shown(report, checkout)}", flush=True)
 
 

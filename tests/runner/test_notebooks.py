@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,8 @@ def test_resume_takes_over_what_is_done_and_runs_the_rest(
     printed = capsys.readouterr().out
     assert printed.count("completed in an earlier run") == 2
     summary = json.loads((folder / "summary.json").read_text())
+    said = re.search(r"3 of 3 completed in (\d+) s: ", printed)
+    assert said is not None and abs(int(said[1]) - summary["seconds"]) <= 1.5
     assert {item["name"]: item["resumed"] for item in summary["notebooks"]} == {
         "00_good": True, "04_forgets": False, "05_last": True,
     }  # fmt: skip
