@@ -12,7 +12,7 @@ from ..data.benchmark import Task
 from ..model.detector import D24FAD
 from .evaluate import evaluate
 from .report import EvaluationReport
-from .scorer import Scorer
+from .scorer import Scorer, as_scorer
 from .shortcuts import SIGN_NOTE, shortcut_reports
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def compare(scorers: Mapping[str, D24FAD | Scorer], task: Task, shots: int = 4, 
         raise ValueError("compare() got no scorers; give at least one, or standard_baselines(model)")
     options = dict(pixel=pixel, batch_size=batch_size, supports=supports, progress=progress)
     reports = {name: evaluate(scorer, task, shots, draws, seed, **options) for name, scorer in scorers.items()}
-    first = next(iter(scorers.values()))
-    size = first.config.image_size if isinstance(first, D24FAD) else first.image_size
+    size = as_scorer(next(iter(scorers.values()))).image_size
     return Comparison(reports, shortcut_reports(task, next(iter(reports.values())), size))
 
 

@@ -146,9 +146,10 @@ def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str
 
 
 def _facts(scorer: Scorer) -> dict[str, Any]:
-    if not isinstance(scorer, DetectorScorer):
-        return {"scorer": type(scorer).__name__}
-    teacher = scorer.model.teacher
-    return {"config": scorer.model.config.to_dict(), "teacher": teacher.fingerprint(),
-            "device": str(teacher.mean.device), "precision": scorer.precision,
-            "torch_threads": torch.get_num_threads()}
+    facts: dict[str, Any] = {"scorer": type(scorer).__name__}
+    if isinstance(scorer, DetectorScorer):
+        teacher = scorer.model.teacher
+        facts |= {"config": scorer.model.config.to_dict(), "teacher": teacher.fingerprint(),
+                  "device": str(teacher.mean.device), "precision": scorer.precision,
+                  "torch_threads": torch.get_num_threads()}
+    return facts

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import d24fad_lite as d2
+from d24fad_lite.evaluation.baselines import DetectorVariant
 from d24fad_lite.evaluation.contamination import support_influence
 from d24fad_lite.evaluation.localisation import localise
 from d24fad_lite.evaluation.lottery import support_lottery
@@ -35,6 +36,17 @@ def test_a_detector_is_wrapped_and_a_scorer_passes(model: d2.D24FAD) -> None:
     assert isinstance(wrapped, DetectorScorer) and wrapped.model is model and wrapped.precision == "fp32"
     nearest = NearestPatch(model)
     assert as_scorer(wrapped) is wrapped and as_scorer(nearest) is nearest
+
+
+def test_a_report_says_what_was_scored_and_with_which_settings(model: d2.D24FAD, task: d2.Task) -> None:
+    options = dict(shots=2, draws=2)
+    plain = d2.evaluate(model, task, **options).facts
+    other = d2.evaluate(DetectorVariant(model, "both", map_source="both"), task, **options).facts
+    assert (plain["scorer"], other["scorer"]) == ("DetectorScorer", "DetectorVariant")
+    assert plain["config"] == model.config.to_dict()
+    assert other["config"] == plain["config"] | {"map_source": "both"} != plain["config"]
+    assert other["teacher"] == plain["teacher"] == model.teacher.fingerprint()
+    assert d2.evaluate(NearestPatch(model), task, **options).facts == {"scorer": "NearestPatch"}
 
 
 @pytest.mark.parametrize("use", [
