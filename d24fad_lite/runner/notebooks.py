@@ -47,6 +47,11 @@ class Series:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @property
+    def seconds(self) -> float:
+        """On the clock since the start; notebooks run side by side."""
+        return (datetime.now(UTC) - self.started).total_seconds()
+
     def put(self, result: NotebookResult) -> None:
         """Take the place of the result of the same name, and save."""
         with self._writing:
@@ -59,13 +64,12 @@ class Series:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of summary.json."""
-        now = datetime.now(UTC)
         return {
             "schema": SUMMARY_SCHEMA,
             "status": self.status,
             "started": self.started.isoformat(timespec="seconds"),
-            "finished": None if self.status == "running" else now.isoformat(timespec="seconds"),
-            "seconds": round((now - self.started).total_seconds(), 1),
+            "finished": None if self.status == "running" else datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 1),
             "profile": self.profile.name,
             "parameters": self.parameters,
             "versions": {name: package_version(name) for name in PACKAGES},
@@ -267,7 +271,7 @@ def _write_page(folder: Path, name: str) -> None:
 def _close(series: Series, checkout: Path) -> None:
     from d24fad_lite.runner.report import write_report
 
-    seconds = series.to_dict()["seconds"]  # on the clock: notebooks run side by side
+    seconds = series.seconds  # before the report is written, as in summary.json
     report = write_report(series.folder)
     done = sum(result.status == "completed" for result in series.results)
     print(f"{done} of {len(series.results)} completed in {seconds:.0f} s: {_shown(report, checkout)}", flush=True)
