@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import checking, evaluating, fitting, predicting, sampling, series
+from . import checking, converting, evaluating, fitting, predicting, sampling, series
 from .errors import OneLineErrors
 
 app = typer.Typer(
@@ -58,3 +58,4 @@ COMMANDS = {  # in the order of a first tour, each with its line in the list of 
 }
 for command, line in COMMANDS.items():
     app.command(short_help=line)(command)
+app.add_typer(converting.app, name="convert", short_help="Turn a public data set, a table or volumes into a task.")

@@ -16,7 +16,8 @@ from .. import __version__
 from .errors import FAILED, explain, say
 
 PACKAGES = ("d24fad_lite", "torch", "torchvision", "timm", "accelerate", "numpy", "scikit-learn", "pillow")
-OPTIONAL = {"papermill": "notebooks", "jupyterlab": "notebooks", "ipywidgets": "notebooks", "pydicom": "dicom"}
+OPTIONAL = {"papermill": "notebooks", "jupyterlab": "notebooks", "ipywidgets": "notebooks", "pydicom": "dicom",
+            "nibabel": "nifti"}
 
 
 def check(

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 FAILED, USAGE, STOPPED = 1, 2, 130
-EXTRAS = {"dicom": {"pydicom"},
+EXTRAS = {"dicom": {"pydicom"}, "nifti": {"nibabel"},
           "notebooks": {"papermill", "nbformat", "nbclient", "nbconvert", "jupytext", "ipykernel", "psutil", "yaml"}}
 
 

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from ...data.benchmark import Task
 from ...data.image_set import ImageSet
+from ...data.near_copies import near_copies
 from .findings import CLEAN, LEAK, NOT_TRIED, WARNING, Finding
-
-SIDE = 64  # px, of the pictures that are compared
-CHUNK = 64
-HASH_BITS = 24  # of 256 that may differ between copies of one image
-SAME = 0.99  # correlation of the small pictures of two copies
 
 
 def overlap_findings(task: Task, supports: np.ndarray | None = None) -> list[Finding]:
@@ -70,24 +64,3 @@ def _patients(task: Task) -> Finding:
         return Finding("same patient", tried, CLEAN)
     return Finding("same patient", tried, LEAK, f"{len(both)} patient(s) in train and test, first {both[0]!r}; "
                                                 "move all images of a patient to one side")
-
-
-def near_copies(first: ImageSet, second: ImageSet) -> list[tuple[int, int]]:
-    """Pairs (i, j) of positions whose pictures are copies up to re-saving, resizing and small changes of brightness."""
-    a_bits, a_small = _fingerprints(first)
-    b_bits, b_small = _fingerprints(second)
-    differing = a_bits @ (1 - b_bits).T + (1 - a_bits) @ b_bits.T  # (N, M), bits
-    alike = (differing <= HASH_BITS) & (a_small @ b_small.T >= SAME)
-    return [tuple(pair) for pair in alike.nonzero().tolist()]
-
-
-def _fingerprints(images: ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
-    """Difference hash, 0/1 floats [N, 256], and the standardised small picture, unit vectors [N, 1024]."""
-    bits, small = [], []
-    for start in range(0, len(images), CHUNK):
-        grey = images.images(SIDE, range(start, min(start + CHUNK, len(images)))).mean(dim=1, keepdim=True)
-        steps = F.interpolate(grey, size=(16, 17), mode="area")  # (n, 1, 16, 17)
-        bits.append((steps[..., 1:] > steps[..., :-1]).flatten(1).float())
-        vectors = F.interpolate(grey, size=(32, 32), mode="area").flatten(1)
-        small.append(F.normalize(vectors - vectors.mean(dim=1, keepdim=True), dim=1))
-    return torch.cat(bits), torch.cat(small)
