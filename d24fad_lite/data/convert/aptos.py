@@ -26,7 +26,7 @@ def plan_aptos(root: str | Path) -> Plan:
     names = {grade: f"{grade} {name}" for grade, name in GRADES.items()}
     plan = Plan("aptos", "APTOS 2019 Blindness Detection, training set", LICENCE, root,
                 "not published: both eyes of one patient may stand on both sides of the split",
-                "3,662 training images, as counted by many users of the set",
+                "the 3,662 graded images of the training set, as its users count them",
                 published=dict(zip(names.values(), COUNTS, strict=True)))
     table = ImageTable(root / TABLE, root / IMAGES, image="id_code", label="diagnosis", normal=("0",),
                        anomalous=tuple(GRADES)[1:], suffix=".png", class_names=names,

@@ -27,7 +27,7 @@ def plan_camelyon(root: str | Path, *, split: str = "published") -> Plan:
     root = require_folder(Path(root), "train/good, valid and test with good and Ungood")
     plan = Plan("camelyon-bmad", "Camelyon16 patches by BMAD", LICENCE, root,
                 "file names patient_slice: what stands before the last underscore; a name without one stands alone",
-                "none found", options={"split": split})
+                "none found, so the column is empty", options={"split": split})
     for name in SPLITS:
         folder = subfolder(root, name)
         if folder is None and name != "valid":

@@ -23,7 +23,15 @@ from ..images import ImageError, decode_image, read_mask, stored_size, to_float
 from ..near_copies import SIDE, Fingerprints, fingerprints, matching_pairs
 from .manifest import Row, table_rows, write_records
 from .records import Plan, SourceError, SourceImage
-from .splitting import drop_equal, drop_shared_patients, split_by_patient
+from .splitting import (
+    OTHER_LABEL,
+    OTHER_SPLIT,
+    SHARED_PATIENT,
+    TWICE,
+    drop_equal,
+    drop_shared_patients,
+    split_by_patient,
+)
 
 WORKERS = min(8, os.cpu_count() or 1)
 ROOM = 1.02  # of the images' bytes, for masks and tables
@@ -205,6 +213,14 @@ def _in_threads(work: Callable, jobs: Sequence, what: str, progress: bool) -> li
 # --- splitting -------------------------------------------------------------------------------------------------------
 
 
+_TOLD = {
+    OTHER_SPLIT: "equal content, kept in one split alone (in test where it is there)",
+    TWICE: "equal content, kept once",
+    OTHER_LABEL: "equal content, and nobody knows which label is true; all of them are left out",
+    SHARED_PATIENT: "kept in one split alone (in test where the patient is there)",
+}
+
+
 def _split(plan: Plan, read: dict[str, Read], fraction: float, seed: int) -> None:
     hashes = {name: entry.sha256 for name, entry in read.items()}
 
@@ -217,6 +233,8 @@ def _split(plan: Plan, read: dict[str, Read], fraction: float, seed: int) -> Non
     else:
         drop_equal(usable(), hashes)
         split_by_patient(usable(), hashes, fraction, seed)
+    reasons = Counter(image.why for image in plan.images)
+    plan.notes += [f"{reasons[why]} image(s): {why}; {then}" for why, then in _TOLD.items() if reasons[why]]
 
 
 def _require_classes(plan: Plan, chosen: Sequence[SourceImage]) -> None:

@@ -100,7 +100,7 @@ def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table
     mask_index = FileIndex(require_folder(Path(masks), "segmentations"), SUFFIXES) if masks is not None else None
     labels = _table_labels(table, index) if table else None
     patients = f"column {table.group}" if table and table.group else "each volume is a patient"
-    plan = Plan("nifti", root.name, LICENCE, root, patients, "none: volumes of your own",
+    plan = Plan("nifti", root.name, LICENCE, root, patients, "none, these are your own volumes",
                 options=_options(settings, table, masks), notes=[f"slices are in {ORIENTATION}"])
     segmentations = set(mask_index.paths) if mask_index else set()
     volumes = [path for path in index.paths if path not in segmentations]

@@ -10,6 +10,10 @@ from .records import SourceImage
 
 ORDER = ("test", "valid", "train")  # where an image or a patient is in two splits, the first of these keeps it
 
+# reasons to leave an image out
+OTHER_SPLIT, TWICE = "same image in another split", "same image twice"
+OTHER_LABEL, SHARED_PATIENT = "same image with another label", "patient in another split"
+
 
 def split_by_patient(images: Sequence[SourceImage], hashes: Mapping[str, str], fraction: float, seed: int) -> None:
     """Give every image a split.
@@ -47,12 +51,12 @@ def drop_equal(images: Sequence[SourceImage], hashes: Mapping[str, str]) -> None
         if len({image.label for image in twins}) > 1:
             for image in twins:
                 other = next(twin for twin in twins if twin.label != image.label)
-                image.leave_out("same image with another label", f"equal content: {other.name}", problem=True)
+                image.leave_out(OTHER_LABEL, f"equal content: {other.name}", problem=True)
             continue
         for image in ranked[1:]:
             where = f", which is kept in {ranked[0].split}" if ranked[0].split else ", which is kept"
             across = ranked[0].split != image.split
-            image.leave_out("same image in another split" if across else "same image twice",
+            image.leave_out(OTHER_SPLIT if across else TWICE,
                             f"equal content: {ranked[0].name}{where}")
 
 
@@ -63,5 +67,5 @@ def drop_shared_patients(images: Sequence[SourceImage]) -> None:
         for image in images:
             if image.split == split and image.patient:
                 if owner.setdefault(image.patient, split) != split:
-                    image.leave_out("patient in another split",
+                    image.leave_out(SHARED_PATIENT,
                                     f"patient {image.patient} is also in {owner[image.patient]}")

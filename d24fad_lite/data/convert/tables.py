@@ -48,7 +48,7 @@ def plan_table(table: ImageTable) -> Plan:
     patients = f"column {table.group}" if table.group else "not given: images of one patient may stand on both sides"
     options = {"image": table.image, "label": table.label, "normal": ",".join(table.normal),
                "anomalous": ",".join(table.anomalous), "group": table.group, "mask": table.mask, "suffix": table.suffix}
-    plan = Plan("csv", table.path.stem, LICENCE, root, patients, "none: a table of your own", options=options)
+    plan = Plan("csv", table.path.stem, LICENCE, root, patients, "none, these are your own images", options=options)
     add_table_images(plan, table)
     return plan
 

@@ -108,7 +108,7 @@ def aptos(root: Path) -> Path:
 
 
 def brain(root: Path) -> Path:
-    """Training: 6 without tumour, 2 of each kind; Testing: 3 and 2. Traps: one image in both, also under another name."""
+    """Training: 6 without tumour, 2 of each kind; Testing: 3 and 2. Trap: one image in both, under another name."""
     for folder, short, healthy in (("Training", "Tr", 6), ("Testing", "Te", 3)):
         for name, count in (("glioma", 2), ("meningioma", 2), ("notumor", healthy), ("pituitary", 2)):
             for index in range(count):

@@ -210,7 +210,8 @@ def test_camelyon_has_masks_under_either_name_and_patients_from_file_names(tmp_p
 
 
 def test_camelyon_split_anew_divides_no_patient(tmp_path):
-    done = run(plan_camelyon(sources.camelyon(tmp_path / "source"), split="patients"), tmp_path / "HIS", test_fraction=0.4)
+    plan = plan_camelyon(sources.camelyon(tmp_path / "source"), split="patients")
+    done = run(plan, tmp_path / "HIS", test_fraction=0.4)
     task = open_benchmark(done.out)["HIS"]
     assert not set(task.train.groups) & set(task.test.groups) and task.valid is None
     assert {"p20", "p21", "p30", "p31"} <= set(task.test.groups)
