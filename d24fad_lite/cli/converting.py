@@ -279,7 +279,7 @@ def _tell(plan: Plan, done: Conversion) -> None:
     typer.echo(format_table(done.table))
     typer.echo(f"published counts: {plan.published_note}\npatients: {plan.patients}\nlicence: {plan.licence}")
     for note in done.notes:
-        typer.echo(f"note: {note}")
+        typer.echo("note: " + note.encode("utf-8", "backslashreplace").decode())  # names of files may be no text
     if done.copies:
         first, second = done.copies[0]
         say(f"warning: {len(done.copies)} near copies in train and test, first {first} = {second}; they are listed in "

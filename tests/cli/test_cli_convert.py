@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def test_a_sound_source_exits_with_0_and_the_task_evaluates(d24fad, tmp_path: Pa
                   "--draws", 2, "--image-size", 32, "--teacher", "test_resnet.r160_in1k", "--weights", "random",
                   "--device", "cpu")
     assert done.code == 0 and "AUROC" in done.out, done.err
+
+
+def test_names_that_are_no_text_are_told_all_the_same(d24fad, tmp_path: Path) -> None:
+    source = sources.brain(tmp_path / "source")
+    (Path(os.fsdecode(os.fsencode(source / "Testing/notumor/") + b"/\xff.jpg"))).write_bytes(b"broken")
+    result = d24fad("convert", "brats-kaggle", source, tmp_path / "BrainTumor")
+    assert result.code == 1 and "left out: Testing/notumor/" in result.err
 
 
 def test_near_copies_in_train_and_test_are_a_warning(d24fad, tmp_path: Path) -> None:

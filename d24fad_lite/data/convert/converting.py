@@ -69,7 +69,7 @@ def convert(plan: Plan, out: str | Path, *, seed: int = 0, test_fraction: float 
 
     Files are copied byte for byte under names of their own; what a source calls slices are written as PNG. Beside them:
     MANIFEST.json (source, licence, seed, counts, the sha256 of each file) and left_out.csv (every image that was not
-    used, and why). The same source and arguments give the same bytes.
+    used, and why). The same source and arguments give the same bytes. A plan is for one conversion.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ def convert(plan: Plan, out: str | Path, *, seed: int = 0, test_fraction: float 
     SourceError : nothing to convert, or no normal images for train, or a class that test lacks.
     FileExistsError, OSError : the folder holds something, or cannot be written.
     """
-    out = Path(out)
+    out = Path(os.path.abspath(out))
     if not 0 < test_fraction < 1:
         raise ValueError(f"test fraction {test_fraction!r} must lie between 0 and 1, for example 0.2")
     _require_names(plan)
     _require_free(plan, out)
     with _appearing(out) as partial, tempfile.TemporaryDirectory(dir=partial, prefix=".made-") as made:
         read = _read_all(plan, Path(made), progress)
-        _split(plan, read, test_fraction, seed)
+        _split(plan, read, _hash_unused(plan, progress), test_fraction, seed)
         chosen = [image for image in plan.images if not image.why]
         _require_classes(plan, chosen)
         copies = _near_copies(chosen, read)
@@ -183,6 +183,21 @@ def _read_all(plan: Plan, made: Path, progress: bool) -> dict[str, Read]:
     return {image.name: read for image, read in zip(images, found, strict=True) if read is not None}
 
 
+def _hash_unused(plan: Plan, progress: bool) -> dict[str, str]:
+    """Name -> sha256 of the images of known label that are left out by design, as far as they can be read."""
+    images = [image for image in plan.images if image.why and not image.problem and image.label is not None
+              and isinstance(image.picture, Path)]
+
+    def look(image: SourceImage) -> str:
+        try:
+            return _sha256(image.picture) if image.picture.is_file() else ""
+        except OSError:
+            return ""
+
+    hashes = _in_threads(look, images, f"compare {plan.source}", progress)
+    return {image.name: digest for image, digest in zip(images, hashes, strict=True) if digest}
+
+
 def _read(image: SourceImage, file: Path, remark: Callable[[Path], str] | None) -> Read:
     """Raises ImageError, OSError."""
     path = image.picture
@@ -221,17 +236,16 @@ _TOLD = {
 }
 
 
-def _split(plan: Plan, read: dict[str, Read], fraction: float, seed: int) -> None:
-    hashes = {name: entry.sha256 for name, entry in read.items()}
+def _split(plan: Plan, read: dict[str, Read], unused: dict[str, str], fraction: float, seed: int) -> None:
+    hashes = {name: entry.sha256 for name, entry in read.items()} | unused
+    drop_equal(plan.images, hashes)
 
     def usable() -> list[SourceImage]:
         return [image for image in plan.images if not image.why]
 
     if any(image.split for image in usable()):
-        drop_equal(usable(), hashes)
         drop_shared_patients(usable())
     else:
-        drop_equal(usable(), hashes)
         split_by_patient(usable(), hashes, fraction, seed)
     reasons = Counter(image.why for image in plan.images)
     plan.notes += [f"{reasons[why]} image(s): {why}; {then}" for why, then in _TOLD.items() if reasons[why]]

@@ -34,6 +34,6 @@ def plan_lag(root: str | Path) -> Plan:
             plan.images.append(SourceImage(path.relative_to(root).as_posix(), name, path, label))
         note_unused(folder, (images, "attention_map", "label"), plan.notes)
     plan.notes.append("the attention maps show where ophthalmologists looked, not where a lesion is: they are no masks "
-                      "and were not used")
+                      "and were not used; the label files repeat the class folder")
     note_unused(base, CLASSES, plan.notes)
     return plan

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +108,7 @@ def write_records(plan: Plan, folder: Path, written: Sequence[Written], table: S
 
 def _command(plan: Plan, settings: Mapping[str, object]) -> str:
     given = {name.replace("_", "-"): value for name, value in {**plan.options, **settings}.items()}
-    words = [f"--{name}" if value is True else f"--{name} {value}" for name, value in given.items()
+    words = [f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}" for name, value in given.items()
              if value not in (None, False, "")]
     return " ".join(["d24fad convert", plan.source, "SOURCE OUT", *words])
 
@@ -141,4 +143,7 @@ def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def _without_root(text: str, root: Path) -> str:
-    return text.replace(f"{root}{'/' if not str(root).endswith('/') else ''}", "")
+    """Paths below the source folder from there on, and of others the name alone."""
+    for end in "/\\":
+        text = text.replace(f"'{root}{end}", "'")
+    return re.sub(r"'(?:[A-Za-z]:)?[/\\][^']*[/\\]([^'/\\]+)'", r"'\1'", text)

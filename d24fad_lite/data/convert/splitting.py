@@ -41,16 +41,20 @@ def split_by_patient(images: Sequence[SourceImage], hashes: Mapping[str, str], f
 def drop_equal(images: Sequence[SourceImage], hashes: Mapping[str, str]) -> None:
     """Of images with equal content keep one: that in test before valid before train, then the first.
 
-    Where equal images have different labels, nobody knows which is true, and all of them are left out.
+    Where equal images have different labels, nobody knows which is true, and all of them are left out. Images that are
+    left out already are not chosen, but their labels count: a "normal" image that is also in the class of pituitary
+    tumours is not normal because that class is not used.
     """
     by_content: dict[str, list[SourceImage]] = defaultdict(list)
     for image in images:
-        by_content[hashes[image.name]].append(image)
-    for twins in by_content.values():
+        if image.name in hashes:
+            by_content[hashes[image.name]].append(image)
+    for equal in by_content.values():
+        twins = [image for image in equal if not image.why]
         ranked = sorted(twins, key=lambda image: ORDER.index(image.split) if image.split else 0)  # stable
-        if len({image.label for image in twins}) > 1:
+        if len({image.label for image in equal}) > 1:
             for image in twins:
-                other = next(twin for twin in twins if twin.label != image.label)
+                other = next(twin for twin in equal if twin.label != image.label)
                 image.leave_out(OTHER_LABEL, f"equal content: {other.name}", problem=True)
             continue
         for image in ranked[1:]:

@@ -47,7 +47,9 @@ def plan_table(table: ImageTable) -> Plan:
     root = table.folder
     patients = f"column {table.group}" if table.group else "not given: images of one patient may stand on both sides"
     options = {"image": table.image, "label": table.label, "normal": ",".join(table.normal),
-               "anomalous": ",".join(table.anomalous), "group": table.group, "mask": table.mask, "suffix": table.suffix}
+               "anomalous": ",".join(table.anomalous), "group": table.group, "suffix": table.suffix,
+               "folder": "" if table.folder == table.path.parent else table.folder.name, "mask": table.mask,
+               "mask_folder": table.mask_folder.name if table.mask_folder else ""}
     plan = Plan("csv", table.path.stem, LICENCE, root, patients, "none, these are your own images", options=options)
     add_table_images(plan, table)
     return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,14 @@ def test_brain_split_anew_has_every_tumour_in_test_and_no_image_twice(tmp_path):
     assert {kind for kind in task.test.kinds if kind} == {"glioma", "meningioma", "pituitary"}
     assert manifest(done)["command"] == ("d24fad convert brats-kaggle SOURCE OUT --split new --include-pituitary "
                                          "--seed 3 --test-fraction 0.2")
+
+
+def test_a_normal_image_that_is_also_among_the_unused_tumours_is_not_normal(tmp_path):
+    source = sources.brain(tmp_path / "source")
+    shutil.copy(source / "Training/pituitary/Tr-pi_0001.jpg", source / "Testing/notumor/Te-no_0050.jpg")
+    done = run(plan_brain(source), tmp_path / "BrainTumor")
+    assert [(image.name, image.detail) for image in done.problems] == [
+        ("Testing/notumor/Te-no_0050.jpg", "equal content: Training/pituitary/Tr-pi_0001.jpg")]
 
 
 # --- Camelyon16 ------------------------------------------------------------------------------------------------------

@@ -198,7 +198,8 @@ def test_names_that_meet_or_that_readers_of_folders_skip_get_names_of_their_own(
 
 
 def test_a_mask_of_another_size_leaves_its_image_out(plan, tmp_path):
-    plan.images[-1].mask = sources.save(plan.root / "mask.png", "mask")
+    plan.images[-1].mask = sources.save(tmp_path / "masks/mask.png", "mask")
     sources.Image.new("L", (5, 6)).save(plan.images[-1].mask)
     done = convert(plan, tmp_path / "Task", progress=False)
     assert "is 5x6 pixels, its image is 48x48" in done.problems[0].detail
+    assert "mask 'mask.png' is 5x6" in (done.out / "left_out.csv").read_text(encoding="utf-8")
