@@ -210,9 +210,12 @@ def nifti(
                                                                       "white.")] = "0.5:99.5",
     window: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Values that become black and white, instead: for CT, "
                                                                  "-160:240.", show_default=False)] = "",
-    masks: Annotated[Path | None, typer.Option(help="Folder of segmentations named as the volumes, also with _seg, "
-                                                    "_mask or _label; not zero is anomalous.  [default: none]",
+    masks: Annotated[Path | None, typer.Option(help="Folder of segmentations named as the volumes, or with _seg, "
+                                                    "_mask or _label at the end; not zero is anomalous. It may be "
+                                                    "SOURCE.  [default: none]",
                                                show_default=False)] = None,
+    pattern: Annotated[str, typer.Option(metavar="GLOB", help="Names of the volumes to take, such as *_flair.nii.gz.")]
+    = "*",
     min_voxels: Annotated[int, typer.Option(help="Marked voxels that make a slice anomalous; slices with fewer, but "
                                                  "some, are left out.")] = 1,
     table: Annotated[Path | None, typer.Option(help="CSV file with labels, for --image, --label, --normal and --group.",
@@ -239,7 +242,8 @@ def nifti(
     \b
     Examples:
       d24fad convert nifti volumes data/Brain --slices 60:100 --step 4
-      d24fad convert nifti scans data/Liver --masks segmentations --window=-160:240 --min-voxels 50
+      d24fad convert nifti scans data/Liver --masks segmentations --window -160:240 --min-voxels 50
+      d24fad convert nifti BraTS data/BraTS --masks BraTS --pattern "*_flair.nii.gz" --slices 60:100
       d24fad convert nifti scans data/Knee --axis sagittal --table labels.csv --image file --label finding --normal none
     """
     from ..data.convert.nifti import LabelTable, SliceSettings, plan_nifti
@@ -253,7 +257,7 @@ def nifti(
         raise ValueError(f"--window {window!r} needs both ends, for example -160:240")
     settings = SliceSettings(axis, start, stop, step, (low, high), edges, min_voxels)
     labels = LabelTable(table, image, label, names_of(normal) or ["0"], group) if table else None
-    _convert(plan_nifti(source, settings, table=labels, masks=masks), out, seed, test_fraction)
+    _convert(plan_nifti(source, settings, table=labels, masks=masks, pattern=pattern), out, seed, test_fraction)
 
 
 def _pair(text: str, option: str, kind: type[int] | type[float]) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class LabelTable:
 
 
 def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table: LabelTable | None = None,
-               masks: str | Path | None = None, progress: bool = True) -> Plan:
+               masks: str | Path | None = None, pattern: str = "*", progress: bool = True) -> Plan:
     """Slices of volumes; the patient of a slice is its volume (the file's name), or the table's group.
 
     What is normal comes from the segmentation where `masks` has one (a slice with enough marked voxels is anomalous),
@@ -86,7 +87,9 @@ def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table
     Parameters
     ----------
     root : folder of .nii and .nii.gz files, in class folders where there is no table and no segmentation.
-    masks : folder of segmentations, non-zero = anomalous, named as the volumes, also with _seg, _mask or _label.
+    masks : folder of segmentations, non-zero = anomalous, named as the volumes, also with _seg, _mask or _label added
+        or in place of the last part (scan_flair, scan_seg). It may be `root`; then the ending tells them apart.
+    pattern : names of the volumes to take, such as "*_flair.nii.gz".
 
     Raises
     ------
@@ -97,30 +100,38 @@ def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table
     settings = settings or SliceSettings()
     root = require_folder(Path(root), "NIfTI volumes (.nii or .nii.gz)")
     index = FileIndex(root, SUFFIXES)
-    mask_index = FileIndex(require_folder(Path(masks), "segmentations"), SUFFIXES) if masks is not None else None
+    segmentations = _segmentations(Path(masks), index) if masks is not None else []
     labels = _table_labels(table, index) if table else None
     patients = f"column {table.group}" if table and table.group else "each volume is a patient"
     plan = Plan("nifti", root.name, LICENCE, root, patients, "none, these are your own volumes",
-                options=_options(settings, table, masks), notes=[f"slices are in {ORIENTATION}"])
-    segmentations = set(mask_index.paths) if mask_index else set()
-    volumes = [path for path in index.paths if path not in segmentations]
-    for path in tqdm(volumes, desc="volumes", unit="volume", disable=None if progress else True):
-        plan.images += _volume_images(plan, path, settings, labels, mask_index)
+                options=_options(settings, table, masks, pattern), notes=[f"slices are in {ORIENTATION}"])
+    known = {path.resolve() for path in segmentations}
+    volumes = [path for path in index.paths if path.resolve() not in known]
+    chosen = [path for path in volumes if fnmatch.fnmatch(path.name.lower(), pattern.lower())]
+    if len(chosen) < len(volumes):
+        plan.notes.append(f"{len(volumes) - len(chosen)} volume(s) are not called {pattern} and were not used")
+    by_stem = {plain_stem(path).casefold(): path for path in segmentations}
+    for path in tqdm(chosen, desc="volumes", unit="volume", disable=None if progress else True):
+        plan.images += _volume_images(plan, path, settings, labels, _mask_for(path, by_stem))
     if table and labels:
         missing = [name for name in labels if isinstance(name, str)]
         plan.images += [SourceImage(name, "(volume missing)", why="file is missing", detail=f"row of {table.path.name}",
                                     problem=True) for name in missing]
     if not plan.images:
-        raise SourceError(f"'{root}' holds no .nii or .nii.gz file")
+        named = f" called {pattern}" if pattern != "*" else ""
+        raise SourceError(f"'{root}' holds no .nii or .nii.gz file{named}")
     return plan
 
 
-def _options(settings: SliceSettings, table: LabelTable | None, masks: str | Path | None) -> dict[str, object]:
+def _options(settings: SliceSettings, table: LabelTable | None, masks: str | Path | None,
+             pattern: str) -> dict[str, object]:
     first, last = ("" if end is None else end for end in (settings.start, settings.stop))
     low, high = settings.window or settings.percentiles
     options: dict[str, object] = {"axis": settings.axis, "slices": f"{first}:{last}", "step": settings.step,
                                   "window" if settings.window else "percentiles": f"{low:g}:{high:g}",
                                   "min_voxels": settings.min_voxels, "masks": "MASKS" if masks is not None else ""}
+    if pattern != "*":
+        options["pattern"] = pattern
     if table:
         options |= {"table": table.path.name, "image": table.image, "label": table.label,
                     "normal": ",".join(table.normal), "group": table.group}
@@ -157,12 +168,19 @@ def _folder_label(path: Path, root: Path) -> tuple[str, int | None]:
     return "(no class)", None
 
 
-def _mask_for(path: Path, masks: FileIndex) -> Path | None:
+def _segmentations(folder: Path, volumes: FileIndex) -> list[Path]:
+    """Files of the folder of segmentations; where volumes lie there too, those with an ending of segmentations."""
+    found = FileIndex(require_folder(folder, "segmentations"), SUFFIXES).paths
+    beside = {path.resolve() for path in volumes.paths}
+    return [path for path in found
+            if path.resolve() not in beside or plain_stem(path).lower().endswith(MASK_ENDINGS)]
+
+
+def _mask_for(path: Path, by_stem: dict[str, Path]) -> Path | None:
     """The segmentation of a volume: by its name, or with an ending added, or in place of its last part."""
     stem = plain_stem(path)
     shorter = stem.rpartition("_")[0]
     names = [stem, *(f"{base}{ending}" for base in (stem, shorter) if base for ending in MASK_ENDINGS)]
-    by_stem = {plain_stem(mask).casefold(): mask for mask in masks.paths if mask != path}
     return next((by_stem[name.casefold()] for name in names if name.casefold() in by_stem), None)
 
 
@@ -170,14 +188,13 @@ def _mask_for(path: Path, masks: FileIndex) -> Path | None:
 
 
 def _volume_images(plan: Plan, path: Path, settings: SliceSettings, labels: Labels | None,
-                   masks: FileIndex | None) -> list[SourceImage]:
+                   mask_path: Path | None) -> list[SourceImage]:
     name = path.relative_to(plan.root).as_posix()
     source_class, label = _folder_label(path, plan.root)
     patient: str | None = None
     if labels is not None:
         source_class, label, patient = labels.get(path, ("(not in the table)", None, None))
     whole = SourceImage(name, source_class, path)
-    mask_path = _mask_for(path, masks) if masks is not None else None
     if label is None and mask_path is None:
         whole.leave_out("nothing says whether it is normal", "no class folder, no row, no segmentation", problem=True)
         return [whole]

@@ -171,6 +171,21 @@ def test_a_segmentation_says_which_slices_are_anomalous_and_becomes_their_mask(t
     assert {"h0", "h1"} <= set(task.test.groups)
 
 
+def test_segmentations_may_lie_beside_volumes_of_which_a_pattern_takes_some(tmp_path):
+    for index in range(4):
+        folder = tmp_path / f"v/case{index}"
+        for sequence in ("flair", "t1"):
+            sources.volume(folder / f"case{index}_{sequence}.nii.gz", index)
+        marked = np.zeros((20, 24, 10), np.uint8)
+        marked[5:9, 5:9, 5] = index == 0
+        nibabel.save(nibabel.Nifti1Image(marked, np.eye(4)), folder / f"case{index}_seg.nii.gz")
+    plan = plan_of(tmp_path / "v", SliceSettings(start=5, stop=7), masks=tmp_path / "v/../v", pattern="*_FLAIR.nii.gz")
+    done = convert(plan, tmp_path / "Brain", progress=False)
+    assert sum(row.found for row in done.table) == 8 and not done.problems
+    assert [path.name for path in (done.out / "test/bad").iterdir()] == ["case0_flair_005.png"]
+    assert any("4 volume(s) are not called *_FLAIR.nii.gz" in note for note in done.notes)
+
+
 def test_a_table_says_what_is_normal_and_who_the_patient_is(tmp_path):
     root = by_folders(tmp_path / "v", healthy=4, ill=0) / "normal"
     (tmp_path / "t.csv").write_text("volume,finding,who\nh0,0,anna\nh1.nii.gz,0.0,ben\nh2,1,carla\nh9,1,dora\n")
