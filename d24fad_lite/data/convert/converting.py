@@ -8,8 +8,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
 
-from ..images import ImageError, decode_image, read_mask, stored_size, to_float
-from ..near_copies import SIDE, Fingerprints, fingerprints, matching_pairs
+from ..images import read_mask, stored_size
+from ..near_copies import Fingerprints, matching_pairs
 from .manifest import Row, table_rows, write_records
+from .reading import Read, hash_unused, in_threads, read_all, sha256_of
 from .records import Plan, SourceError, SourceImage
 from .splitting import (
     OTHER_LABEL,
@@ -33,7 +32,6 @@ from .splitting import (
     split_by_patient,
 )
 
-WORKERS = min(8, os.cpu_count() or 1)
 ROOM = 1.02  # of the images' bytes, for masks and tables
 
 
@@ -87,8 +85,8 @@ def convert(plan: Plan, out: str | Path, *, seed: int = 0, test_fraction: float 
     _require_names(plan)
     _require_free(plan, out)
     with _appearing(out) as partial, tempfile.TemporaryDirectory(dir=partial, prefix=".made-") as made:
-        read = _read_all(plan, Path(made), progress)
-        _split(plan, read, _hash_unused(plan, progress), test_fraction, seed)
+        read = read_all(plan, Path(made), progress)
+        _split(plan, read, hash_unused(plan, progress), test_fraction, seed)
         chosen = [image for image in plan.images if not image.why]
         _require_classes(plan, chosen)
         copies = _near_copies(chosen, read)
@@ -149,80 +147,6 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-# --- reading ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Read:
-    """What the one look at an image gave: its file, the hash of its content and its fingerprint."""
-
-    path: Path
-    sha256: str
-    prints: Fingerprints
-    remark: str = ""
-
-
-def _read_all(plan: Plan, made: Path, progress: bool) -> dict[str, Read]:
-    """Decode and hash every image that is to be used. What cannot be read is left out, with the reason."""
-    images = [image for image in plan.images if not image.why]
-    jobs = [(image, made / f"{index}.png") for index, image in enumerate(images)]
-
-    def look(job: tuple[SourceImage, Path]) -> Read | None:
-        image, file = job
-        try:
-            return _read(image, file, plan.remark)
-        except (ValueError, OSError) as error:
-            image.leave_out("cannot be read", str(error), problem=True)
-            return None
-
-    found = _in_threads(look, jobs, f"read {plan.source}", progress)
-    remarks = Counter(read.remark for read in found if read is not None and read.remark)
-    plan.notes += [f"{count} file(s): {remark}" for remark, count in remarks.items()]
-    return {image.name: read for image, read in zip(images, found, strict=True) if read is not None}
-
-
-def _hash_unused(plan: Plan, progress: bool) -> dict[str, str]:
-    """Name -> sha256 of the images of known label that are left out by design, as far as they can be read."""
-    images = [image for image in plan.images if image.why and not image.problem and image.label is not None
-              and isinstance(image.picture, Path)]
-
-    def look(image: SourceImage) -> str:
-        try:
-            return _sha256(image.picture) if image.picture.is_file() else ""
-        except OSError:
-            return ""
-
-    hashes = _in_threads(look, images, f"compare {plan.source}", progress)
-    return {image.name: digest for image, digest in zip(images, hashes, strict=True) if digest}
-
-
-def _read(image: SourceImage, file: Path, remark: Callable[[Path], str] | None) -> Read:
-    """Raises ImageError, OSError."""
-    path = image.picture
-    if not isinstance(path, Path):
-        path(file)
-        path = file
-    square = torch.from_numpy(decode_image(path, SIDE))
-    if isinstance(image.mask, Path):
-        found, expected = stored_size(image.mask), stored_size(path)
-        if found != expected:
-            raise ImageError(f"mask '{image.mask}' is {found[0]}x{found[1]} pixels, its image is "
-                             f"{expected[0]}x{expected[1]}")
-        read_mask(image.mask)
-    prints = fingerprints(to_float(square).permute(2, 0, 1)[None])
-    return Read(path, _sha256(path), prints, remark(path) if remark else "")
-
-
-def _in_threads(work: Callable, jobs: Sequence, what: str, progress: bool) -> list:
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            return list(tqdm(pool.map(work, jobs), total=len(jobs), desc=what, unit="image",
-                             disable=None if progress else True))
-        except BaseException:  # Ctrl-C too: what waits is not begun
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 # --- splitting -------------------------------------------------------------------------------------------------------
@@ -299,7 +223,7 @@ def _write_all(plan: Plan, chosen: Sequence[SourceImage], read: dict[str, Read],
             written.mask_sha256 = _write_mask(image, target, partial / mask_file)
         return written
 
-    return _in_threads(write, jobs, f"write {plan.source}", progress)
+    return in_threads(write, jobs, f"write {plan.source}", progress)
 
 
 def _places(image: SourceImage, entry: Read, several_kinds: bool, taken: set[str]) -> tuple[str, str | None]:
@@ -337,9 +261,4 @@ def _write_mask(image: SourceImage, picture: Path, target: Path) -> str:
     marked: np.ndarray = read_mask(image.mask) if isinstance(image.mask, Path) else image.mask(width, height)
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(marked.astype(np.uint8) * 255).save(target, format="PNG")
-    return _sha256(target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(target)
