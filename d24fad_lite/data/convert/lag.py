@@ -33,7 +33,7 @@ def plan_lag(root: str | Path) -> Plan:
         for path in images_in(images, plan.notes):
             plan.images.append(SourceImage(path.relative_to(root).as_posix(), name, path, label))
         note_unused(folder, (images, "attention_map", "label"), plan.notes)
-    plan.notes.append("attention_map and label are not used: attention maps show where ophthalmologists looked, not where "
-                      "a lesion is, so they are no masks; labels come from the class folders")
+    plan.notes.append("attention_map and label are not used: attention maps show where ophthalmologists looked, not "
+                      "where a lesion is, so they are no masks; labels come from the class folders")
     note_unused(base, CLASSES, plan.notes)
     return plan

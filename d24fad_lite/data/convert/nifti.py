@@ -13,7 +13,6 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..images import ImageError
-from ..layouts import BAD_FOLDERS, GOOD_FOLDERS
 from .records import (
     FileIndex,
     Plan,
@@ -27,6 +26,8 @@ from .records import (
 from .volumes import AXES, ORIENTATION, SUFFIXES, Volume, cut, read_volume, to_grey, window_of
 
 LICENCE = "that of your data; conversion changes nothing in it"
+NORMAL_FOLDERS = frozenset({"good", "normal"})  # as in the kit's own layout
+ANOMALOUS_FOLDERS = frozenset({"bad", "ungood", "abnormal", "anomaly"})
 MASK_ENDINGS = ("_seg", "_mask", "_label", "-seg", "-mask", "-label", "_segmentation")
 
 
@@ -163,8 +164,8 @@ def _table_labels(table: LabelTable, index: FileIndex) -> Labels:
 def _folder_label(path: Path, root: Path) -> tuple[str, int | None]:
     """Class folder and label of a volume, by the names that the kit's own layout uses."""
     for folder in path.relative_to(root).parts[:-1]:
-        if folder.lower() in GOOD_FOLDERS | BAD_FOLDERS:
-            return folder, int(folder.lower() in BAD_FOLDERS)
+        if folder.lower() in NORMAL_FOLDERS | ANOMALOUS_FOLDERS:
+            return folder, int(folder.lower() in ANOMALOUS_FOLDERS)
     return "(no class)", None
 
 

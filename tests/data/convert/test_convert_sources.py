@@ -137,7 +137,7 @@ def test_lag_takes_the_images_and_not_the_attention_maps(tmp_path, inner):
     assert found["non_glaucoma"][:2] == (6882, 8) and found["suspicious_glaucoma"][:2] == (4878, 3)
     assert found["suspicious_glaucoma"][4] == 3 and not open_benchmark(done.out)["LAG"].has_masks
     notes = "\n".join(done.notes)
-    assert "they are no masks" in notes and "no images and were not used, first: Thumbs.db" in notes
+    assert "so they are no masks" in notes and "no images and were not used, first: Thumbs.db" in notes
     assert not (done.out / "groups.csv").exists() and "not published" in manifest(done)["patients"]
 
 
