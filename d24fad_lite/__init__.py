@@ -25,6 +25,7 @@ _HOME = {
     "Task": "data.benchmark",
     "ImageSet": "data.image_set",
     "draw_supports": "data.episodes",
+    "styled_tasks": "data.styles",
     "load_image": "data.images",
     "D24FADConfig": "model.config",
     "D24FAD": "model.detector",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .data.episodes import draw_supports
     from .data.image_set import ImageSet
     from .data.images import load_image
+    from .data.styles import styled_tasks
     from .evaluation.audit.findings import AuditReport
     from .evaluation.audit.run import audit
     from .evaluation.evaluate import evaluate
