@@ -33,6 +33,8 @@ _HOME = {
     "Prediction": "model.features",
     "SupportBank": "model.features",
     "TeacherFeatures": "model.teacher",
+    "best_local_teacher": "model.weights.local",
+    "weights_available": "model.weights.local",
     "fit": "training.fit",
     "History": "training.history",
     "evaluate": "evaluation.evaluate",
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from .model.detector import D24FAD
     from .model.features import D24FADOutput, Prediction, SupportBank
     from .model.teacher import TeacherFeatures
+    from .model.weights.local import best_local_teacher, weights_available
     from .training.fit import fit
     from .training.history import History
 

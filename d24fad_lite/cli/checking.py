@@ -18,6 +18,7 @@ from .errors import FAILED, explain, say
 PACKAGES = ("d24fad_lite", "torch", "torchvision", "timm", "accelerate", "numpy", "scikit-learn", "pillow")
 OPTIONAL = {"papermill": "notebooks", "jupyterlab": "notebooks", "ipywidgets": "notebooks", "pydicom": "dicom",
             "nibabel": "nifti"}
+OFTEN_USED = ("resnet18", "resnet50", "wide_resnet50_2", "wide_resnet50_2.tv_in1k")  # worth a line if in a cache
 
 
 def check(
@@ -55,6 +56,8 @@ def check(
 def _environment() -> Iterator[str]:
     import torch
 
+    from ..model.weights.embedded import embedded_catalog
+
     yield f"system      {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     yield "packages    " + ", ".join(f"{name} {_version(name) or 'not installed'}" for name in PACKAGES)
     missing = {extra for name, extra in OPTIONAL.items() if _version(name) is None}
@@ -64,7 +67,26 @@ def _environment() -> Iterator[str]:
         yield f"device      cuda, {torch.cuda.get_device_name(0)}"
     else:
         yield f"device      {'mps' if torch.backends.mps.is_available() else 'cpu'}, {torch.get_num_threads()} threads"
-    yield f"weights     embedded: {', '.join(_embedded()) or 'none (seeded random weights are used)'}"
+    yield f"weights     embedded: {', '.join(sorted(embedded_catalog()))}"
+    yield from _imagenet_sources()
+
+
+def _imagenet_sources() -> Iterator[str]:
+    """One line for each teacher whose weights="imagenet" needs no network, and what to do where there is none."""
+    from ..model.checkpoint import CheckpointError
+    from ..model.weights.local import PREFERRED_TEACHER, best_local_teacher, weights_available
+    from ..model.weights.packages import PACKAGES
+
+    for teacher in (*PACKAGES, *OFTEN_USED):
+        try:
+            source = weights_available(teacher)
+        except CheckpointError as error:
+            yield f"            imagenet: {teacher} CANNOT BE USED: {error}"
+        else:
+            if source or teacher == PREFERRED_TEACHER:
+                yield f"            imagenet: {teacher} from {source or 'a download (nothing local)'}"
+    if notice := best_local_teacher().notice:
+        yield f"            {notice}"
 
 
 def _version(name: str) -> str | None:
@@ -74,12 +96,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _embedded() -> list[str]:
-    from ..model.weights import embedded
-
-    return sorted(embedded.embedded_catalog()) if (embedded.FOLDER / embedded.CATALOG).is_file() else []
 
 
 def _steps(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:

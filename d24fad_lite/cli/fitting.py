@@ -31,7 +31,8 @@ LeftOut = Annotated[list[str] | None, typer.Option(
 PresetTeacher = Annotated[str, typer.Option(
     metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")]
 PresetWeights = Annotated[str, typer.Option(
-    metavar="SOURCE", help="embedded (shipped), imagenet (downloaded), random, or the path of a checkpoint.  "
+    metavar="SOURCE", help="embedded (shipped), imagenet (from a cache, a package or the network), "
+                           "random, local-dir:FOLDER, or the path of a checkpoint.  "
                            "[default: the preset's; embedded]")]
 Switches = Annotated[list[str] | None, typer.Option(
     "--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat.")]

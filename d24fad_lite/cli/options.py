@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 Data = Annotated[Path, typer.Option("--data", metavar="ROOT", help="Folder of tasks: ROOT/TASK/train/good, "
                                                                    "ROOT/TASK/test/good, ROOT/TASK/test/bad.")]
 TeacherName = Annotated[str, typer.Option("--teacher", metavar="NAME", help="Any timm model with feature maps.")]
-Weights = Annotated[str, typer.Option("--weights", metavar="SOURCE", help="embedded (shipped), imagenet (downloaded), "
-                                                                          "random, or the path of a checkpoint.")]
+Weights = Annotated[str, typer.Option("--weights", metavar="SOURCE", help="embedded (shipped), imagenet (local, else "
+                                                                          "downloaded), random, local-dir:FOLDER, or "
+                                                                          "the path of a checkpoint.")]
 ImageSize = Annotated[int, typer.Option("--image-size", metavar="PX", help="Side of the square images in pixels.")]
 TeacherModule = Annotated[str, typer.Option(
     "--teacher-module", metavar="PACKAGE.MODULE:FUNCTION", show_default=False,

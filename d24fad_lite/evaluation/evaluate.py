@@ -14,10 +14,12 @@ from ..data.benchmark import Task, require_disjoint, require_shots
 from ..data.episodes import draw_supports
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
+from ..model.teacher import Teacher
 from .metrics import PixelAuroc
 from .official import official_scores
 from .report import EvaluationReport
 from .scorer import DetectorScorer, Scorer, as_scorer
+from .shared_teacher import SharedTeacher
 
 PROTOCOLS = ("per-image", "official")
 
@@ -147,9 +149,12 @@ def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str
 
 def _facts(scorer: Scorer) -> dict[str, Any]:
     facts: dict[str, Any] = {"scorer": type(scorer).__name__}
+    teacher = scorer.model.teacher if isinstance(scorer, DetectorScorer) else getattr(scorer, "teacher", None)
+    if isinstance(teacher, SharedTeacher):
+        teacher = teacher.teacher
+    if isinstance(teacher, Teacher):
+        facts |= {"teacher": teacher.fingerprint(), "weights_source": teacher.weights_source.to_dict(),
+                  "device": str(teacher.mean.device), "torch_threads": torch.get_num_threads()}
     if isinstance(scorer, DetectorScorer):
-        teacher = scorer.model.teacher
-        facts |= {"config": scorer.model.config.to_dict(), "teacher": teacher.fingerprint(),
-                  "device": str(teacher.mean.device), "precision": scorer.precision,
-                  "torch_threads": torch.get_num_threads()}
+        facts |= {"config": scorer.model.config.to_dict(), "precision": scorer.precision}
     return facts

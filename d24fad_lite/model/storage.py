@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, read_tensors, read_torch_file, strip_module_prefix, write_tensors
 from .config import D24FADConfig
+from .weights.source import WeightsSource
 
 if TYPE_CHECKING:
     from .detector import D24FAD
+    from .teacher import Teacher
 
 FORMAT = 1
 OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
@@ -27,7 +30,10 @@ def save_detector(model: D24FAD, path: str | Path, metadata: dict[str, Any]) -> 
     tensors = model.trainable_state_dict()
     if model.config.weights != "embedded" or isinstance(model.config.teacher, nn.Module):
         tensors = model.state_dict()
-    facts = {"format": FORMAT, "config": model.config.to_dict(), "teacher": model.teacher.fingerprint()}
+    teacher = model.teacher
+    facts = {"format": FORMAT, "config": model.config.to_dict(), "teacher": teacher.fingerprint(),
+             "weights_source": teacher.weights_source.to_dict(), "mean": teacher.mean.flatten().tolist(),
+             "std": teacher.std.flatten().tolist()}
     return write_tensors(path, tensors, metadata | facts)
 
 
@@ -50,11 +56,20 @@ def load_detector(cls: type[D24FAD], path: str | Path, teacher: nn.Module | None
     model.config = config
     if kept:
         _load((model.teacher, kept, f"the teacher in {path}"))
+        _restore_input(model.teacher, facts)
     if model.teacher.fingerprint() != facts["teacher"]:
         raise CheckpointError(f"{path} was trained with another teacher than the one at hand "
                               f"({config.teacher}, weights {config.weights!r}); its scores would be meaningless")
     load_trainable(model, {n: t for n, t in tensors.items() if not n.startswith("teacher.")}, str(path))
     return model
+
+
+def _restore_input(teacher: Teacher, facts: dict[str, Any]) -> None:
+    """Where a stored teacher's weights came from, and the normalisation that belongs to them."""
+    if "weights_source" in facts:  # files of version 0.1 do not say; their normalisation is that of timm's name
+        teacher.weights_source = WeightsSource(**facts["weights_source"])
+        for buffer, name in ((teacher.mean, "mean"), (teacher.std, "std")):
+            buffer.copy_(torch.tensor(facts[name]).view(1, 3, 1, 1))
 
 
 def load_trainable(model: D24FAD, tensors: dict[str, Tensor], origin: str) -> None:

@@ -10,8 +10,9 @@ import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from .backbones import create_backbone, input_statistics
+from .backbones import create_backbone
 from .folding import for_inference
+from .weights.source import WeightsSource
 
 Grid = tuple[int, int]
 
@@ -69,6 +70,7 @@ class Teacher(nn.Module):
     pyramid : Pyramid
     channels : list of int, per level
     grids : list of (H_l, W_l), per level
+    weights_source : WeightsSource, where the weights came from
     """
 
     def __init__(self, backbone: str | nn.Module, weights: str = "embedded", image_size: int = 128,
@@ -78,8 +80,9 @@ class Teacher(nn.Module):
         mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
         by_name = isinstance(backbone, str)
         if by_name:
-            mean, std = input_statistics(backbone)
-            backbone = create_backbone(backbone, weights, image_size, seed)
+            backbone, mean, std, self.weights_source = create_backbone(backbone, weights, image_size, seed)
+        else:
+            self.weights_source = WeightsSource("module", type(backbone).__name__)
         self.backbone = backbone.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)

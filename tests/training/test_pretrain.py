@@ -14,7 +14,6 @@ import timm
 import torch
 from torch import Tensor
 
-from d24fad_lite.model import backbones
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_tensors, write_tensors
 from d24fad_lite.model.teacher import Teacher
 from d24fad_lite.model.weights import embedded
@@ -46,7 +45,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     home = tmp_path / "weights"
     home.mkdir()
     monkeypatch.setattr(embedded, "FOLDER", home)
-    monkeypatch.setattr(backbones, "_nothing_embedded", lambda name: False, raising=False)
     embedded_catalog.cache_clear()
     yield home
     embedded_catalog.cache_clear()

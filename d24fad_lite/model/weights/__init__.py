@@ -1,1 +1,1 @@
-"""Teacher weights that the package ships."""
+"""Where a teacher's weights come from: shipped in the package, timm's caches, an installed package, a download."""

@@ -6,7 +6,6 @@ loading gives float32.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint import CheckpointError, WeightsError, read_tensors
+from .source import WeightsSource, file_sha256
 
 FOLDER = Path(__file__).parent
 CATALOG = "catalog.json"
@@ -38,13 +38,19 @@ def embedded_state_dict(architecture: str) -> dict[str, Tensor]:
     if architecture not in catalog:
         raise WeightsError(
             f"no weights of {architecture!r} are embedded; those of {', '.join(sorted(catalog))} are. Choose one of "
-            "them, or weights='imagenet' (download), 'random', or the path of a checkpoint"
+            "them, or weights='imagenet', 'random', or the path of a checkpoint"
         )
     entry = catalog[architecture]
     path = FOLDER / entry["file"]
-    if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+    if file_sha256(path) != entry["sha256"]:
         raise CheckpointError(f"{path} is damaged: its sha256 is not the one in {CATALOG}; install the package again")
     return dequantize(read_tensors(path)[0])
+
+
+def embedded_source(architecture: str) -> WeightsSource:
+    """The record of an architecture's shipped weights."""
+    entry = embedded_catalog()[architecture]
+    return WeightsSource("embedded", entry["file"], entry["sha256"])
 
 
 def quantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

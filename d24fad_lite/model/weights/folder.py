@@ -1,0 +1,68 @@
+"""`weights="local-dir:FOLDER"`: a folder with a checkpoint, and perhaps timm's config.json, as its hub has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..checkpoint import CheckpointError, WeightsError, read_state_dict
+from .source import WeightsSource, file_sha256
+
+PREFIX = "local-dir:"
+CONFIG = "config.json"
+PREFERRED = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
+SUFFIXES = (".safetensors", ".pth", ".bin")
+
+
+class FolderWeights(NamedTuple):
+    """What such a folder holds; mean and standard deviation are None where it does not say."""
+
+    tensors: dict[str, Tensor]
+    source: WeightsSource
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+
+
+def read_folder(folder: str | Path, architecture: str) -> FolderWeights:
+    """The folder's weights of a timm architecture.
+
+    Raises WeightsError for a folder without a checkpoint, or with several and none of the usual name; CheckpointError
+    where its config.json names another architecture, or a file cannot be read.
+    """
+    folder = Path(folder).expanduser()
+    path = _checkpoint(folder)
+    config = _config(folder / CONFIG)
+    named = config.get("architecture")
+    if named not in (None, architecture):
+        raise CheckpointError(f"{folder / CONFIG} says that the weights are of {named!r}, not of teacher "
+                              f"{architecture!r}; set teacher={named!r}, or give another folder")
+    training = config.get("pretrained_cfg", config)
+    mean, std = (tuple(training[key]) if training.get(key) else None for key in ("mean", "std"))
+    source = WeightsSource("local-dir", f"{folder.resolve().name}/{path.name}", file_sha256(path))
+    return FolderWeights(read_state_dict(path), source, mean, std)
+
+
+def _checkpoint(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise WeightsError(f"weights='{PREFIX}{folder}': there is no such folder; check the path")
+    for name in PREFERRED:
+        if (folder / name).is_file():
+            return folder / name
+    others = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    if len(others) != 1:
+        raise WeightsError(f"weights='{PREFIX}{folder}' must hold {' or '.join(PREFERRED)}, or one other checkpoint "
+                           f"({', '.join(SUFFIXES)}); it holds {[path.name for path in others] or 'none'}")
+    return others[0]
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error}); mend or delete it") from error
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,108 @@
+"""timm's ImageNet weights: copies that this computer has already, and one short question to the network."""
+
+from __future__ import annotations
+
+import difflib
+import http.client
+import os
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+import timm
+import torch
+from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
+from timm.models import PretrainedCfg, get_pretrained_cfg
+from torch.hub import HASH_REGEX
+
+from .source import file_sha256
+
+PROBE_SECONDS = 4.0
+NAMES = ("model.safetensors", "pytorch_model.bin")  # as timm looks for them, the safe one first
+
+
+def timm_config(name: str) -> PretrainedCfg | None:
+    """What timm knows of a name's pretrained weights; None for a model that has none.
+
+    Raises ValueError for a name that is no model of timm's, or a tag that is none of the model's.
+    """
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f"did you mean {', '.join(map(repr, near))}? " if near else ""
+        raise ValueError(f"teacher {name!r} is not a timm model; {hint}timm.list_models() lists all of them")
+    try:
+        return get_pretrained_cfg(name)
+    except RuntimeError as error:
+        known = timm.list_pretrained(f"{architecture}.*")
+        raise ValueError(f"teacher {name!r}: timm has no weights {tag!r} of {architecture}; choose one of "
+                         f"{', '.join(known)}") from error
+
+
+def tag_of(name: str) -> str:
+    """The full timm name of the weights that "imagenet" stands for: "resnet18" -> "resnet18.a1_in1k"."""
+    cfg = timm_config(name)
+    return f"{name.split('.')[0]}.{cfg.tag}" if cfg is not None and cfg.tag else name
+
+
+def cached_file(name: str) -> Path | None:
+    """The file of timm's weights in Hugging Face's or torch's local cache; asks no network."""
+    cfg = timm_config(name)
+    if cfg is None:
+        return None
+    if cfg.hf_hub_id:
+        repository, _, revision = cfg.hf_hub_id.partition("@")
+        for file in (cfg.hf_hub_filename,) if cfg.hf_hub_filename else NAMES:
+            found = try_to_load_from_cache(repository, file, revision=revision or None)
+            if isinstance(found, str):
+                return Path(found)
+    if cfg.url:
+        path = Path(torch.hub.get_dir(), "checkpoints", cfg.url.rsplit("/", 1)[-1])
+        start = HASH_REGEX.search(path.name)
+        if path.is_file() and (start is None or file_sha256(path).startswith(start.group(1))):
+            return path
+    return None
+
+
+def no_download(name: str) -> str | None:
+    """Why timm's weights cannot be downloaded now, or None where a server answers: known within seconds.
+
+    Asked because the hub's client, without a network, repeats its attempts for most of a minute.
+    """
+    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return "HF_HUB_OFFLINE is set"
+    cfg = timm_config(name)
+    if cfg is None or not (cfg.hf_hub_id or cfg.url):
+        return "timm has no pretrained weights of this name"
+    return probe(_address(cfg.hf_hub_id, cfg.hf_hub_filename) if cfg.hf_hub_id else cfg.url)
+
+
+def probe(address: str) -> str | None:
+    """One request for the head of an address: None where a server answers, else the reason; within PROBE_SECONDS."""
+    answers: SimpleQueue[str | None] = SimpleQueue()
+    # In a thread: looking up a name obeys no time-out.
+    Thread(target=lambda: answers.put(_ask(address)), daemon=True).start()
+    try:
+        return answers.get(timeout=PROBE_SECONDS)
+    except Empty:
+        return f"no answer within {PROBE_SECONDS:g} s"
+
+
+def _ask(address: str) -> str | None:
+    try:
+        request = urllib.request.Request(address, method="HEAD", headers={"User-Agent": "d24fad_lite"})
+        with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"the server answered {error.code}" if error.code in (403, 407) or error.code >= 500 else None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return None if isinstance(reason, ssl.SSLError) else str(reason)  # the client has certificates of its own
+
+
+def _address(repository: str, file: str | None) -> str:
+    repository, _, revision = repository.partition("@")
+    return hf_hub_url(repository, file or NAMES[0], revision=revision or None)
