@@ -172,7 +172,7 @@ def _unfolded(model: d2.D24FAD, images: Tensor) -> object:
 
 def _own_convolutions(model: d2.D24FAD, images: Tensor, embedding: Tensor) -> list[tuple[nn.Module, Tensor]]:
     calls: list[tuple[nn.Module, Tensor]] = []
-    copies = [for_inference(network, images.device) for network in (model.teacher.backbone, model.student.eval())]
+    copies = [for_inference(model.teacher.backbone, images), for_inference(model.student.eval(), embedding)]
     hooks = [layer.register_forward_hook(lambda m, x, y: calls.append((m, x[0])))
              for twin in copies for layer in twin.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]
     copies[0](images.to(memory_format=CHANNELS_LAST))

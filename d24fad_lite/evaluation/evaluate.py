@@ -14,6 +14,7 @@ from ..data.benchmark import Task, require_disjoint, require_shots
 from ..data.episodes import draw_supports
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
+from ..model.folding import folded_norms
 from ..model.teacher import Teacher
 from .metrics import PixelAuroc
 from .official import official_scores
@@ -154,7 +155,9 @@ def _facts(scorer: Scorer) -> dict[str, Any]:
         teacher = teacher.teacher
     if isinstance(teacher, Teacher):
         facts |= {"teacher": teacher.fingerprint(), "weights_source": teacher.weights_source.to_dict(),
-                  "device": str(teacher.mean.device), "torch_threads": torch.get_num_threads()}
+                  "device": str(teacher.mean.device), "torch_threads": torch.get_num_threads(),
+                  "folding": {"teacher": folded_norms(teacher.backbone)}}
     if isinstance(scorer, DetectorScorer):
         facts |= {"config": scorer.model.config.to_dict(), "precision": scorer.precision}
+        facts["folding"]["student"] = folded_norms(scorer.model.student)
     return facts

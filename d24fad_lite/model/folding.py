@@ -5,7 +5,8 @@ In eval mode a batch norm is a fixed scale and shift per channel, so it can move
     s = gamma / sqrt(variance + eps),    W' = s W,    b' = beta + s (b - mean)
 
 which saves one trip through memory per convolution. The network itself keeps its weights and names: the copy stands
-beside it, is made at the first pass, and anew whenever a weight or statistic has changed since.
+beside it, is made at the first pass, and anew whenever a weight or statistic has changed since. Which norms fold is
+seen in a pass (`foldable.py`), and what the copy says is compared with the network before it is used.
 """
 
 from __future__ import annotations
@@ -16,52 +17,103 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import pairwise
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from .foldable import foldable_pairs, norms_of
 
 PRECISIONS = ("fp32", "bf16")
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+TOLERANCE = 1e-4  # of a copy, relative to the largest value of a map; mistakes are far larger, rounding is below 1e-5
+TOLERANCE_TF32 = 1e-2  # on a GPU, whose convolutions may round to ten bits
+
+
+class Folded(NamedTuple):
+    """An inference copy (None: the network runs as it is), and how many of its batch norms are folded."""
+
+    network: nn.Module | None
+    folded: int
+    norms: int
+
 
 _wanted: ContextVar[bool] = ContextVar("folding", default=True)
-_copies: WeakKeyDictionary[nn.Module, dict[torch.dtype | None, tuple[tuple, nn.Module]]] = WeakKeyDictionary()
+_copies: WeakKeyDictionary[nn.Module, dict[torch.dtype | None, tuple[tuple, Folded]]] = WeakKeyDictionary()
 
 
-def for_inference(network: nn.Module, device: torch.device) -> nn.Module:
+def for_inference(network: nn.Module, x: Tensor) -> nn.Module:
     """The network's folded copy where only inference runs (eval mode, no gradient), else the network itself.
 
-    Weights changed through `.data` go unnoticed (PyTorch does not count such changes); change them under
-    `torch.no_grad()`, or load a state dict.
+    `x` is what the network is about to be given; its first row serves to watch and to compare. Weights changed through
+    `.data` go unnoticed (PyTorch does not count such changes); change them under `torch.no_grad()`, or load a state
+    dict.
     """
-    if network.training or torch.is_grad_enabled() or not _wanted.get() or torch.compiler.is_compiling():
+    if network.training or torch.is_grad_enabled() or not _wanted.get() or torch.compiler.is_compiling() or not len(x):
         return network
-    autocast = torch.is_autocast_enabled(device.type)
-    dtype = torch.get_autocast_dtype(device.type) if autocast else None
+    autocast = torch.is_autocast_enabled(x.device.type)
+    dtype = torch.get_autocast_dtype(x.device.type) if autocast else None
     kept = _copies.setdefault(network, {})
     state = _state(network)
     if dtype not in kept or kept[dtype][0] != state:
-        kept[dtype] = state, folded(network, dtype)
-    return kept[dtype][1]
+        kept[dtype] = state, fold(network, x, dtype)
+    twin = kept[dtype][1].network
+    return network if twin is None else twin
 
 
-def folded(network: nn.Module, dtype: torch.dtype | None = None) -> nn.Module:
-    """A copy in eval mode with plain batch norms folded, and its convolutions in `dtype` for a pass under autocast.
+def folded_norms(network: nn.Module) -> dict[str, int]:
+    """How many batch norms the copy of a network has folded, for a report; none before its first pass."""
+    made = [twin for _, twin in _copies.get(network, {}).values()] if _wanted.get() else []
+    return {"folded": made[-1].folded if made else 0, "batch_norms": len(norms_of(network))}
 
-    Folded is a batch norm that follows a convolution among the children of one module, as in every ResNet of timm and
-    torchvision and in the student. Norms of other kinds, with an activation inside or without statistics, stay.
+
+@torch.no_grad()
+def fold(network: nn.Module, x: Tensor, dtype: torch.dtype | None = None) -> Folded:
+    """A copy in eval mode with its batch norms folded, and its convolutions in `dtype` for a pass under autocast.
+
+    Folded are the norms that `foldable_pairs` finds; an activation inside a norm (timm's `BatchNormAct2d`) stays where
+    it is. A network without such norms, or whose copy would give other values, runs as it is.
     """
     twin = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in twin.modules():
-        for (_, first), (following, second) in pairwise(list(module.named_children())):
-            if isinstance(first, CONVOLUTIONS) and type(second) is nn.BatchNorm2d and second.running_var is not None:
-                _fold(first, second)
-                setattr(module, following, nn.Identity())
-    for module in twin.modules():
-        if isinstance(module, CONVOLUTIONS):
-            module.to(dtype=dtype, memory_format=torch.channels_last)
-    return twin
+    count = len(norms_of(twin))
+    row = x[:1].to(next((p.dtype for p in network.parameters()), x.dtype))
+    with no_folding(), torch.autocast(x.device.type, enabled=False):
+        pairs, expected = foldable_pairs(twin, lambda: twin(row))
+        if not pairs:
+            return Folded(None, 0, count)
+        for convolution, norm in pairs:
+            _fold(convolution, norm)
+        _replace(twin, {id(norm): _remainder(norm) for _, norm in pairs})
+        if not _gives(twin, row, expected):
+            return Folded(None, 0, count)
+    for convolution, _ in pairs:
+        convolution.to(dtype=dtype, memory_format=torch.channels_last)
+    return Folded(twin, len(pairs), count)
+
+
+def _remainder(norm: nn.BatchNorm2d) -> nn.Module:
+    """What a norm does beside normalising: nothing, or timm's drop and activation."""
+    rest = [m for m in (getattr(norm, "drop", None), getattr(norm, "act", None))
+            if m is not None and not isinstance(m, nn.Identity)]
+    return rest[0] if len(rest) == 1 else nn.Sequential(*rest) if rest else nn.Identity()
+
+
+def _replace(network: nn.Module, by_id: dict[int, nn.Module]) -> None:
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if id(child) in by_id:
+                setattr(module, name, by_id[id(child)])
+
+
+def _gives(twin: nn.Module, x: Tensor, expected: Any) -> bool:
+    """Whether the copy gives the expected maps, up to rounding."""
+    tolerance = TOLERANCE_TF32 if x.is_cuda else max(TOLERANCE, 8 * torch.finfo(x.dtype).eps)
+    try:
+        found = twin(x)
+    except (AttributeError, TypeError, RuntimeError):  # its author reaches into a norm that is gone
+        return False
+    pairs = zip(*(([maps] if isinstance(maps, Tensor) else maps) for maps in (found, expected)), strict=True)
+    return all(float((a - b).abs().max()) <= tolerance * float(b.abs().max()) for a, b in pairs)
 
 
 @contextmanager

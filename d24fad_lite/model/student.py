@@ -94,7 +94,7 @@ class Student(nn.Module):
             Grids to give, fine to coarse; default those of the teacher at its image size. A stage whose doubled
             grid is not the teacher's (odd sizes) is resized to it, bilinear.
         """
-        stages = for_inference(self, embedding.device)
+        stages = for_inference(self, embedding)
         x, levels = embedding, []
         for position, grid in enumerate(reversed(grids or self.grids)):
             x = stages.get_submodule(f"layer{position + 1}")(x)

@@ -90,7 +90,7 @@ class Teacher(nn.Module):
         self.train(False)
         self._foldable = False
         self.pyramid = self._describe()
-        self._foldable = by_name and self.pyramid.stages is not None  # a module of your own is used as it is
+        self._foldable = by_name  # a module of your own is used as it is
 
     @property
     def channels(self) -> list[int]:
@@ -109,8 +109,9 @@ class Teacher(nn.Module):
         """Features of images [N, 3, S, S] in 0..1."""
         if self.normalize:
             images = (images - self.mean) / self.std  # (N, 3, S, S)
-        backbone = for_inference(self.backbone, images.device) if self._foldable else self.backbone
-        maps = backbone(images.contiguous(memory_format=torch.channels_last))
+        images = images.contiguous(memory_format=torch.channels_last)
+        backbone = for_inference(self.backbone, images) if self._foldable else self.backbone
+        maps = backbone(images)
         if not isinstance(maps, (list, tuple)) or len(maps) < 2 or not all(map(_is_map, maps)):
             raise ValueError(
                 f"teacher {type(self.backbone).__name__} must return a list of at least two feature maps "
@@ -161,7 +162,8 @@ def _resnet_stages(backbone: nn.Module, count: int) -> list[StageKind] | None:
         out = (last.conv3 if bottleneck else last.conv2).out_channels
         planes = out // last.expansion
         width = last.conv1.out_channels / planes if bottleneck else 1.0
-        kinds.append(StageKind(bottleneck, len(blocks), width, last.conv2.groups if bottleneck else 1))
+        groups = getattr(last.conv2, "groups", 1) if bottleneck else 1  # a split attention (ResNeSt) does not tell
+        kinds.append(StageKind(bottleneck, len(blocks), width, groups))
     return kinds
 
 
