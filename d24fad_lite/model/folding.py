@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from .foldable import foldable_pairs, norms_of
+from .same_padding import SamePadding, pads_itself
 
 PRECISIONS = ("fp32", "bf16")
 TOLERANCE = 1e-4  # of a copy, relative to the largest value of a map; mistakes are far larger, rounding is below 1e-5
@@ -72,7 +73,8 @@ def fold(network: nn.Module, x: Tensor, dtype: torch.dtype | None = None) -> Fol
     """A copy in eval mode with its batch norms folded, and its convolutions in `dtype` for a pass under autocast.
 
     Folded are the norms that `foldable_pairs` finds; an activation inside a norm (timm's `BatchNormAct2d`) stays where
-    it is. A network without such norms, or whose copy would give other values, runs as it is.
+    it is, and "same" padding is left to the convolution (`same_padding.py`). A network without such norms, or whose
+    copy would give other values, runs as it is.
     """
     twin = copy.deepcopy(network).eval().requires_grad_(False)
     count = len(norms_of(twin))
@@ -83,7 +85,8 @@ def fold(network: nn.Module, x: Tensor, dtype: torch.dtype | None = None) -> Fol
             return Folded(None, 0, count)
         for convolution, norm in pairs:
             _fold(convolution, norm)
-        _replace(twin, {id(norm): _remainder(norm) for _, norm in pairs})
+        _replace(twin, {id(norm): _remainder(norm) for _, norm in pairs}
+                 | {id(layer): SamePadding(layer) for layer, _ in pairs if pads_itself(layer)})
         if not _gives(twin, row, expected):
             return Folded(None, 0, count)
     for convolution, _ in pairs:

@@ -9,12 +9,13 @@ import pytest
 import timm
 import torch
 from test_inference_switches import images, lived_in, relative
-from timm.layers import BatchNormAct2d
+from timm.layers import BatchNormAct2d, Conv2dSame, StdConv2d
 from torch import Tensor, nn
 
 import d24fad_lite as d2
 from d24fad_lite.evaluation.nearest_patch import NearestPatch
 from d24fad_lite.model.folding import fold, folded_norms, no_folding
+from d24fad_lite.model.same_padding import SamePadding
 from d24fad_lite.model.teacher import Teacher
 
 # timm name -> (batch norms folded, batch norms) of its pyramid; those that stay follow no convolution, or a sum or
@@ -87,15 +88,24 @@ def test_a_norm_stays_where_its_convolution_is_not_its_own(use: Callable[..., ob
 
 
 def test_weight_standardisation_stays_and_a_same_padding_folds() -> None:
-    from timm.layers import Conv2dSame, StdConv2d
-
     def chain(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
         return norm(convolution(x))
 
     assert fold(Pair(chain, StdConv2d(3, 3, 3)).eval(), images(1, 8)).network is None
     same = lived_in(Pair(chain, Conv2dSame(3, 3, 3, stride=2))).eval().requires_grad_(False)
     twin = fold(same, images(1, 8))
-    assert twin.folded == 1 and relative(twin.network(images(2, 9)), same(images(2, 9))) < 1e-5
+    assert twin.folded == 1 and isinstance(twin.network.convolution, SamePadding)
+    assert relative(twin.network(images(2, 9)), same(images(2, 9))) < 1e-5
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_same_padding_left_to_the_convolution_gives_timms_values_at_every_size(kernel: int, stride: int) -> None:
+    plain = Conv2dSame(4, 4, kernel, stride=stride, groups=2).double().requires_grad_(False)
+    ours = SamePadding(plain)
+    for height, width in ((7, 8), (8, 7), (16, 9), (8, 7)):
+        x = torch.rand(1, 4, height, width, dtype=torch.float64)
+        torch.testing.assert_close(ours(x), plain(x), rtol=1e-10, atol=1e-10)
 
 
 def test_the_activation_inside_a_norm_of_timms_is_kept() -> None:
