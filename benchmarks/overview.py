@@ -15,14 +15,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.baselines import READ_AT_SCORING, variant
 from d24fad_lite.interactive.overlay import overlay
 from d24fad_lite.runner.profiles import resolve_data, resolve_profile
 from d24fad_lite.runner.style import use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = 4
-MATCHED = {name: getattr(d2.D24FADConfig.matched(), name) for name in READ_AT_SCORING}
 
 
 def detector_without(bench: d2.Benchmark, held_out: str) -> d2.D24FAD:
@@ -41,7 +39,7 @@ def draw_column(axes: np.ndarray, task: d2.Task, model: d2.D24FAD) -> None:
     image, mask = task.test.images(size, [position]), task.test.masks(size, [position])
     supports = task.train.images(size, d2.draw_supports(len(task.train), SHOTS, 1, 0)[0])  # (K, 3, S, S)
     axes[0].imshow(overlay(image[0], None, (0, 1), mask[0], size=2 * size))
-    for ax, detector in zip(axes[1:3], (model, variant(model, **MATCHED)), strict=True):
+    for ax, detector in zip(axes[1:3], (model, model.read_as("matched")), strict=True):
         heat = detector.predict(image, detector.encode_supports(supports)).anomaly_map[0]
         ax.imshow(overlay(image[0], heat, (float(heat.min()), float(heat.max())), size=2 * size))
     rows = [np.concatenate([s.permute(1, 2, 0).numpy() for s in supports[i : i + 2]], axis=1) for i in (0, 2)]
@@ -61,7 +59,7 @@ def main() -> None:
     fig, axes = plt.subplots(4, len(bench), figsize=(1.9 * len(bench), 8), layout="constrained")
     for column, task in zip(axes.T, tqdm(bench.values(), desc="held-out tasks"), strict=True):
         draw_column(column, task, detector_without(bench, task.name))
-    texts = ("test image,\nlesion outlined", "anomaly map,\nthe method", "anomaly map,\npreset matched",
+    texts = ("test image,\nlesion outlined", "anomaly map,\nthe method", "anomaly map,\nreading matched",
              f"its {SHOTS} supports")
     for ax, text in zip(axes[:, 0], texts, strict=True):
         ax.set_ylabel(text)

@@ -28,6 +28,7 @@ _HOME = {
     "styled_tasks": "data.styles",
     "load_image": "data.images",
     "D24FADConfig": "model.config",
+    "READINGS": "model.config",
     "D24FAD": "model.detector",
     "D24FADOutput": "model.features",
     "Prediction": "model.features",
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from .evaluation.metrics import image_auroc
     from .evaluation.optimism import optimism_report
     from .evaluation.report import EvaluationReport
-    from .model.config import D24FADConfig
+    from .model.config import READINGS, D24FADConfig
     from .model.detector import D24FAD
     from .model.features import D24FADOutput, Prediction, SupportBank
     from .model.teacher import TeacherFeatures

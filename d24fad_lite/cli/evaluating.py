@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..evaluation.report import EvaluationReport
+    from ..evaluation.scorer import DetectorScorer
     from ..model.detector import D24FAD
 
 
@@ -43,6 +45,9 @@ def evaluate(
     weights: Weights = "embedded",
     image_size: ImageSize = 128,
     teacher_module: TeacherModule = "",
+    reading: Annotated[list[str] | None, typer.Option(
+        metavar="NAME", help="Read the detector as released, paper or matched; comma or repeat for several in one "
+                             "table.  [default: as it was saved]")] = None,
     shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.")] = "2,4,8",
     draws: Annotated[int, typer.Option(help="Support sets per K, drawn from the task's training normals.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same for every method and nested over K.")] = 0,
@@ -64,6 +69,7 @@ def evaluate(
     Examples:
       d24fad evaluate run/model.safetensors --data samples --task RSNA
       d24fad evaluate run/model.safetensors --data samples --task RSNA --shots 4 --draws 30 --out reports
+      d24fad evaluate run/model.safetensors --data samples --task RSNA --reading released,paper,matched
       d24fad evaluate --untrained --teacher resnet18 --data samples --task RSNA,HIS
     """
     from ..data.benchmark import open_benchmark
@@ -76,17 +82,28 @@ def evaluate(
     folder = writable_folder(out) if out is not None else None
     detector = load_model(model, teacher_module, device) if model else _untrained(
         teacher, weights, image_size, teacher_module, device)
-    rows = []
+    scorers, rows = _readings(detector, names_of(reading)), []
     for name in [bench.resolve(given) for given in names_of(task)]:
         _warn_if_seen(model, name)
-        for k in counts:
-            report = measure(detector, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
+        for k, (read_as, scorer) in product(counts, scorers.items()):
+            report = measure(scorer, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
                              pixel=pixel, progress=sys.stderr.isatty())
-            typer.echo(f"{name}: {report.summary()}")
-            rows.append(_row(report))
+            typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
+            rows.append(_row(report, read_as))
             if folder is not None:
-                report.save(folder / f"{name}_K{k}")
+                report.save(folder / f"{name}_K{k}{'_' * bool(read_as)}{read_as}")
     _print_table(rows, folder)
+
+
+def _readings(detector: D24FAD, names: list[str]) -> dict[str, D24FAD | DetectorScorer]:
+    """What to measure, by the reading's name; the detector itself, under "", where none is asked for."""
+    from ..evaluation.baselines import DetectorVariant
+    from ..evaluation.shared_teacher import SharedTeacher
+
+    if not names:
+        return {"": detector}
+    teacher = SharedTeacher(detector)  # each image goes through it once for all readings
+    return {name: DetectorVariant(detector, f"D²4FAD, {name}", teacher=teacher, reading=name) for name in names}
 
 
 def _untrained(teacher: str, weights: str, image_size: int, teacher_module: str, device: str) -> D24FAD:
@@ -103,13 +120,14 @@ def _warn_if_seen(model: Path | None, task: str) -> None:
         say(f"warning: {model} was trained on the normal images of {task} too; this is no leave-one-task-out result")
 
 
-def _row(report: EvaluationReport) -> dict[str, object]:
+def _row(report: EvaluationReport, read_as: str) -> dict[str, object]:
     low, high = report.ci
     pixel = report.pixel_auroc
-    return {"task": report.task, "K": report.shots, "AUROC": report.auroc, "low": low, "high": high,
-            "AP": report.average_precision, "F1-max": report.f1_max,
-            "pixel AUROC": float("nan") if pixel is None else pixel, "draws": report.draws,
-            "normal": report.n_normal, "anomalous": report.n_anomalous, "protocol": report.protocol}
+    head = {"task": report.task, "reading": read_as} if read_as else {"task": report.task}
+    return head | {"K": report.shots, "AUROC": report.auroc, "low": low, "high": high,
+                   "AP": report.average_precision, "F1-max": report.f1_max,
+                   "pixel AUROC": float("nan") if pixel is None else pixel, "draws": report.draws,
+                   "normal": report.n_normal, "anomalous": report.n_anomalous, "protocol": report.protocol}
 
 
 def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:

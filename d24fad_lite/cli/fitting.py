@@ -46,7 +46,11 @@ def fit(
     weights: PresetWeights = "",
     teacher_module: TeacherModule = "",
     image_size: Annotated[int, typer.Option(metavar="PX", help="Side of the square images in pixels.")] = 128,
-    preset: Annotated[str, typer.Option(help="kit, official (the released code's arithmetic) or paper.")] = "kit",
+    preset: Annotated[str, typer.Option(
+        help="kit, official (the released code's arithmetic), paper or matched (as kit, read as matched).")] = "kit",
+    reading: Annotated[str, typer.Option(
+        metavar="NAME", help="How the saved detector is read unless evaluate or predict say otherwise: released, "
+                             "paper or matched.  [default: the preset's; released]")] = "",
     switch: Switches = None,
     shots: Annotated[int, typer.Option(help="Supports K per query.")] = 4,
     epochs: Annotated[int, typer.Option(help="Passes over the training images; the method: 70.")] = 10,
@@ -74,6 +78,7 @@ def fit(
       d24fad fit --data samples --leave-out RSNA --out run
       d24fad fit --data my_tasks --leave-out HIS --weights imagenet --epochs 70 --precision bf16 --out run
       d24fad fit --data my_tasks --validation 0.2 --patience 5 --set weighting=mean --out run
+      d24fad fit --data my_tasks --leave-out HIS --preset paper --reading matched --out run
       d24fad fit --data my_tasks --teacher-module my_package.nets:squeezenet --out run
     """
     from ..data.benchmark import open_benchmark
@@ -87,7 +92,7 @@ def fit(
         raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left)} names every task in {data}")
     chosen = pick_device(device)
     own = import_teacher(teacher_module) if teacher_module else teacher
-    config = make_config(preset, switch, teacher=own, weights=weights, image_size=image_size, seed=seed)
+    config = make_config(preset, switch, reading, teacher=own, weights=weights, image_size=image_size, seed=seed)
     writable_folder(out)
     model = D24FAD(config)
     with resumable("the same command goes on from the last full epoch"):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..messages import did_you_mean
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -31,6 +33,9 @@ TeacherModule = Annotated[str, typer.Option(
     "--teacher-module", metavar="PACKAGE.MODULE:FUNCTION", show_default=False,
     help="A teacher of your own: a function of yours without arguments that returns an nn.Module, which maps images "
          "[N, 3, S, S] to a list of feature maps, fine to coarse. Imports and runs that code.")]
+Reading = Annotated[str, typer.Option("--reading", metavar="NAME",
+                                      help="How the detector's map is made and scored: released, paper or matched.  "
+                                           "[default: as it was saved]")]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda or mps.")]
 
 
@@ -102,15 +107,21 @@ def import_teacher(place: str) -> nn.Module:
     return teacher
 
 
-def make_config(preset: str, switches: Sequence[str] | None, **given: Any) -> D24FADConfig:
-    """The configuration of a preset with the given values; None stands for the preset's own."""
+def make_config(preset: str, switches: Sequence[str] | None, reading: str = "", **given: Any) -> D24FADConfig:
+    """The configuration of a preset with the given values, read in a named way; single switches have the last word.
+
+    None and "" stand for the preset's own. Raises ValueError for an unknown preset, reading or switch.
+    """
     from ..model.config import D24FADConfig
 
-    presets = {"kit": D24FADConfig, "official": D24FADConfig.official, "paper": D24FADConfig.paper}
+    presets = {"kit": D24FADConfig, "official": D24FADConfig.official, "paper": D24FADConfig.paper,
+               "matched": D24FADConfig.matched}
     if preset not in presets:
-        raise ValueError(f"--preset {preset!r} is not known; choose one of {', '.join(presets)}")
+        raise ValueError(f"--preset {preset!r} is not known; choose one of {', '.join(presets)}"
+                         f"{did_you_mean(preset, presets)}")
     chosen = {name: value for name, value in given.items() if value not in (None, "")}
-    return presets[preset](**(chosen | _switches(switches or ())))
+    read = D24FADConfig.reading(reading) if reading else {}
+    return presets[preset](**(chosen | read | _switches(switches or ())))
 
 
 def _switches(texts: Sequence[str]) -> dict[str, Any]:

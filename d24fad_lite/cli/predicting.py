@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .errors import FAILED, resumable, say
-from .options import Device, TeacherModule, load_model, writable_folder
+from .options import Device, Reading, TeacherModule, load_model, writable_folder
 
 if TYPE_CHECKING:
     from .folder_scores import Outcome
@@ -26,6 +26,7 @@ def predict(
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Images per batch; never changes a score.")] = 32,
     heatmap_size: Annotated[int, typer.Option(metavar="PX", help="Longer side of the heatmaps; 0 for none.")] = 256,
+    reading: Reading = "",
     device: Device = "auto",
     teacher_module: TeacherModule = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of other settings in --out.")]
@@ -43,17 +44,22 @@ def predict(
       d24fad predict run/model.safetensors scans --supports normals --out results
       d24fad predict run/model.safetensors scan.dcm --supports a.dcm --supports b.dcm --out results
       d24fad predict run/model.safetensors scans --supports normals --shots 8 --heatmap-size 0 --out results
+      d24fad predict run/model.safetensors scans --supports normals --reading matched --out results
     """
+    from ..model.config import D24FADConfig
     from .folder_scores import list_items, score_folder
     from .score_store import ScoreStore
 
     chosen = choose_supports(supports, shots, seed)
     list_items(images, out)  # a wrong path is said before a model is read
+    if reading:
+        D24FADConfig.reading(reading)  # a wrong name likewise
     if not model.is_file():
         raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
     settings = {"model": _sha256(model), "supports": [_sha256(path) for path in chosen]}
+    settings |= {"reading": reading} if reading else {}
     store = ScoreStore(writable_folder(out), settings, overwrite)
-    detector = load_model(model, teacher_module, device)
+    detector = load_model(model, teacher_module, device).read_as(reading or None)
     with resumable(f"{out} keeps what is scored; the same command goes on from there"):
         outcome = score_folder(detector, images, chosen, store, batch_size=batch_size, heatmap_size=heatmap_size,
                                on_failure=lambda name, reason: say(f"unusable: {name}: {reason}"))

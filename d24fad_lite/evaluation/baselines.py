@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..model.config import READ_AT_SCORING as READ_AT_SCORING
 from ..model.config import D24FADConfig
 from ..model.detector import D24FAD
 from ..model.features import SupportBank
 from ..model.teacher import Teacher
-from ..model.weighting import LearnToWeight
 from .nearest_patch import NearestPatch
 from .scorer import DetectorScorer, ScoredBatch, Scorer
 from .shared_teacher import SharedTeacher, shared
-
-# Settings that are read when an image is scored; the others shape the training or the network.
-READ_AT_SCORING = ("map_source", "image_score", "fusion", "blur_sigma", "weighting", "attention_scale", "temperature",
-                   "matching", "match_radius", "compare_in")
 
 
 class MeanFeature:
@@ -64,12 +59,13 @@ class DetectorVariant(DetectorScorer):
     name : shown in tables.
     teacher : SharedTeacher, optional, of the same teacher; then images known to it are not encoded again.
     maps : False saves memory where only scores are needed.
+    reading : one of `READINGS`, such as "matched".
     changes : settings of `READ_AT_SCORING`, such as `map_source="both"` or `weighting="mean"`.
     """
 
     def __init__(self, model: D24FAD, name: str, *, teacher: SharedTeacher | None = None, maps: bool = True,
-                 **changes: Any) -> None:
-        super().__init__(variant(model, **changes), name)
+                 reading: str | None = None, **changes: Any) -> None:
+        super().__init__(model.read_as(reading, **changes), name)
         self.teacher, self.maps = teacher or SharedTeacher(model), maps
         if self.teacher.teacher is not model.teacher:
             raise ValueError(f"{name!r}: the shared teacher is not the model's own; build it with SharedTeacher(model)")
@@ -132,16 +128,8 @@ def untrained(model: D24FAD) -> D24FAD:
 
 
 def variant(model: D24FAD, **changes: Any) -> D24FAD:
-    """The model with other settings of `READ_AT_SCORING`; it shares all parameters with the given one."""
-    if wrong := sorted(set(changes) - set(READ_AT_SCORING)):
-        raise ValueError(f"settings {wrong} do not act on a trained model; choose from {', '.join(READ_AT_SCORING)}, "
-                         "or train a model with them")
-    view = copy.copy(model)
-    view.config = c = model.config.replace(**changes)
-    weighting: LearnToWeight = copy.copy(model.weighting)
-    weighting.scale, weighting.kind, weighting.temperature = c.attention_scale, c.weighting, c.temperature
-    view._modules = {**model._modules, "weighting": weighting}  # a copy of a module shares this dictionary
-    return view
+    """The model with other settings of `READ_AT_SCORING`: `D24FAD.read_as` without the name of a reading."""
+    return model.read_as(**changes)
 
 
 def standard_baselines(model: D24FAD, *, levels: Sequence[int] | None = None, maps: bool = True) -> dict[str, Scorer]:

@@ -36,6 +36,7 @@ def evaluate(
     batch_size: int = 32,
     pixel: bool = True,
     precision: str = "fp32",
+    reading: str | None = None,
     supports: np.ndarray | Sequence[Sequence[int]] | None = None,
     progress: bool = False,
 ) -> EvaluationReport:
@@ -59,6 +60,8 @@ def evaluate(
     precision : {"fp32", "bf16"}
         Of the convolutions of a D24FAD; "bf16" is faster and moves scores a little; where the processor lacks it,
         the evaluation goes on in fp32, warns, and notes it in the report's facts.
+    reading : {"released", "paper", "matched"}, optional
+        How a trained D24FAD is read, one of `READINGS`; default: as its configuration says.
     supports : int [draws, K], optional
         Support sets of your own (positions in `task.train`) in place of drawn ones; `shots` and `draws` follow them.
     progress : bool
@@ -71,11 +74,11 @@ def evaluate(
     Raises
     ------
     ValueError
-        Too few normal images for K, unknown protocol, a test image among the training images, NaN scores.
+        Too few normal images for K, unknown protocol or reading, a test image among the training images, NaN scores.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol={protocol!r} is not known; choose one of {', '.join(map(repr, PROTOCOLS))}")
-    scorer = as_scorer(model, precision)
+    scorer = as_scorer(model, precision, reading)
     keep_freed_memory()
     require_shots(task, shots, query=False)
     require_disjoint(task)
@@ -158,6 +161,7 @@ def _facts(scorer: Scorer) -> dict[str, Any]:
                   "device": str(teacher.mean.device), "torch_threads": torch.get_num_threads(),
                   "folding": {"teacher": folded_norms(teacher.backbone)}}
     if isinstance(scorer, DetectorScorer):
-        facts |= {"config": scorer.model.config.to_dict(), "precision": scorer.precision}
+        config = scorer.model.config
+        facts |= {"config": config.to_dict(), "reading": config.reading_name, "precision": scorer.precision}
         facts["folding"]["student"] = folded_norms(scorer.model.student)
     return facts

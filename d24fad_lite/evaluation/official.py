@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter
 from tqdm.auto import tqdm
 
 from ..data.benchmark import Task
+from ..model.anomaly_map import image_score
 from .scorer import Scorer
 
 BATCH = 16
@@ -32,14 +34,14 @@ def official_scores(scorer: Scorer, task: Task, prepared: Any, progress: bool = 
     if len(kept) == 0:
         raise ValueError(f"protocol='official' drops incomplete batches of {BATCH}; task {task.name!r} has only "
                          f"{len(by_class)} test images")
-    sigma = scorer.model.config.blur_sigma  # type: ignore[attr-defined]
-    mean_score = scorer.model.config.image_score == "mean"  # type: ignore[attr-defined]
+    config = scorer.model.config  # type: ignore[attr-defined]
     blocks = []
     for start in tqdm(range(0, len(kept), BATCH), desc="official", disable=not progress, leave=False):
         images = task.test.images(scorer.image_size, kept[start : start + BATCH])
         raw = scorer.raw_maps(images, prepared)  # (D, 16, S, S)
-        leaky = np.stack([gaussian_filter(stack, sigma=sigma) for stack in raw])  # also along the batch axis
-        blocks.append(leaky.mean(axis=(2, 3)) if mean_score else leaky.max(axis=(2, 3)))
+        leaky = np.stack([gaussian_filter(stack, config.blur_sigma) for stack in raw])  # also along the batch axis
+        flat = torch.from_numpy(leaky).flatten(0, 1)  # (D * 16, S, S)
+        blocks.append(image_score(flat, config.image_score, config.top_share).view(leaky.shape[:2]).numpy())
     scores = np.concatenate(blocks, axis=1).astype(np.float64)  # (D, M)
     low, high = scores.min(axis=1, keepdims=True), scores.max(axis=1, keepdims=True)
     return (scores - low) / np.maximum(high - low, np.finfo(float).tiny), kept

@@ -74,16 +74,20 @@ class DetectorScorer:
         return np.stack([self.model.raw_map(queries, bank).cpu().numpy() for bank in prepared])
 
 
-def as_scorer(model: D24FAD | Scorer, precision: str = "fp32") -> Scorer:
-    """A D24FAD wrapped in a `DetectorScorer`; a scorer is returned as it is.
+def as_scorer(model: D24FAD | Scorer, precision: str = "fp32", reading: str | None = None) -> Scorer:
+    """A D24FAD wrapped in a `DetectorScorer`, named by its reading where one is given; a scorer is returned as it is.
 
-    Raises ValueError for anything else, and for a precision asked of a scorer that is not a D24FAD.
+    Raises ValueError for anything else, and for a precision or reading asked of a scorer that is not a D24FAD.
     """
     if isinstance(model, D24FAD):
-        return DetectorScorer(model, precision=precision)
+        if reading is None:
+            return DetectorScorer(model, precision=precision)
+        return DetectorScorer(model.read_as(reading), f"D²4FAD, {reading}", precision)
     if not isinstance(model, Scorer):
         raise ValueError("model must be a D24FAD or a scorer (an object with name, image_size, prepare and score), "
                          f"got {type(model).__name__}")
+    if reading is not None:
+        raise ValueError(f"reading={reading!r} is for a D24FAD; {type(model).__name__} reads in its own way")
     if precision != "fp32":
         raise ValueError(f"precision={precision!r} is for a D24FAD; {type(model).__name__} computes in its own way")
     return model

@@ -9,10 +9,14 @@ from torch.nn import functional as F
 TRUNCATE = 4.0  # the kernel reaches this many standard deviations, as in scipy.ndimage
 
 
-def sum_levels(residuals: list[Tensor], image_size: int) -> Tensor:
-    """Bring residuals [B, H_l, W_l] to the image (bilinear, corners aligned) and add them -> [B, S, S]."""
+def sum_levels(residuals: list[Tensor], image_size: int, align_corners: bool = True) -> Tensor:
+    """Bring residuals [B, H_l, W_l] to the image (bilinear) and add them -> [B, S, S].
+
+    align_corners : corner pixels on corner pixels (released code), else edges on edges, as `D24FADConfig` says.
+    """
     size = (image_size, image_size)
-    upsampled = [F.interpolate(r.unsqueeze(1), size=size, mode="bilinear", align_corners=True) for r in residuals]
+    upsampled = [F.interpolate(r.unsqueeze(1), size=size, mode="bilinear", align_corners=align_corners)
+                 for r in residuals]
     return torch.stack(upsampled).sum(dim=0).squeeze(1)  # (B, S, S)
 
 
@@ -33,8 +37,12 @@ def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
     return x.squeeze(1)  # (B, H, W)
 
 
-def image_score(maps: Tensor, kind: str = "max") -> Tensor:
-    """Image scores [B] of blurred anomaly maps [B, H, W]: their maximum or their mean."""
+def image_score(maps: Tensor, kind: str = "max", top_share: float = 0.1) -> Tensor:
+    """Image scores [B] of blurred anomaly maps [B, H, W]: their maximum, their mean, or the mean of their highest
+    pixels ("top"), a share `top_share` of all, at least one."""
+    if kind == "top":
+        flat = maps.flatten(1)
+        return flat.topk(max(1, int(top_share * flat.shape[1] + 0.5)), dim=1).values.mean(dim=1)
     return maps.amax(dim=(1, 2)) if kind == "max" else maps.mean(dim=(1, 2))
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from torch import nn
+
+from ..messages import choose_one_of
 
 # The ImageNet backbone of the released code: torchvision's first weights, which timm carries under this tag.
 PUBLISHED_TEACHER = "wide_resnet50_2.tv_in1k"
@@ -15,12 +18,27 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "distance": ("flattened", "pointwise"),
     "fusion": ("features", "distances"),
     "map_source": ("ssd", "tsd", "both"),
-    "image_score": ("max", "mean"),
+    "image_score": ("max", "mean", "top"),
     "attention_scale": ("channels", "elements"),
     "weighting": ("learned", "mean", "nearest", "single"),
     "train_supports": ("redrawn", "fixed"),
     "matching": ("weighted", "nearest", "subspace"),
     "compare_in": ("student", "teacher", "both"),
+    "student_padding": ("zeros", "reflect", "replicate"),
+}
+
+# Settings that are read when an image is scored; the others shape the training or the network.
+READ_AT_SCORING = ("map_source", "image_score", "top_share", "fusion", "blur_sigma", "align_corners", "weighting",
+                   "attention_scale", "temperature", "matching", "match_radius", "compare_in")
+
+_RELEASED: dict[str, Any] = dict(fusion="features", map_source="ssd", image_score="max", top_share=0.1,
+                                 matching="weighted", match_radius=0.0, compare_in="student", align_corners=True,
+                                 blur_sigma=4.0)
+# Ways of reading one trained detector: what its anomaly map is made of, and which number of the map is the score.
+READINGS: Mapping[str, Mapping[str, Any]] = {
+    "released": _RELEASED,
+    "paper": _RELEASED | dict(fusion="distances", map_source="both", image_score="mean"),
+    "matched": _RELEASED | dict(matching="nearest", match_radius=1.0, compare_in="teacher", image_score="top"),
 }
 
 
@@ -51,8 +69,11 @@ class D24FADConfig:
     map_source : {"ssd", "tsd", "both"}
         Residuals in the anomaly map: query against fused supports (released code), student against teacher, or the
         sum of both (paper).
-    image_score : {"max", "mean"}
-        Of the blurred anomaly map: its maximum (released code) or its mean (paper).
+    image_score : {"max", "mean", "top"}
+        Of the blurred anomaly map: its maximum (released code), its mean (paper), or (ours) the mean of its highest
+        pixels, a share `top_share` of all.
+    top_share : float
+        Ours; above 0, up to 1.
     normalize : bool
         Whether images are brought to the teacher's training mean and standard deviation (ImageNet's, for nearly
         every teacher). The released code does not.
@@ -68,6 +89,9 @@ class D24FADConfig:
         Weights of the two losses, >= 0; loss = lambda_ssd * SSD + lambda_tsd * TSD. The method: 0.1 and 1.
     blur_sigma : float
         Standard deviation of the Gaussian blur of the anomaly map in pixels; 0 switches it off.
+    align_corners : bool
+        How levels are brought to the image: corner pixels on corner pixels (released code), or (False, ours) each
+        position over the square of the image that it stands for. The former stretches the outermost positions.
     train_supports : {"redrawn", "fixed"}
         During training: drawn anew each epoch without repeats, or once with repeats possible (released code).
     matching : {"weighted", "nearest", "subspace"}
@@ -76,11 +100,18 @@ class D24FADConfig:
     match_radius : float
         Ours; in the anomaly map alone. How far around its own place a position looks for its counterpart in the
         supports, as a share of the side, 0 to 1; 0 is the method, 1/16 reaches 2, 1 and 1 positions of grids of 32,
-        16 and 8. See `matching.py`.
+        16 and 8, 1 the whole grid. See `matching.py`.
     compare_in : {"student", "teacher", "both"}
         Ours; in the anomaly map alone. Features in which query and supports are compared: the student's (the method),
         the frozen teacher's, or the sum of both residuals. "teacher" with `map_source="ssd"` reads nothing that was
         trained but the weights.
+    student_padding : {"zeros", "reflect", "replicate"}
+        What the student's 3x3 convolutions see beyond the border: zeros (released code), or (ours) the features' own
+        values, so that the border can be studied. Tensors and their names are the same. Where the embedding is the
+        same everywhere, "reflect" alone gives features without a border.
+    stop_gradient : bool
+        Ours. True: the gradient of SSD reaches the student through the query alone, not through the supports that it
+        is compared with (learn-to-weight still learns). False is the method, whose two sides draw together.
     seed : int
         Seed of the initial student and learn-to-weight weights, and of a `"random"` teacher.
     """
@@ -92,6 +123,7 @@ class D24FADConfig:
     fusion: str = "features"
     map_source: str = "ssd"
     image_score: str = "max"
+    top_share: float = 0.1
     normalize: bool = True
     attention_scale: str = "channels"
     weighting: str = "learned"
@@ -99,17 +131,20 @@ class D24FADConfig:
     lambda_tsd: float = 0.1
     lambda_ssd: float = 1.0
     blur_sigma: float = 4.0
+    align_corners: bool = True
     train_supports: str = "redrawn"
     matching: str = "weighted"
     match_radius: float = 0.0
     compare_in: str = "student"
+    student_padding: str = "zeros"
+    stop_gradient: bool = False
     seed: int = field(default=0)
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
+                raise ValueError(choose_one_of(name, value, allowed))
         if not isinstance(self.teacher, (str, nn.Module)):
             raise ValueError(f"teacher must be a timm model name or an nn.Module (built, not its class), found "
                              f"{self.teacher!r}")
@@ -122,6 +157,8 @@ class D24FADConfig:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name}={value!r} must be a finite number, at least 0")
+        if not 0 < self.top_share <= 1:
+            raise ValueError(f"top_share={self.top_share!r} must be above 0, up to 1 (a share of the map's pixels)")
         if not 0 <= self.match_radius <= 1:
             raise ValueError(f"match_radius={self.match_radius!r} must lie between 0 and 1 (a share of the side)")
         if self.matching == "subspace" and self.match_radius:
@@ -134,32 +171,53 @@ class D24FADConfig:
     def official(cls, **overrides: Any) -> Self:
         """The released code's arithmetic, to the letter (its evaluation protocol is another matter: it leaks)."""
         settings: dict[str, Any] = dict(
-            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="flattened", fusion="features", map_source="ssd",
-            image_score="max", normalize=False, attention_scale="channels", train_supports="fixed",
+            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="flattened", normalize=False,
+            attention_scale="channels", train_supports="fixed",
         )
-        return cls(**(settings | overrides))
+        return cls(**(settings | cls.reading("released") | overrides))
 
     @classmethod
     def paper(cls, **overrides: Any) -> Self:
         """The paper's description. Where it is silent (`normalize`) the released code's way stands."""
         settings: dict[str, Any] = dict(
-            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="pointwise", fusion="distances",
-            map_source="both", image_score="mean", normalize=False, attention_scale="channels",
-            train_supports="redrawn",
+            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="pointwise", normalize=False,
+            attention_scale="channels", train_supports="redrawn",
         )
-        return cls(**(settings | overrides))
+        return cls(**(settings | cls.reading("paper") | overrides))
 
     @classmethod
     def matched(cls, **overrides: Any) -> Self:
-        """Ours, not the method's: each position of the query seeks the support, and the place near its own, that fits
-        best, in the teacher's features; the teacher-student residual is added, and the image score is the mean.
+        """Ours, not the method's: each position of the query seeks the place in any support that fits best, anywhere
+        in the image, in the teacher's features; the image score is the mean of the map's highest tenth.
 
-        Training is as by default. It closes in on what a nearest-patch baseline sees, and of what was trained only
-        the teacher-student residual still counts; see `benchmarks/method_changes.py` before preferring it.
+        Nothing that was trained is read by it: trained or not, the detector gives the same map. It is a nearest-patch
+        method behind the detector's interface, chosen on development seeds of the sample world and on real images;
+        what the student adds is what the readings "released" and "paper" show. Training is as by default.
         """
-        settings: dict[str, Any] = dict(map_source="both", image_score="mean", matching="nearest",
-                                        match_radius=1 / 16, compare_in="teacher")
-        return cls(**(settings | overrides))
+        return cls(**(cls.reading("matched") | overrides))
+
+    @staticmethod
+    def reading(name: str) -> dict[str, Any]:
+        """The settings of a named reading, see `READINGS`. Raises ValueError for a name that is none."""
+        if name not in READINGS:
+            raise ValueError(choose_one_of("reading", name, READINGS))
+        return dict(READINGS[name])
+
+    def read_as(self, name: str | None = None, **switches: Any) -> Self:
+        """These settings with the map read in a named way, and single switches of `READ_AT_SCORING` on top.
+
+        Raises ValueError for an unknown name, and for a switch that acts in training or on the network alone.
+        """
+        if wrong := sorted(set(switches) - set(READ_AT_SCORING)):
+            raise ValueError(f"settings {wrong} do not act on a trained model; choose from "
+                             f"{', '.join(READ_AT_SCORING)}, or train a model with them")
+        return self.replace(**((self.reading(name) if name else {}) | switches))
+
+    @property
+    def reading_name(self) -> str | None:
+        """The name of the reading whose settings these are; None where single switches differ from all of them."""
+        own = {name: getattr(self, name) for name in READINGS["released"]}
+        return next((name for name, settings in READINGS.items() if settings == own), None)
 
     @property
     def reads_teacher(self) -> bool:

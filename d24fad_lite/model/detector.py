@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +51,7 @@ class D24FAD(nn.Module):
         self.teacher = Teacher(c.teacher, c.weights, c.image_size, c.normalize, c.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(c.seed)
-            self.student = Student(self.teacher.pyramid)
+            self.student = Student(self.teacher.pyramid, c.student_padding)
             self.weighting = LearnToWeight(self.teacher.channels, c.attention_scale, c.weighting, c.temperature)
 
     # -- training ------------------------------------------------------------------------------------------------
@@ -87,7 +88,8 @@ class D24FAD(nn.Module):
             embedding, shots = self._support_embeddings(supports, batch)
             per_call = embedding.split(len(embedding) // shots)  # K calls of B images, or of one
             sizes = [f.shape[2:] for f in query.levels]
-            calls = [self.student(e, sizes) for e in per_call]
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.stop_gradient):
+                calls = [self.student(e, sizes) for e in per_call]
             g_support = [torch.cat(level) for level in zip(*calls, strict=True)]
             if len(embedding) != shots:
                 rows = torch.arange(shots * batch, device=embedding.device).view(shots, batch)
@@ -96,6 +98,8 @@ class D24FAD(nn.Module):
     def _distil(self, query: TeacherFeatures, g_query: list[Tensor], g_support: list[Tensor],
                 rows: Tensor | None) -> D24FADOutput:
         c = self.config
+        if c.stop_gradient:  # before the keys, so that learn-to-weight itself still learns
+            g_support = [s.detach() for s in g_support]
         keys = self.weighting.keys(g_support)
         with torch.autocast(query.embedding.device.type, enabled=False):  # cosines and softmax in full precision
             f, g, s, k = (_full(part) for part in (query.levels, g_query, g_support, keys))
@@ -137,7 +141,7 @@ class D24FAD(nn.Module):
         with self._inference():
             raw, weights = self._raw_map(queries, bank)
             maps = gaussian_blur(raw, self.config.blur_sigma)
-            return Prediction(image_score(maps, self.config.image_score), maps, weights)
+            return Prediction(image_score(maps, self.config.image_score, self.config.top_share), maps, weights)
 
     def raw_map(self, queries: Tensor | QueryFeatures, bank: SupportBank) -> Tensor:
         """The anomaly map before its blur, [B, S, S]."""
@@ -155,7 +159,8 @@ class D24FAD(nn.Module):
                           for q, s, w in zip(mine, theirs, weights, strict=True)]
         if c.map_source != "ssd":
             residuals += [residual(f, g) for f, g in zip(queries.teacher, queries.student, strict=True)]
-        return sum_levels(residuals, c.image_size), torch.stack(weights, dim=1)  # (B, S, S), (B, L, K)
+        maps = sum_levels(residuals, c.image_size, c.align_corners)
+        return maps, torch.stack(weights, dim=1)  # (B, S, S), (B, L, K)
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
@@ -166,6 +171,37 @@ class D24FAD(nn.Module):
                 yield
         finally:
             self.student.train(was_training)
+
+    def read_as(self, reading: str | None = None, **switches: Any) -> Self:
+        """The same trained detector, its map read in another way: cheap, since every tensor is shared.
+
+        Parameters
+        ----------
+        reading : str, optional
+            One of `READINGS`: "released", "paper" or "matched"; default: as this detector is read.
+        switches : settings of `READ_AT_SCORING` on top, such as `map_source="both"` or `weighting="mean"`.
+
+        Returns
+        -------
+        D24FAD
+            Encode supports with it: a reading that looks at the teacher's levels needs a bank that holds them.
+
+        Raises
+        ------
+        ValueError
+            An unknown reading, or a switch that acts in training alone.
+
+        Examples
+        --------
+        >>> model.read_as("matched").config.compare_in
+        'teacher'
+        """
+        view = copy.copy(self)
+        view.config = c = self.config.read_as(reading, **switches)
+        weighting = copy.copy(self.weighting)
+        weighting.scale, weighting.kind, weighting.temperature = c.attention_scale, c.weighting, c.temperature
+        view._modules = {**self._modules, "weighting": weighting}  # a copy of a module shares this dictionary
+        return view
 
     # -- encoding ------------------------------------------------------------------------------------------------
 

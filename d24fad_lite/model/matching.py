@@ -21,6 +21,7 @@ from .losses import fuse, support_residual
 
 RIDGE = 1e-3  # of the subspace's Gram matrix of unit vectors: equal supports leave it solvable
 NOWHERE = -2.0  # below every cosine
+CHUNK_VALUES = 2**22  # cosines held at once: 16 MiB of float32 stay near the processor
 
 
 def matched_residual(query: Tensor, supports: Tensor, weights: Tensor, *, matching: str = "weighted",
@@ -72,9 +73,11 @@ def largest_cosine(query: Tensor, supports: Tensor, radius: float = 0.0) -> Tens
     [B, C, H, W] and [K, C, H, W] -> [B, K, H, W]. Windows end at the border: nothing is padded into the comparison.
     """
     batch, channels, height, width = query.shape
+    down, right = reach(radius, height), reach(radius, width)
+    if (down, right) == (height - 1, width - 1):
+        return _largest_anywhere(query, supports)
     q = F.normalize(query, dim=1, eps=1e-8).permute(2, 3, 0, 1).reshape(height * width, batch, channels)
     s = F.normalize(supports, dim=1, eps=1e-8).permute(2, 3, 1, 0)  # (H, W, C, K)
-    down, right = reach(radius, height), reach(radius, width)
     s = F.pad(s, (0, 0, 0, 0, right, right, down, down))
     inside = F.pad(s.new_ones(height, width), (right, right, down, down)) > 0
     best = q.new_full((height * width, batch, len(supports)), NOWHERE)
@@ -84,6 +87,16 @@ def largest_cosine(query: Tensor, supports: Tensor, radius: float = 0.0) -> Tens
             exists = inside[top : top + height, left : left + width].reshape(-1, 1, 1)
             best = torch.maximum(best, torch.where(exists, torch.bmm(q, there), NOWHERE))
     return best.view(height, width, batch, -1).permute(2, 3, 0, 1)  # (B, K, H, W)
+
+
+def _largest_anywhere(query: Tensor, supports: Tensor) -> Tensor:
+    """`largest_cosine` with the whole grid as the window: one matrix product for each support."""
+    batch, _, height, width = query.shape
+    q = F.normalize(query, dim=1, eps=1e-8).permute(0, 2, 3, 1).flatten(0, 2)  # (BHW, C)
+    s = F.normalize(supports, dim=1, eps=1e-8).flatten(2)  # (K, C, HW)
+    parts = q.split(max(1, CHUNK_VALUES // (height * width)))
+    best = torch.stack([torch.cat([(part @ own).amax(dim=1) for part in parts]) for own in s])  # (K, BHW)
+    return best.view(-1, batch, height, width).transpose(0, 1)
 
 
 def reach(radius: float, side: int) -> int:

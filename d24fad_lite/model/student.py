@@ -21,12 +21,13 @@ OTHER_TEACHERS = StageKind(bottleneck=False, depth=2, width=1.0)  # stages for t
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions; where the grid doubles, the first is a 2x2 transposed convolution of stride 2."""
 
-    def __init__(self, inputs: int, outputs: int, double: bool, activate: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, double: bool, activate: bool = True,
+                 padding: str = "zeros") -> None:
         super().__init__()
         self.activate = activate
-        self.conv1 = _doubling(inputs, outputs) if double else _conv3x3(inputs, outputs)
+        self.conv1 = _doubling(inputs, outputs) if double else _conv3x3(inputs, outputs, padding)
         self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = _conv3x3(outputs, outputs)
+        self.conv2 = _conv3x3(outputs, outputs, padding)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.upsample = _shortcut(inputs, outputs, double)
 
@@ -40,12 +41,12 @@ class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1; where the grid doubles, the 3x3 is a 2x2 transposed convolution of stride 2."""
 
     def __init__(self, inputs: int, outputs: int, inner: int, double: bool, groups: int = 1,
-                 activate: bool = True) -> None:
+                 activate: bool = True, padding: str = "zeros") -> None:
         super().__init__()
         self.activate = activate
         self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = _doubling(inner, inner, groups) if double else _conv3x3(inner, inner, groups)
+        self.conv2 = _doubling(inner, inner, groups) if double else _conv3x3(inner, inner, padding, groups)
         self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(inner, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs)
@@ -66,9 +67,11 @@ class Student(nn.Module):
     pyramid : Pyramid
         The teacher's own description; nothing here is hard-coded for one backbone. The i-th stage counted from the
         embedding has the depth of the ResNet's i-th stage, and gives the level of the ResNet's (L+1-i)-th.
+    padding : {"zeros", "reflect", "replicate"}
+        Of the 3x3 convolutions, see `D24FADConfig.student_padding`.
     """
 
-    def __init__(self, pyramid: Pyramid) -> None:
+    def __init__(self, pyramid: Pyramid, padding: str = "zeros") -> None:
         super().__init__()
         self.grids = list(pyramid.grids)
         stages = pyramid.stages or [OTHER_TEACHERS] * len(pyramid.channels)
@@ -76,9 +79,13 @@ class Student(nn.Module):
         coarse_to_fine = range(len(pyramid.channels) - 1, -1, -1)
         for position, level in enumerate(coarse_to_fine):
             target = pyramid.grids[level]
+            double = target[0] > grid[0] or target[1] > grid[1]
+            if padding == "reflect" and min(grid) == 1 and not double:
+                raise ValueError(f"student_padding='reflect' needs grids of at least 2 positions, level {level + 1} "
+                                 f"has {target}; raise image_size, or choose 'replicate'")
             self.add_module(f"layer{position + 1}", _stage(
-                inputs, pyramid.channels[level], stages[level], depth=stages[position].depth,
-                double=target[0] > grid[0] or target[1] > grid[1], activate=not pyramid.signed[level],
+                inputs, pyramid.channels[level], stages[level], depth=stages[position].depth, double=double,
+                activate=not pyramid.signed[level], padding=padding,
             ))
             inputs, grid = pyramid.channels[level], target
         _initialise(self)
@@ -104,21 +111,22 @@ class Student(nn.Module):
         return levels[::-1]
 
 
-def _stage(inputs: int, outputs: int, kind: StageKind, depth: int, double: bool, activate: bool) -> nn.Sequential:
+def _stage(inputs: int, outputs: int, kind: StageKind, *, depth: int, double: bool, activate: bool,
+           padding: str) -> nn.Sequential:
     blocks = []
     for i in range(depth):
         first, final_relu = i == 0, activate or i < depth - 1
         source, doubles = (inputs if first else outputs), (double and first)
         if kind.bottleneck:
             inner = int(outputs // 4 * kind.width)
-            blocks.append(Bottleneck(source, outputs, inner, doubles, kind.groups, final_relu))
+            blocks.append(Bottleneck(source, outputs, inner, doubles, kind.groups, final_relu, padding))
         else:
-            blocks.append(BasicBlock(source, outputs, doubles, final_relu))
+            blocks.append(BasicBlock(source, outputs, doubles, final_relu, padding))
     return nn.Sequential(*blocks)
 
 
-def _conv3x3(inputs: int, outputs: int, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=False)
+def _conv3x3(inputs: int, outputs: int, padding: str, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=False, padding_mode=padding)
 
 
 def _doubling(inputs: int, outputs: int, groups: int = 1) -> nn.ConvTranspose2d:

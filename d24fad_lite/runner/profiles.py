@@ -5,11 +5,12 @@ The profile is the parameter `profile`, else the environment variable D24FAD_PRO
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from d24fad_lite.messages import did_you_mean
 
 PROFILE_VARIABLE = "D24FAD_PROFILE"
 DATA_VARIABLE = "D24FAD_DATA"
@@ -86,14 +87,6 @@ def resolve_profile(value: str = "") -> Profile:
         return PROFILES[name]
     origin = "parameter profile" if value.strip() else f"environment variable {PROFILE_VARIABLE}"
     raise ValueError(f"{origin}: unknown profile {name!r}{did_you_mean(name, PROFILES)}; use {', '.join(PROFILES)}")
-
-
-def did_you_mean(name: str, known: object) -> str:
-    """' (did you mean 'x'?)' for the closest of the known names, else an empty text."""
-    names = [str(item) for item in known]  # type: ignore[attr-defined]
-    lowered = {item.lower(): item for item in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
-    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
 
 
 def named_data(profile: Profile, root: str = "") -> Path | None:

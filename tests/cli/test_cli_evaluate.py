@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,6 +24,19 @@ def test_evaluate_prints_and_saves_what_the_package_measures(d24fad, run_folder,
     assert EvaluationReport.load(tmp_path / "Stripes_K2").scores.tolist() == expected.scores.tolist()
     table = pd.read_csv(tmp_path / "summary.csv")
     assert table["K"].tolist() == [2, 4] and table["AUROC"][0] == pytest.approx(expected.auroc)
+
+
+def test_several_readings_of_one_detector_stand_in_one_table(d24fad, run_folder, tiny_root, tmp_path: Path) -> None:
+    model = run_folder / "model.safetensors"
+    result = d24fad("evaluate", model, "--data", tiny_root, "--task", "Stripes", *QUICK, "--out", tmp_path,
+                    "--reading", "released,matched", "--reading", "paper")
+    assert result.code == 0 and result.err == "", result.err
+    table = pd.read_csv(tmp_path / "summary.csv")
+    assert table["reading"].tolist() == 2 * ["released", "matched", "paper"]
+    expected = evaluate(D24FAD.load(model), open_benchmark(tiny_root)["Stripes"], shots=4, draws=3, reading="matched")
+    stored = EvaluationReport.load(tmp_path / "Stripes_K4_matched")
+    np.testing.assert_allclose(stored.scores, expected.scores, rtol=1e-5)
+    assert stored.method == expected.method == "D²4FAD, matched" and stored.facts["reading"] == "matched"
 
 
 def test_a_task_of_the_training_is_warned_of(d24fad, run_folder, tiny_root) -> None:
@@ -57,6 +71,7 @@ def test_the_leaking_protocol_is_marked(d24fad, run_folder, tiny_root, tmp_path:
     (("--protocol", "fair"), "protocol='fair' is not known"),
     (("--batch-size", 0), "batch_size=0 must be at least 1"),
     (("--untrained",), "not both"),
+    (("--reading", "relaesed"), "reading='relaesed' is not known; choose one of 'released', 'paper', 'matched' (did"),
 ])
 def test_bad_arguments_are_named_in_one_line(d24fad, run_folder, tiny_root, options: tuple, message: str) -> None:
     given = [] if "--task" in options else ["--task", "Stripes"]

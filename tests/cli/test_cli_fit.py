@@ -79,6 +79,19 @@ def test_switches_reach_the_configuration(d24fad, fit_options, tmp_path: Path) -
     assert pd.read_csv(tmp_path / "history.csv")["val_loss"].notna().all()
 
 
+@pytest.mark.parametrize(("options", "reading", "fusion", "normalize"), [
+    (("--preset", "matched"), "matched", "features", True),
+    (("--reading", "matched"), "matched", "features", True),
+    (("--preset", "official", "--reading", "paper"), "paper", "distances", False),
+    (("--preset", "matched", "--set", "top_share=0.02"), None, "features", True),
+])
+def test_saved_detector_is_read_as_asked(d24fad, fit_options, tmp_path, options, reading, fusion, normalize) -> None:
+    result = d24fad(*fit_options, *options, "--epochs", 1, "--out", tmp_path)
+    assert result.code == 0, result.err
+    config = d2.D24FAD.load(tmp_path / "model.safetensors").config
+    assert (config.reading_name, config.fusion, config.normalize) == (reading, fusion, normalize)
+
+
 def test_averaged_weights_are_asked_for_by_name(d24fad, fit_options, tmp_path: Path) -> None:
     for decay in (0, 0.9):
         assert d24fad(*fit_options, "--epochs", 1, "--ema", decay, "--out", tmp_path / str(decay)).code == 0
@@ -98,7 +111,9 @@ def test_averaged_weights_are_asked_for_by_name(d24fad, fit_options, tmp_path: P
     (("--precision", "fp8"), "precision='fp8' is not known; choose one of 'fp32'"),
     (("--episodes", "daily"), "daily"),
     (("--device", "tpu"), "--device 'tpu' is not there; this computer has cpu"),
-    (("--preset", "mine"), "--preset 'mine' is not known; choose one of kit, official, paper"),
+    (("--preset", "mine"), "--preset 'mine' is not known; choose one of kit, official, paper, matched"),
+    (("--preset", "machted"), "--preset 'machted' is not known; choose one of kit, official, paper, matched (did you"),
+    (("--reading", "papper"), "reading='papper' is not known; choose one of 'released', 'paper', 'matched' (did you"),
     (("--set", "distanse=flattened"), "unknown parameter 'distanse' (did you mean 'distance'?)"),
     (("--set", "distance=far"), "distance='far' is not known"),
     (("--set", "distance"), "--set 'distance' must be written NAME=VALUE"),

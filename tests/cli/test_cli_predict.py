@@ -218,3 +218,16 @@ def test_a_file_that_is_no_model_is_refused(d24fad, command, tmp_path) -> None:
     command[1].write_text("no model")
     result = d24fad(*command, "--out", tmp_path / "out")
     assert result.code == 2 and "not a readable safetensors file" in result.err
+
+
+def test_a_reading_is_followed_and_its_scores_do_not_mix_with_those_of_another(d24fad, command, tmp_path: Path) -> None:
+    matched = [*command, "--reading", "matched", "--heatmap-size", 0, "--out", tmp_path / "out"]
+    result = d24fad(*matched)
+    assert result.code == 0, result.err
+    first = rows(tmp_path / "out")
+    assert d24fad(*command, "--heatmap-size", 0, "--out", tmp_path / "plain").code == 0
+    assert [row["score"] for row in first] != [row["score"] for row in rows(tmp_path / "plain")]
+    mixed = d24fad(*command, "--heatmap-size", 0, "--out", tmp_path / "out")
+    assert mixed.code == 2 and "holds scores of other settings (changed: reading)" in mixed.err
+    wrong = d24fad(*command, "--reading", "mached", "--out", tmp_path / "wrong")
+    assert wrong.code == 2 and "did you mean 'matched'" in wrong.err and not (tmp_path / "wrong").exists()

@@ -65,6 +65,23 @@ def test_anything_else_is_named_wherever_it_is_passed(use: Callable[..., Any], o
         use(other, task)
 
 
+def test_a_reading_is_followed_named_and_recorded(model: d2.D24FAD, task: d2.Task) -> None:
+    options = dict(shots=2, draws=2)
+    report = d2.evaluate(model, task, reading="matched", **options)
+    assert (report.method, report.facts["reading"]) == ("D²4FAD, matched", "matched")
+    view = d2.evaluate(model.read_as("matched"), task, **options)
+    assert (view.scores == report.scores).all() and view.facts["reading"] == "matched"
+    assert d2.evaluate(model, task, **options).facts["reading"] == "released"
+    assert d2.evaluate(model.read_as(blur_sigma=1.0), task, **options).facts["reading"] is None
+
+
+def test_a_reading_is_refused_for_a_scorer_and_where_it_is_unknown(model: d2.D24FAD, task: d2.Task) -> None:
+    with pytest.raises(ValueError, match="reading='matched' is for a D24FAD; NearestPatch reads in its own way"):
+        d2.evaluate(NearestPatch(model), task, shots=2, draws=2, reading="matched")
+    with pytest.raises(ValueError, match="reading='mathced' is not known"):
+        d2.evaluate(model, task, shots=2, draws=2, reading="mathced")
+
+
 def test_a_precision_is_refused_for_a_scorer_that_would_not_use_it(model: d2.D24FAD, task: d2.Task) -> None:
     with pytest.raises(ValueError, match="precision='bf16' is for a D24FAD; NearestPatch computes in its own way"):
         d2.evaluate(NearestPatch(model), task, shots=2, draws=2, precision="bf16")

@@ -20,11 +20,17 @@ Members = Sequence[Sequence[int]]
 # -- the student, from its state dict alone -----------------------------------------------------------------------
 
 
-def convolve(x: Array, weight: Array, padding: int = 0, bias: Array | None = None) -> Array:
+def convolve(x: Array, weight: Array, padding: int = 0, bias: Array | None = None, beyond: str = "zeros") -> Array:
     """y[n, o, i, j] = sum over c, u, v of weight[o, c, u, v] x[n, c, i + u, j + v]; groups follow from the shapes."""
     outputs, share, height, width = weight.shape
     groups = x.shape[1] // share
-    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    for axis in (2, 3) if padding else ():  # by one position, for kernels of 3
+        first, last = np.take(x, [0], axis), np.take(x, [-1], axis)
+        if beyond == "zeros":
+            first, last = 0 * first, 0 * last
+        elif beyond == "reflect":  # b | a b c | b
+            first, last = np.take(x, [1], axis), np.take(x, [-2], axis)
+        x = np.concatenate([first, x, last], axis)
     y = np.zeros((len(x), outputs, x.shape[2] - height + 1, x.shape[3] - width + 1))
     for g in range(groups):
         target = slice(g * outputs // groups, (g + 1) * outputs // groups)
@@ -67,7 +73,7 @@ def batch_norm(x: Array, state: State, name: str, training: bool) -> Array:
     return y
 
 
-def residual_block(x: Array, state: State, name: str, training: bool, last_relu: bool) -> Array:
+def residual_block(x: Array, state: State, name: str, training: bool, last_relu: bool, beyond: str) -> Array:
     """Basic (3x3, 3x3) or bottleneck (1x1, 3x3, 1x1); a 2x2 kernel is the transposed one that doubles the grid."""
 
     def layer(x: Array, convolution: str, norm: str) -> Array:
@@ -75,7 +81,7 @@ def residual_block(x: Array, state: State, name: str, training: bool, last_relu:
         if weight.shape[-1] == 2:
             y = convolve_doubling(x, weight, len(state[f"{name}.{norm}.weight"]))
         else:
-            y = convolve(x, weight, padding=weight.shape[-1] // 2)
+            y = convolve(x, weight, weight.shape[-1] // 2, beyond=beyond)
         return batch_norm(y, state, f"{name}.{norm}", training)
 
     count = 3 if f"{name}.conv3.weight" in state else 2
@@ -89,7 +95,7 @@ def residual_block(x: Array, state: State, name: str, training: bool, last_relu:
 
 
 def student(embedding: Array, state: State, grids: Sequence[tuple[int, int]], signed: Sequence[bool],
-            training: bool) -> list[Array]:
+            training: bool, beyond: str = "zeros") -> list[Array]:
     """g_1 .. g_L of one batch: stages layer1 (coarse) .. layerL (fine); a signed level ends without its ReLU."""
     x, levels = embedding, []
     for stage in range(1, len(grids) + 1):
@@ -97,7 +103,7 @@ def student(embedding: Array, state: State, grids: Sequence[tuple[int, int]], si
         depth = len({name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")})
         for block in range(depth):
             last_relu = block < depth - 1 or not signed[level]
-            x = residual_block(x, state, f"layer{stage}.{block}", training, last_relu)
+            x = residual_block(x, state, f"layer{stage}.{block}", training, last_relu, beyond)
         if x.shape[2:] != tuple(grids[level]):
             x = np.stack([[bilinear(channel, *grids[level], corners=False) for channel in image] for image in x])
         levels.insert(0, x)
@@ -210,7 +216,7 @@ def raw_maps(teacher: list[Array], query: list[Array], supports: list[Array], st
                 residual = residual + support_residual(f[b], [support_teacher[level][n] for n in own], w[b], c)
             if c["map_source"] in ("tsd", "both"):
                 residual = residual + at_each_position(dissimilarity, f[b], g[b])
-            maps[b] += bilinear(residual, side, side, corners=True)
+            maps[b] += bilinear(residual, side, side, corners=c["align_corners"])
     return maps
 
 
@@ -274,7 +280,9 @@ def _mirrored(position: int, length: int) -> int:
     return position
 
 
-def score(picture: Array, kind: str) -> float:
-    """Largest value of a map, or the mean of its values."""
-    values = [float(value) for value in picture.ravel()]
-    return max(values) if kind == "max" else sum(values) / len(values)
+def score(picture: Array, kind: str, top_share: float) -> float:
+    """Largest value of a map, the mean of its values, or that of a share of them, the highest."""
+    values = sorted((float(value) for value in picture.ravel()), reverse=True)
+    if kind == "top":
+        values = values[: max(1, math.floor(top_share * len(values) + 0.5))]
+    return values[0] if kind == "max" else sum(values) / len(values)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import d24fad_lite as d2
 from d24fad_lite.evaluation.baselines import variant
+from d24fad_lite.model import matching
 from d24fad_lite.model.checkpoint import read_tensors, write_tensors
 from d24fad_lite.model.losses import support_residual
 from d24fad_lite.model.matching import RIDGE, largest_cosine, matched_residual, reach, subspace_residual
@@ -50,11 +51,18 @@ def slow_cosines(q: Tensor, s: Tensor, down: int, right: int) -> Tensor:
     return best
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.2, 0.4, 1.0])
+@pytest.mark.parametrize("radius", [0.0, 0.2, 0.4, 0.9, 1.0])
 def test_largest_cosine_is_that_of_the_loops_on_an_uneven_grid(radius: float) -> None:
     q, s = features(2, 3, 5, 4), features(3, 3, 5, 4, seed=1)
     expected = slow_cosines(q, s, min(round(radius * 5 + 1e-9), 4), min(round(radius * 4 + 1e-9), 3))
     torch.testing.assert_close(largest_cosine(q, s, radius), expected)
+
+
+def test_whole_grid_in_chunks_is_the_whole_grid_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, s = features(3, 5, 6, 4), features(2, 5, 6, 4, seed=1)
+    whole = largest_cosine(q, s, 1.0)
+    monkeypatch.setattr(matching, "CHUNK_VALUES", 7 * 24)  # 7 positions at a time, across images
+    torch.testing.assert_close(largest_cosine(q, s, 1.0), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_window_does_not_find_the_padding_where_all_cosines_are_negative() -> None:
@@ -143,18 +151,6 @@ def test_both_spaces_is_the_sum_of_the_two_maps(model: d2.D24FAD) -> None:
         maps[space] = view.raw_map(images(3, 1), view.encode_supports(images(4, 0)))
     torch.testing.assert_close(maps["both"], maps["student"] + maps["teacher"])
     assert (maps["teacher"] - maps["student"]).abs().max() > 1e-2
-
-
-def test_matched_preset_is_the_mean_of_the_windowed_teacher_map_and_the_teacher_student_map(model: d2.D24FAD) -> None:
-    c = d2.D24FADConfig.matched(teacher="resnet18", weights="random", image_size=64)
-    assert c.replace(**{name: getattr(CONFIG, name) for name in (*OURS, "map_source", "image_score")}) == CONFIG
-    ours = variant(model, **{name: getattr(c, name) for name in (*OURS, "map_source", "image_score")})
-    teacher = variant(model, compare_in="teacher", matching="nearest", match_radius=1 / 16)
-    tsd = variant(model, map_source="tsd")
-    queries, bank = images(3, 1), ours.encode_supports(images(4, 0))
-    expected = teacher.predict(queries, bank).anomaly_map + tsd.predict(queries, bank).anomaly_map
-    torch.testing.assert_close(ours.predict(queries, bank).anomaly_map, expected)
-    torch.testing.assert_close(ours.predict(queries, bank).score, expected.mean(dim=(1, 2)))
 
 
 def test_support_itself_scores_zero_in_teacher_space_and_the_score_ignores_its_companions(model: d2.D24FAD) -> None:

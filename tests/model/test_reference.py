@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from d24fad_lite.model.anomaly_map import gaussian_blur, sum_levels
-from d24fad_lite.model.config import CHOICES, D24FADConfig
+from d24fad_lite.model.config import CHOICES, READINGS, D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.features import D24FADOutput
 
@@ -25,17 +25,21 @@ PRESETS: dict[str, Callable[..., D24FADConfig]] = {
 
 Case = tuple[str, dict[str, Any]]
 CASES: dict[str, Case] = {preset: (preset, {}) for preset in PRESETS}
-for _name in ("distance", "fusion", "map_source", "image_score", "attention_scale", "weighting"):
+for _name in ("distance", "fusion", "map_source", "image_score", "attention_scale", "weighting",
+              "student_padding"):
     for _preset in ("kit", "paper"):  # every value beside the preset's own
         _values = [v for v in CHOICES[_name] if v != getattr(PRESETS[_preset](), _name)]
         CASES |= {f"{_preset} {_name}={v}": (_preset, {_name: v}) for v in _values}
 CASES |= {f"kit {n}={v}": ("kit", {n: v}) for n, v in (
     ("normalize", False), ("temperature", 0.4), ("temperature", 5.0), ("lambda_tsd", 0.0), ("lambda_ssd", 0.0),
-    ("lambda_tsd", 2.5), ("blur_sigma", 0.0), ("blur_sigma", 1.3))}
+    ("lambda_tsd", 2.5), ("blur_sigma", 0.0), ("blur_sigma", 1.3), ("stop_gradient", True))}
+CASES["paper stop_gradient=True"] = ("paper", {"stop_gradient": True})
 # The kit's own switches of the anomaly map, which the training step does not read.
 MAP_CASES: dict[str, Case] = {f"{preset} {changes}": (preset, changes) for preset in ("kit", "paper") for changes in (
     {"matching": "nearest"}, {"matching": "subspace"}, {"match_radius": 0.2}, {"compare_in": "teacher"},
-    {"compare_in": "both"}, {"matching": "nearest", "match_radius": 0.1, "compare_in": "both"})}
+    {"compare_in": "both"}, {"matching": "nearest", "match_radius": 0.1, "compare_in": "both"},
+    {"align_corners": False}, {"image_score": "top", "top_share": 0.3})}
+MAP_CASES |= {f"kit read as {name}": ("kit", dict(settings)) for name, settings in READINGS.items()}
 
 
 class TinyTeacher(nn.Module):
@@ -108,6 +112,7 @@ class ByHand:
     def __init__(self, model: D24FAD, training: bool = False) -> None:
         self.model, self.training, self.c = model, training, model.config.to_dict()
         self.student_state, self.weighting_state = numpy_state(model.student), numpy_state(model.weighting)
+        self.support_state = self.student_state  # as it was, where no gradient is to flow through the supports
         self.grids, self.signed = [(12, 12), (6, 6), (3, 3)], [False, True, False]
 
     def teach(self, images: Tensor) -> list[np.ndarray]:
@@ -118,13 +123,14 @@ class ByHand:
         with torch.no_grad():
             return arrays(self.model.config.teacher(images))
 
-    def student(self, embedding: np.ndarray) -> list[np.ndarray]:
-        return reference.student(embedding, self.student_state, self.grids, self.signed, self.training)
+    def student(self, embedding: np.ndarray, of_support: bool = False) -> list[np.ndarray]:
+        state = self.support_state if of_support and self.c["stop_gradient"] else self.student_state
+        return reference.student(embedding, state, self.grids, self.signed, self.training, self.c["student_padding"])
 
     def supports(self, images: Tensor) -> tuple[list[np.ndarray], list[list[int]]]:
         """Student levels of own ([K, B, ...]) or shared ([K, ...]) supports, call by call, and who they belong to."""
         own = images.ndim == 5
-        calls = [self.student(self.teach(part if own else part[None])[-1]) for part in images]
+        calls = [self.student(self.teach(part if own else part[None])[-1], of_support=True) for part in images]
         shots = len(images)
         members = [[k * BATCH + b if own else k for k in range(shots)] for b in range(BATCH)]
         return [np.concatenate(level) for level in zip(*calls, strict=True)], members
@@ -172,7 +178,7 @@ def test_a_prediction_gives_weights_maps_and_scores_of_the_reference(case: str) 
     found = model.predict(queries, bank)
     maps = [reference.blurred(picture, hand.c["blur_sigma"]) for picture in raw]
     close(found.anomaly_map, np.stack(maps))
-    close(found.score, [reference.score(picture, hand.c["image_score"]) for picture in maps])
+    close(found.score, [reference.score(picture, hand.c["image_score"], hand.c["top_share"]) for picture in maps])
     for level in range(3):
         close(found.weights[:, level], reference.attention(g[level], s[level], hand.weighting_state, level, members,
                                                            hand.c))
@@ -233,13 +239,17 @@ def reference_loss(hand: ByHand, queries: Tensor, supports: Tensor) -> float:
 
 def slope(hand: ByHand, queries: Tensor, supports: Tensor, direction: dict[str, np.ndarray]) -> float:
     """Central difference of the reference's loss along a direction in parameter space."""
+    return slope_of(lambda: reference_loss(hand, queries, supports), hand, direction)
+
+
+def slope_of(loss: Callable[[], float], hand: ByHand, direction: dict[str, np.ndarray]) -> float:
     values, step = [], 1e-6  # short: near a ReLU's corner the slope changes
     student, weighting = hand.student_state, hand.weighting_state
     for sign in (1, -1):
         moved = {name: sign * step * d for name, d in direction.items()}
         hand.student_state = {n: t + moved.get(f"student.{n}", 0) for n, t in student.items()}
         hand.weighting_state = {n: t + moved.get(f"weighting.{n}", 0) for n, t in weighting.items()}
-        values.append(reference_loss(hand, queries, supports))
+        values.append(loss())
     hand.student_state, hand.weighting_state = student, weighting
     return (values[0] - values[1]) / (2 * step)
 
@@ -253,7 +263,9 @@ def gradients(model: D24FAD, queries: Tensor, supports: Tensor) -> dict[str, np.
 
 @pytest.mark.parametrize("case", [*PRESETS, "paper distance=flattened", "paper fusion=features",
                                   "kit attention_scale=elements", "kit weighting=mean", "kit weighting=nearest",
-                                  "kit lambda_tsd=0.0", "kit lambda_ssd=0.0"])
+                                  "kit lambda_tsd=0.0", "kit lambda_ssd=0.0", "kit student_padding=reflect",
+                                  "paper student_padding=replicate", "kit stop_gradient=True",
+                                  "paper stop_gradient=True"])
 def test_gradients_agree_with_numeric_derivatives_of_the_reference(case: str) -> None:
     model = detector(CASES[case]).train()
     hand = ByHand(model, training=True)
@@ -264,6 +276,35 @@ def test_gradients_agree_with_numeric_derivatives_of_the_reference(case: str) ->
         direction = {name: rng.normal(size=g.shape) * 0.1 for name, g in found.items()}
         expected = slope(hand, queries, supports, direction)
         assert sum((direction[n] * g).sum() for n, g in found.items()) == pytest.approx(expected, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_gradients_agree_where_supports_are_among_the_queries_too(stop: bool) -> None:
+    model = detector(("kit", {"stop_gradient": stop})).train()
+    hand, queries = ByHand(model, training=True), pictures(4)
+    members = [[1, 2, 3], [3, 2, 0], [0, 1, 3], [2, 0, 1]]
+    *levels, embedding = hand.teach(queries)
+    model(queries, rows=torch.tensor(members).T).loss.backward()
+    found = {n: p.grad.numpy() for n, p in model.named_parameters() if p.requires_grad}
+    rng = np.random.default_rng(0)
+    direction = {name: rng.normal(size=g.shape) * 0.1 for name, g in found.items()}
+
+    def loss() -> float:
+        s = hand.student(embedding, of_support=True)
+        return reference.losses(levels, hand.student(embedding), s, hand.weighting_state, members, hand.c)[0]
+
+    expected = slope_of(loss, hand, direction)
+    assert sum((direction[n] * g).sum() for n, g in found.items()) == pytest.approx(expected, rel=TOLERANCE)
+
+
+def test_stopped_gradient_changes_the_students_gradient_and_leaves_the_losses_and_learn_to_weight_alone() -> None:
+    queries, supports = pictures(BATCH), pictures(SHOTS, BATCH, seed=1)
+    free, stopped = (detector(("kit", {"stop_gradient": stop})).train() for stop in (False, True))
+    first, second = gradients(free, queries, supports), gradients(stopped, queries, supports)
+    for name in first:
+        same = np.allclose(first[name], second[name], rtol=1e-9, atol=0)
+        assert same == name.startswith("weighting."), name
+        assert np.abs(second[name]).max() > 0 or name.endswith(".bias"), name
 
 
 def test_the_gradient_of_every_single_parameter_tensor_agrees() -> None:
@@ -335,3 +376,11 @@ def test_levels_are_brought_to_the_image_with_corners_on_corners() -> None:
         close(found[b], sum(reference.bilinear(r[b].numpy(), 20, 20, corners=True) for r in residuals), 1e-12)
     corner = sum(float(r[0, -1, -1]) for r in residuals)
     assert float(found[0, -1, -1]) == pytest.approx(corner, rel=1e-12)
+
+
+def test_levels_may_be_brought_to_the_image_with_edges_on_edges() -> None:
+    residuals = [torch.rand(2, side, side, generator=torch.Generator().manual_seed(side), dtype=torch.float64)
+                 for side in (9, 4, 1)]
+    found = sum_levels(residuals, 20, align_corners=False)
+    for b in range(2):
+        close(found[b], sum(reference.bilinear(r[b].numpy(), 20, 20, corners=False) for r in residuals), 1e-12)

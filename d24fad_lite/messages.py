@@ -1,0 +1,19 @@
+"""Words that errors share, whatever floor they come from."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(name: str, known: Iterable[object]) -> str:
+    """' (did you mean 'x'?)' for the closest of the known names, else an empty text."""
+    lowered = {str(item).lower(): str(item) for item in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return f" (did you mean {lowered[close[0]]!r}?)" if close else ""
+
+
+def choose_one_of(what: str, name: object, known: Iterable[object]) -> str:
+    """"what='nam' is not known; choose one of 'name', 'other' (did you mean 'name'?)"."""
+    names = list(known)
+    return f"{what}={name!r} is not known; choose one of {', '.join(map(repr, names))}{did_you_mean(str(name), names)}"
