@@ -57,6 +57,8 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and the episodes.")] = 0,
     batch_size: Annotated[int, typer.Option(help="Queries per step.")] = 16,
     lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 1e-4,
+    lr_schedule: Annotated[str, typer.Option(help="constant (the method), or cosine: a rise, then down to nothing.")]
+    = "constant",
     episodes: Annotated[str, typer.Option(help="independent (the method), or in-batch (about K times faster).")]
     = "independent",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
@@ -97,8 +99,9 @@ def fit(
     model = D24FAD(config)
     with resumable("the same command goes on from the last full epoch"):
         history = train(
-            model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, episodes=episodes, precision=precision,
-            validation=validation, patience=patience, ema=ema, out=out, resume=resume,
+            model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, lr_schedule=lr_schedule,
+            episodes=episodes, precision=precision, validation=validation, patience=patience, ema=ema, out=out,
+            resume=resume,
             device="cpu" if chosen == "cpu" else None, progress=sys.stderr.isatty(),
         )  # fmt: skip
     path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,

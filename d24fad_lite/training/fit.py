@@ -19,12 +19,14 @@ from tqdm.auto import tqdm
 
 from ..data.benchmark import Task
 from ..data.episodes import EpisodeBatch, EpisodeSampler
+from ..messages import choose_one_of
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
 from ..model.teacher import TeacherFeatures
 from .averaging import WeightAverage
 from .cache import TeacherCache
 from .history import History
+from .schedule import SCHEDULES, learning_rate
 from .state import load_state, save_state
 from .validation import hold_out
 
@@ -47,11 +49,12 @@ class FitSettings:
     validation: float
     patience: int | None
     ema: float
+    lr_schedule: str
 
     def __post_init__(self) -> None:
-        for name, allowed in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS)):
+        for name, allowed in (("optimizer", OPTIMIZERS), ("precision", PRECISIONS), ("lr_schedule", SCHEDULES)):
             if (value := getattr(self, name)) not in allowed:
-                raise ValueError(f"{name}={value!r} is not known; choose one of {', '.join(map(repr, allowed))}")
+                raise ValueError(choose_one_of(name, value, allowed))
         if not self.lr > 0:
             raise ValueError(f"lr={self.lr!r} must be greater than 0")
         if self.patience is not None and self.patience < 1:
@@ -62,7 +65,8 @@ class FitSettings:
     def facts(self) -> dict[str, Any]:
         """Plain values; what is off is left out, so that states of runs before the setting existed still fit."""
         facts = asdict(self) | {"betas": list(self.betas)}
-        return facts if self.ema else {name: value for name, value in facts.items() if name != "ema"}
+        off = [name for name, value in (("ema", 0), ("lr_schedule", "constant")) if facts[name] == value]
+        return {name: value for name, value in facts.items() if name not in off}
 
 
 def fit(
@@ -74,6 +78,7 @@ def fit(
     *,
     batch_size: int = 16,
     lr: float = 1e-4,
+    lr_schedule: str = "constant",
     betas: tuple[float, float] = (0.5, 0.999),
     optimizer: str = "adam",
     episodes: str = "independent",
@@ -104,6 +109,9 @@ def fit(
         Of the episodes. On a CPU the same seed gives the same weights, bit by bit.
     batch_size, lr, betas, optimizer
         The method: 16, 1e-4, (0.5, 0.999), "adam" (or "adamw").
+    lr_schedule : {"constant", "cosine"}
+        The method: "constant". Ours: "cosine" rises to `lr` over the first 5 % of all steps and falls to nothing over
+        the rest, see `schedule.learning_rate`; the length of the run then counts, so such a run cannot be prolonged.
     episodes : {"independent", "in-batch"}
         K supports of its own for each query, as in the method; or supports among the query's task mates in the batch,
         which costs B instead of (K+1)·B student passes. Not the same training: after a single epoch it can end far
@@ -148,7 +156,7 @@ def fit(
         The loss became NaN or infinite; the last good state is kept.
     """
     settings = FitSettings(shots, seed, batch_size, lr, tuple(betas), optimizer, episodes, precision,
-                           validation, patience, ema)
+                           validation, patience, ema, lr_schedule)
     if not tasks:
         raise ValueError("fit() got no training tasks; give at least one, for example bench.without('RSNA')")
     if not isinstance(epochs, int) or epochs < 1:
@@ -193,6 +201,8 @@ class _Run:
 
     def train(self, epochs: int, resume: bool, on_epoch: Callable[[int, D24FAD], None] | None = None) -> History:
         history, best = History(), None
+        if self.settings.lr_schedule != "constant":
+            self.identity["epochs"] = epochs
         stored = None
         if self.out is not None and resume:
             stored = load_state(self.out, self.model, self._plain_optimizer(), self.identity, self.average)
@@ -201,8 +211,9 @@ class _Run:
         else:  # a run that is stopped in its first epoch begins again from the weights it began with
             self._store(history, best)
         rounds = -(-len(self.sampler) // self.accelerator.num_processes)
+        self.steps = epochs * rounds
         try:
-            with tqdm(total=epochs * rounds, initial=min(len(history), epochs) * rounds, desc="fit", unit="batch",
+            with tqdm(total=self.steps, initial=min(len(history), epochs) * rounds, desc="fit", unit="batch",
                       disable=not self.progress) as bar:
                 while len(history) < epochs and not self._exhausted(history):
                     row = self._epoch(len(history), bar)
@@ -228,7 +239,9 @@ class _Run:
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
         started, totals, count = time.perf_counter(), np.zeros(3), 0
         self.model.train()
-        for step, batch in enumerate(self._share(self.sampler.epoch(epoch))):
+        batches = self._share(self.sampler.epoch(epoch))
+        for step, batch in enumerate(batches):
+            self._set_rate(epoch * len(batches) + step)
             losses = self._step(batch)
             if not math.isfinite(losses[0]):
                 raise FloatingPointError(
@@ -241,6 +254,10 @@ class _Run:
         loss, tsd, ssd = self._over_processes(totals, count)
         return {"epoch": epoch + 1, "loss": loss, "loss_tsd": tsd, "loss_ssd": ssd,
                 "val_loss": self._validate(), "seconds": time.perf_counter() - started}
+
+    def _set_rate(self, step: int) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.steps, self.settings.lr, self.settings.lr_schedule)
 
     def _step(self, batch: EpisodeBatch) -> np.ndarray:
         self.optimizer.zero_grad(set_to_none=True)
