@@ -25,11 +25,10 @@ from d24fad_lite.runner.profiles import resolve_data, resolve_profile
 
 
 def train(bench: d2.Benchmark, held_out: str, mode: str, seed: int, options: argparse.Namespace) -> d2.D24FAD:
-    """A detector of the quick profile, trained on the other tasks with one kind of episode."""
-    p = resolve_profile("quick")
-    model = d2.D24FAD(d2.D24FADConfig(teacher=p.teacher, weights=options.weights, image_size=p.image_size, seed=seed))
+    """A detector trained on the other tasks with one kind of episode."""
+    model = d2.D24FAD(d2.D24FADConfig(teacher="resnet18", weights=options.weights, seed=seed))
     d2.fit(model, bench.without(held_out), shots=options.shots, epochs=options.epochs, seed=seed,
-           batch_size=p.batch_size, episodes=mode, device="cpu", progress=False)
+           episodes=mode, device="cpu", progress=False)
     return model
 
 

@@ -1,6 +1,6 @@
 """The figure of the README: each sample task held out in turn, its first anomalous test image and what the kit says.
 
-    python benchmarks/overview.py            # trains five small detectors, about two minutes on two cores
+    python benchmarks/overview.py            # trains five small detectors where no lesson has yet
 
 Nothing is chosen by its looks: the first anomalous image of each task, the first draw of supports, the profile `quick`.
 """
@@ -16,20 +16,11 @@ from tqdm.auto import tqdm
 
 import d24fad_lite as d2
 from d24fad_lite.interactive.overlay import overlay
-from d24fad_lite.runner.profiles import resolve_data, resolve_profile
+from d24fad_lite.runner.lesson import start_lesson
 from d24fad_lite.runner.style import use_style
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = 4
-
-
-def detector_without(bench: d2.Benchmark, held_out: str) -> d2.D24FAD:
-    """A detector trained on the other tasks, as the quick profile does."""
-    p = resolve_profile("quick")
-    model = d2.D24FAD(d2.D24FADConfig(teacher=p.teacher, weights=p.weights, image_size=p.image_size))
-    d2.fit(model, bench.without(held_out), shots=p.train_shots, epochs=p.epochs, batch_size=p.batch_size,
-           episodes=p.episodes, device="cpu", progress=False)
-    return model
 
 
 def draw_column(axes: np.ndarray, task: d2.Task, model: d2.D24FAD) -> None:
@@ -55,10 +46,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "notebooks" / "overview.png")
     options = parser.parse_args()
     use_style()
-    bench = d2.open_benchmark(resolve_data(resolve_profile("quick")))
+    lesson = start_lesson("overview", {"profile": "quick", "out": str(options.out.parent)})
+    bench = d2.open_benchmark(lesson.data)
     fig, axes = plt.subplots(4, len(bench), figsize=(1.9 * len(bench), 8), layout="constrained")
     for column, task in zip(axes.T, tqdm(bench.values(), desc="held-out tasks"), strict=True):
-        draw_column(column, task, detector_without(bench, task.name))
+        draw_column(column, task, lesson.detector(bench, task)[0])
     texts = ("test image,\nlesion outlined", "anomaly map,\nthe method", "anomaly map,\nreading matched",
              f"its {SHOTS} supports")
     for ax, text in zip(axes[:, 0], texts, strict=True):

@@ -122,9 +122,7 @@ def self_distillation_only(config: D24FADConfig) -> D24FADConfig:
 
 def untrained(model: D24FAD) -> D24FAD:
     """A detector with the same teacher and settings, and initial student and learn-to-weight weights."""
-    fresh = D24FAD(model.config).to(model.teacher.mean.device)
-    fresh.teacher = model.teacher
-    return fresh
+    return D24FAD(model.config, model.teacher).to(model.teacher.mean.device)
 
 
 def variant(model: D24FAD, **changes: Any) -> D24FAD:

@@ -30,6 +30,8 @@ class D24FAD(nn.Module):
     ----------
     config : D24FADConfig, optional
         Every choice of the method; default: a ResNet-18 with the embedded weights at 128 px.
+    teacher : Teacher, optional
+        One that was built with these settings, to share it between detectors; default: one of its own.
 
     Attributes
     ----------
@@ -45,10 +47,13 @@ class D24FAD(nn.Module):
     torch.Size([2])
     """
 
-    def __init__(self, config: D24FADConfig | None = None) -> None:
+    def __init__(self, config: D24FADConfig | None = None, teacher: Teacher | None = None) -> None:
         super().__init__()
         self.config = c = config or D24FADConfig()
-        self.teacher = Teacher(c.teacher, c.weights, c.image_size, c.normalize, c.seed)
+        self.teacher = teacher or Teacher(c.teacher, c.weights, c.image_size, c.normalize, c.seed)
+        if (self.teacher.image_size, self.teacher.normalize) != (c.image_size, c.normalize):
+            raise ValueError(f"the given teacher takes images of {self.teacher.image_size} px (normalize="
+                             f"{self.teacher.normalize}), the settings say {c.image_size} px (normalize={c.normalize})")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(c.seed)
             self.student = Student(self.teacher.pyramid, c.student_padding)

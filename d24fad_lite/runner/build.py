@@ -23,13 +23,22 @@ Edit only `notebooks/py/NN_name.py` (percent format): `# %%` starts a code cell,
         out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
         root: str = ""  # folder of tasks; empty: the synthetic samples (leave out where no data is read)
 
+    and, where a model is built,
+
+        teacher: str = ""  # a timm name; empty: the profile's
+        weights: str = ""  # "imagenet", "embedded", "random", local-dir:FOLDER or a checkpoint; empty: the profile's
+        reading: str = ""  # "released", "paper" or "matched"; empty: the profile's
+        epochs: int = 0  # passes over the training images; 0: the profile's
+        lr: float = 0.0  # learning rate; 0: the profile's
+
 3.  `# %% tags=["setup"]`: imports and
 
         from d24fad_lite.runner.lesson import start_lesson
 
         lesson = start_lesson("04_dual_distillation", globals())
 
-    Then `lesson.profile` (.teacher .weights .image_size .epochs .shots .draws .seeds .episodes .precision .batch_size),
+    Then `lesson.config()`, `lesson.detector(bench, task)` (trained once for all lessons), `lesson.untrained()`,
+    `lesson.profile` (.teacher .weights .image_size .epochs .shots .draws .seeds .episodes .precision .batch_size),
     `lesson.device`, `lesson.seed`, `lesson.data` (for `open_benchmark`), `lesson.out` (folder for files).
 4.  The lesson. `from d24fad_lite.runner.checks import same`: `same("weights", mine, package)` proves the hand-built
     version equal to the package (prints one line, raises if not). `from d24fad_lite.runner.style import COLORS, NORMAL,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import platform
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, MutableMapping
@@ -24,12 +25,28 @@ from typing import TYPE_CHECKING, Any
 from d24fad_lite.runner import checks
 from d24fad_lite.runner.metrics import plain, write_json
 from d24fad_lite.runner.parameters import Parameter, check_parameters, parse_parameters
-from d24fad_lite.runner.profiles import Profile, named_data, resolve_data, resolve_device, resolve_profile
+from d24fad_lite.runner.profiles import (
+    Profile,
+    named_data,
+    resolve_data,
+    resolve_device,
+    resolve_profile,
+    settled,
+    weights_origin,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from d24fad_lite.data.benchmark import Benchmark, Task
+    from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+    from d24fad_lite.model.config import D24FADConfig
+    from d24fad_lite.model.detector import D24FAD
+    from d24fad_lite.model.teacher import Teacher
+    from d24fad_lite.training.history import History
+
 CORE_PARAMETERS = (Parameter("profile", "str", ""), Parameter("seed", "int", 0), Parameter("out", "str", ""))
+PROFILE_PARAMETERS = ("teacher", "weights", "reading", "epochs", "lr")  # where a notebook declares them
 METRICS_SCHEMA = 1
 
 
@@ -38,7 +55,8 @@ class Lesson:
     """A running notebook.
 
     name: as the file, "04_dual_distillation".
-    profile: the resolved Profile.   seed: of random, numpy and torch, already set.
+    profile: the resolved Profile, with what the parameters teacher, weights, reading, epochs and lr say.
+    seed: of random, numpy and torch, already set.
     device: "cpu", "cuda" or "mps".  out: existing folder of this run's files.
     root: the folder of tasks that was asked for, None for the samples (see `data`).
     parameters: all declared parameters with the values they now have.
@@ -54,6 +72,8 @@ class Lesson:
     figures: list[str] = field(default_factory=list)
     checks: dict[str, bool] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
+    _teachers: dict[tuple, Teacher] = field(default_factory=dict, repr=False)
+    _shared: dict[int, SharedTeacher] = field(default_factory=dict, repr=False)
 
     @property
     def data(self) -> Path:
@@ -66,6 +86,75 @@ class Lesson:
         from d24fad_lite.data.samples.world import is_sample_world
 
         return "synthetic samples" if self.root is None or is_sample_world(self.root) else "your data"
+
+    def config(self, **overrides: Any) -> D24FADConfig:
+        """The detector's settings in this profile: teacher, image size, lambdas, reading, and the lesson's seed."""
+        from d24fad_lite.model.config import D24FADConfig
+
+        p = self.profile
+        own = dict(teacher=p.teacher, weights=p.weights, image_size=p.image_size, seed=self.seed,
+                   lambda_tsd=p.lambda_tsd, lambda_ssd=p.lambda_ssd)
+        return D24FADConfig(**(own | D24FADConfig.reading(p.reading) | overrides))
+
+    def detector(self, bench: Benchmark, task: str | Task | None, shots: int | None = None, seed: int | None = None,
+                 **changes: Any) -> tuple[D24FAD, History]:
+        """A detector trained, as the profile says, on all tasks but one; and the history of its training.
+
+        The training is done once and kept, for this and every other lesson and run, see `detectors.py`. How the map
+        is read does not matter for it.
+
+        Parameters
+        ----------
+        bench : Benchmark
+        task : the task held out, which training never sees; None trains on all tasks of `bench`.
+        shots : supports per query in training; default the profile's.
+        seed : of initial weights and episodes; default the lesson's.
+        changes : settings of `D24FADConfig` (`distance="pointwise"`), or of the training: epochs, lr, lr_schedule,
+            batch_size, episodes, precision, styled_tasks.
+
+        Returns
+        -------
+        D24FAD in eval mode on the lesson's device, History
+        """
+        from d24fad_lite.model.config import D24FADConfig
+        from d24fad_lite.runner.detectors import Recipe, recipe_fields, trained_detector
+
+        p, seed = self.profile, self.seed if seed is None else seed
+        told = {name: changes.pop(name, getattr(p, name)) for name in recipe_fields()}
+        recipe = Recipe(shots=shots or p.train_shots or max(p.shots), seed=seed, **told)
+        config = self.config(seed=seed, **changes)
+        # A reading may weight distances; that is no reason to train another detector, a change that says so is.
+        trained_as = config.replace(fusion=changes.get("fusion", D24FADConfig.fusion))
+        rest = bench if task is None else bench.without(task if isinstance(task, str) else task.name)
+        model, history = trained_detector(trained_as, rest, recipe, teacher=self._teacher(config),
+                                          device=self.device, progress=_watched())
+        return model.read_as(fusion=config.fusion), history
+
+    def untrained(self, seed: int | None = None, **changes: Any) -> D24FAD:
+        """The same detector before any training, in eval mode; arguments as of `detector`."""
+        from d24fad_lite.model.detector import D24FAD
+
+        config = self.config(seed=self.seed if seed is None else seed, **changes)
+        return D24FAD(config, self._teacher(config)).to(self.device).eval()
+
+    def shared_teacher(self, model: D24FAD) -> SharedTeacher:
+        """A memory around the model's teacher, the same one for all detectors of this lesson that have this teacher:
+        given to `DetectorVariant` and the baselines, each image is encoded once."""
+        from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+
+        return self._shared.setdefault(id(model.teacher), SharedTeacher(model))
+
+    def _teacher(self, config: D24FADConfig) -> Teacher | None:
+        """One teacher for all detectors of this lesson; None for a module of the reader's own."""
+        from d24fad_lite.model.teacher import Teacher
+
+        if not isinstance(config.teacher, str):
+            return None
+        seed = config.seed if config.weights == "random" else 0
+        key = (config.teacher, config.weights, config.image_size, config.normalize, seed)
+        if key not in self._teachers:
+            self._teachers[key] = Teacher(*key)
+        return self._teachers[key]
 
     def check(self, name: str, actual: Any, expected: Any, hint: str = "", **tolerance: float) -> None:
         """`checks.check`, remembered in metrics.json. Never raises."""
@@ -107,7 +196,11 @@ def start_lesson(name: str, parameters: MutableMapping[str, Any] | None = None) 
     namespace: MutableMapping[str, Any] = {} if parameters is None else parameters
     values = _validated(name, namespace)
     namespace.update(values) if "__name__" in namespace else None
-    profile = resolve_profile(values.get("profile", ""))
+    try:
+        profile, notice = settled(resolve_profile(values.get("profile", "")),
+                                  {key: values[key] for key in PROFILE_PARAMETERS if key in values})
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     seed = values.get("seed", 0)
     set_seed(seed)
     _set_plot_style()
@@ -121,6 +214,8 @@ def start_lesson(name: str, parameters: MutableMapping[str, Any] | None = None) 
         parameters=values,
     )
     print(environment_line(lesson))
+    if notice:
+        print(f"notice: {notice}")
     return lesson
 
 
@@ -135,13 +230,14 @@ def set_seed(seed: int) -> None:
 
 
 def environment_line(lesson: Lesson) -> str:
-    """Versions, device, profile and kind of data; no path, so it may be stored in a notebook."""
+    """Versions, device, profile, teacher and kind of data; no path, so it may be stored in a notebook."""
     import torch
 
     threads = torch.get_num_threads()
     device = f"cpu, {threads} thread{'s' * (threads > 1)}" if lesson.device == "cpu" else lesson.device
     versions = [f"{label} {package_version(package)}" for label, package in VERSIONS]
     parts = [*versions, f"Python {platform.python_version()}", device, f"profile {lesson.profile.name}"]
+    parts.append(f"teacher {lesson.profile.teacher} ({weights_origin(lesson.profile)})")
     return " · ".join([*parts, f"seed {lesson.seed}", lesson.data_kind])
 
 
@@ -225,6 +321,13 @@ def _checkout() -> Path | None:
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
     return None
+
+
+def _watched() -> bool:
+    """Whether somebody looks on while a detector trains; unattended runs draw no progress bar."""
+    from d24fad_lite.interactive.attended import widgets_wanted
+
+    return widgets_wanted() or sys.stderr.isatty()
 
 
 def _set_plot_style() -> None:

@@ -126,14 +126,20 @@ class TeacherCache:
         return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
 
 
+def cache_root() -> Path:
+    """Where the kit keeps what it can make again: $D24FAD_CACHE, else ~/.cache/d24fad_lite."""
+    root = os.environ.get("D24FAD_CACHE")
+    return Path(root).expanduser() if root else Path.home() / ".cache" / "d24fad_lite"
+
+
 def default_folder() -> Path:
     """Where features are kept on disk."""
-    root = os.environ.get("D24FAD_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / "features"
+    return cache_root() / "features"
 
 
 def make_room(folder: Path, needed: int, limit: int = DISK_LIMIT) -> list[Path]:
-    """Remove the sets of features opened longest ago until `needed` bytes fit under `limit`; the paths removed.
+    """Remove the subfolders (sets of features) opened longest ago until `needed` bytes fit under `limit`; the paths
+    removed.
 
     Processes that still read a removed set keep their view of it. What an interrupted run left half-made goes after a
     day.
@@ -153,7 +159,7 @@ def make_room(folder: Path, needed: int, limit: int = DISK_LIMIT) -> list[Path]:
 
 
 def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.npy"))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _rows(stored: Tensor | np.ndarray, positions: np.ndarray) -> Tensor:
