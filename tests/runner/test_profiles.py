@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from d24fad_lite.runner.profiles import PROFILES, named_data, resolve_device, resolve_profile
+from d24fad_lite.model.weights import local
+from d24fad_lite.model.weights.source import WeightsSource
+from d24fad_lite.runner.profiles import (
+    PROFILES,
+    named_data,
+    resolve_device,
+    resolve_profile,
+    settled,
+    weights_origin,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +40,63 @@ def test_an_unknown_profile_is_refused_with_its_origin_and_the_closest_name(monk
         resolve_profile("")
 
 
-def test_quick_needs_no_download_and_full_is_the_benchmark() -> None:
-    assert (PROFILES["quick"].weights, PROFILES["quick"].device) == ("embedded", "cpu")
+def test_quick_needs_no_download_and_full_is_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "weights_available", lambda name: None)
+    quick, notice = settled(PROFILES["quick"])
+    assert (quick.teacher, quick.weights, quick.device) == ("resnet18", "embedded", "cpu")
+    assert "going on with the embedded teacher" in notice
     full = PROFILES["full"]
     assert (full.teacher, full.weights, full.epochs, full.shots) == ("wide_resnet50_2", "imagenet", 70, (2, 4, 8))
-    assert len(full.seeds) > 1
+    assert (full.lr, full.lr_schedule, full.lambda_tsd, full.lambda_ssd) == (1e-4, "constant", 0.1, 1.0)
+    assert len(full.seeds) > 1 and full.styled_tasks == 0 and full.reading == "released"
     assert all(profile.name == name for name, profile in PROFILES.items())
+
+
+def test_quick_takes_the_imagenet_teacher_where_its_weights_are_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = WeightsSource("package", "lite0 0.1.0", "ab")
+    monkeypatch.setattr(local, "weights_available", lambda name: source)
+    assert settled(PROFILES["quick"]) == (PROFILES["quick"], None)
+    assert weights_origin(PROFILES["quick"]) == "imagenet, package lite0 0.1.0"
+
+
+def test_other_profiles_keep_their_teacher_and_may_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "weights_available", lambda name: None)
+    assert settled(PROFILES["standard"]) == (PROFILES["standard"], None)
+    assert weights_origin(PROFILES["standard"]) == "imagenet, to be downloaded"
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    (dict(teacher="resnet18"), dict(teacher="resnet18", weights="imagenet")),
+    (dict(teacher="tf_efficientnet_lite0"), dict(teacher="tf_efficientnet_lite0", weights="imagenet")),
+    (dict(weights="embedded"), dict(teacher="resnet18", weights="embedded")),
+    (dict(weights="random"), dict(teacher="tf_efficientnet_lite0", weights="random")),
+    (dict(teacher=" resnet50 ", weights="folder/net.pth"), dict(teacher="resnet50", weights="folder/net.pth")),
+    (dict(reading="matched", epochs=3, lr=0.01, weights="random"),
+     dict(reading="matched", epochs=3, lr=0.01, weights="random")),
+])
+def test_what_a_notebook_declares_takes_the_place_of_the_profiles(given: dict, expected: dict) -> None:
+    profile, notice = settled(PROFILES["quick"], dict(teacher="", weights="", reading="", epochs=0, lr=0.0) | given)
+    assert profile == replace(PROFILES["quick"], **expected) and notice is None
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    (dict(teacher="resnet81"), "teacher 'resnet81' is not a timm model; did you mean"),
+    (dict(teacher="resnet18.tag"), "timm has no weights 'tag' of resnet18"),
+    (dict(reading="matchd"), r"reading='matchd' is not known; .* \(did you mean 'matched'\?\)"),
+    (dict(epochs=-1), "parameter 'epochs' must be above 0, or 0 for the profile's, got -1"),
+    (dict(lr=float("nan")), "parameter 'lr' must be above 0, or 0 for the profile's, got nan"),
+])
+def test_what_a_notebook_cannot_have_is_said_with_the_way_out(given: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settled(PROFILES["quick"], given)
+
+
+def test_origin_of_weights_names_no_folder() -> None:
+    origins = [weights_origin(replace(PROFILES["full"], weights=weights))
+               for weights in ("embedded", "random", "some/where/net.pth", "local-dir:some/where")]
+    assert origins == ["embedded", "random", "net.pth", "where"]
 
 
 def test_quick_reads_the_samples_whatever_the_machine_is_set_to(
