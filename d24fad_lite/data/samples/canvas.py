@@ -6,6 +6,7 @@ work at twice the asked size; the camera brings the picture down, which smooths 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,9 +80,27 @@ class Canvas:
             draw.line(path, fill=255, width=max(1, round(self.pixels(width))), joint="curve")
         return np.asarray(image, np.float32) / 255
 
+    def filled(self, outline: Array, edge: float = 0.01) -> Array:
+        """Inside of a closed outline (points [N, 2] in coordinates) as 0..1, its edge blurred by that sigma."""
+        image = Image.new("L", (self.side, self.side))
+        ImageDraw.Draw(image).polygon([tuple(p) for p in (outline + 1) * self.side / 2], fill=255)
+        return self.blur(np.asarray(image, np.float32) / 255, edge)
+
     def blur(self, field: Array, sigma: float) -> Array:
         """Gaussian blur, sigma in coordinates."""
         return ndimage.gaussian_filter(field, self.pixels(sigma), mode="nearest")
+
+
+def through(points: Sequence[tuple[float, float]] | Array, closed: bool = False, per_piece: int = 8) -> Array:
+    """Smooth curve through points [N, 2] (Catmull-Rom) -> [M, 2], `per_piece` points between each two of them."""
+    knots = np.asarray(points, float)
+    ends = (knots[-1:], knots[:2]) if closed else (2 * knots[:1] - knots[1:2], 2 * knots[-1:] - knots[-2:-1])
+    knots = np.concatenate([ends[0], knots, ends[1]])
+    a, b, c, d = knots[:-3, None], knots[1:-2, None], knots[2:-1, None], knots[3:, None]  # (pieces, 1, 2) each
+    t = (np.arange(per_piece) / per_piece)[None, :, None]
+    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve = curve.reshape(-1, 2)
+    return curve if closed else np.concatenate([curve, knots[-2:-1]])
 
 
 def smoothstep(t: Array) -> Array:
