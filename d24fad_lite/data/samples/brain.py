@@ -1,4 +1,4 @@
-"""Axial brain MRI (FLAIR-like: water dark, oedema bright); gliomas anywhere in a hemisphere, meningiomas on the dura."""
+"""Axial brain MRI (FLAIR-like: water dark, oedema bright); gliomas in either hemisphere, meningiomas on the dura."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -40,11 +41,10 @@ class Canvas:
 
     def noise(self, rng: np.random.Generator, cells: int) -> Array:
         """Smooth random field, mean about 0, standard deviation about 1, with `cells` features across."""
-        coarse = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
-        position = np.linspace(1, cells + 1, self.side, dtype=np.float32)
-        grid = np.meshgrid(position, position, indexing="ij")
-        field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
-        return field / 0.62  # cubic interpolation between independent knots shrinks the spread to about this
+        coarse = rng.standard_normal((cells + 3, cells + 3))
+        along = _between_knots(self.side, cells)
+        field = along @ coarse @ along.T
+        return (field / 0.62).astype(np.float32)  # interpolation between independent knots shrinks the spread to this
 
     def texture(self, rng: np.random.Generator, cells: int, octaves: int = 3, fall: float = 0.55) -> Array:
         """Sum of noise of doubling fineness, standard deviation about 1."""
@@ -89,6 +89,14 @@ class Canvas:
     def blur(self, field: Array, sigma: float) -> Array:
         """Gaussian blur, sigma in coordinates."""
         return ndimage.gaussian_filter(field, self.pixels(sigma), mode="nearest")
+
+
+@cache
+def _between_knots(side: int, cells: int) -> Array:
+    """Cubic interpolation of `cells` + 3 knots at `side` places, as a matrix: one knot lies outside at either end."""
+    position = np.linspace(1, cells + 1, side)
+    columns = [ndimage.map_coordinates(knot, [position], order=3, mode="nearest") for knot in np.eye(cells + 3)]
+    return np.stack(columns, axis=1)  # (side, cells + 3)
 
 
 def through(points: Sequence[tuple[float, float]] | Array, closed: bool = False, per_piece: int = 8) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .canvas import Array, Camera, Canvas, mix, smoothstep, through
 
-CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.09, contrast=0.205, contrast_spread=0.09, tint_spread=0.0,
+CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.14, contrast=0.205, contrast_spread=0.13, tint_spread=0.0,
                 blur=(0.003, 0.008), noise=(0.006, 0.014), grey=True)
 
 # Outlines in coordinates of the chest, whose spine is x = 0.
@@ -104,7 +104,7 @@ def _soft_tissue(canvas: Canvas, rng: np.random.Generator, t: Thorax, x: Array, 
     belly = 0.24 * smoothstep((_dome(np.abs(x), -1, t) + 0.10 - y) / -0.30 + 0.1)
     bubble = np.hypot((x - 0.42) / rng.uniform(0.10, 0.16), (y - 0.72 - t.breath) / rng.uniform(0.055, 0.085))
     gas = 0.26 * rng.uniform(0.5, 1.0) * smoothstep((1.1 - bubble) / 0.35)
-    return body * (thick + shoulder + belly - gas) * rng.uniform(0.96, 1.04) - 0.40 * lungs
+    return body * (thick + shoulder + belly - gas) * rng.uniform(0.95, 1.05) - 0.40 * rng.uniform(0.9, 1.1) * lungs
 
 
 def _markings(canvas: Canvas, rng: np.random.Generator, t: Thorax) -> Array:
@@ -113,7 +113,8 @@ def _markings(canvas: Canvas, rng: np.random.Generator, t: Thorax) -> Array:
     hila = np.zeros((canvas.side, canvas.side), np.float32)
     for side, height in ((-1, 0.0), (1, -0.05)):
         for start in np.linspace(-1.25, 1.45, 11):
-            _branch(rng, lines, t, side, np.array([0.15, height + 0.05 * start]), start + rng.normal(0, 0.08), 0.022, 11)
+            root = np.array([0.15, height + 0.05 * start])
+            _branch(rng, lines, t, side, root, heading=start + rng.normal(0, 0.08), width=0.022, steps=11)
         (cx, cy), = t.place(np.array([[0.17, height + 0.03]]), side)
         hila = hila + np.exp(-(canvas.ellipse(cx, cy, 0.075, 0.15, -0.25 * side) ** 2))
     return (0.15 * canvas.blur(canvas.strokes(lines), 0.007) + 0.20 * hila) * rng.uniform(0.85, 1.15)
@@ -150,7 +151,7 @@ def _middle(canvas: Canvas, rng: np.random.Generator, t: Thorax, x: Array, y: Ar
 
 
 def _bones(canvas: Canvas, rng: np.random.Generator, t: Thorax, y: Array) -> Array:
-    """Ten ribs behind and six in front on each side, clavicles, scapulae; each with a brighter cortex along its edges."""
+    """Ten ribs behind and six in front on each side, clavicles, scapulae; the edges of a bone are brightest."""
     behind: list[tuple[Array, float]] = []
     front: list[tuple[Array, float]] = []
     collar: list[tuple[Array, float]] = []
@@ -201,16 +202,16 @@ def _consolidation(canvas: Canvas, rng: np.random.Generator, t: Thorax, dense: A
     sides = (-1, 1) if both else (int(rng.choice([-1, 1])),)
     cover = np.zeros_like(lungs)
     for side in sides:
-        at = np.array([[rng.uniform(0.30, 0.48), rng.uniform(-0.30, 0.32)]])
+        at = np.array([[rng.uniform(0.34, 0.50), rng.uniform(-0.30, 0.32)]])
         (cx, cy), = t.place(at, side)
-        radius = rng.uniform(0.24, 0.30) * (0.55 + 0.55 * severity) * (0.95 if both else 1.15)
+        radius = rng.uniform(0.28, 0.35) * (0.55 + 0.50 * severity) * (0.95 if both else 1.15)
         patch = canvas.blob(rng, cx, cy, radius, 0.22)
         fluffy = patch + 0.18 * canvas.texture(rng, 8, 3)
         cover = np.maximum(cover, smoothstep((1.30 - fluffy) / 0.75) * (x * side > 0))
     lines: list[tuple[Array, float]] = []
     for side in sides:
         for heading in rng.uniform(-1.0, 1.2, 5):
-            _branch(rng, lines, t, side, np.array([0.15, 0.0]), heading, 0.022, 10)
+            _branch(rng, lines, t, side, np.array([0.15, 0.0]), heading, width=0.022, steps=10)
     bronchi = canvas.blur(canvas.strokes(lines), 0.007)
     alpha = cover * smoothstep(lungs * 1.6) * (0.12 + 0.78 * severity)
     filled = 0.46 * (1 + 0.07 * canvas.texture(rng, 12, 3)) - 0.13 * bronchi

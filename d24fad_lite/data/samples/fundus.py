@@ -76,7 +76,7 @@ def _eye(rng: np.random.Generator, disc: tuple[float, float], radius: float) -> 
     toward = -np.sign(disc[0]) if disc[0] else 1.0
     macula = (disc[0] + toward * rng.uniform(0.52, 0.64), disc[1] + rng.uniform(0.0, 0.12))
     return Eye(disc, radius, rng.uniform(0.86, 1.0), rng.uniform(-0.4, 0.4), rng.uniform(*HEALTHY_CUP), macula,
-               rng.uniform(0.90, 0.98))
+               rng.uniform(0.93, 0.97))
 
 
 def _retina(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> tuple[Array, Array]:
@@ -192,8 +192,7 @@ def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye:
 
 def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
                       severity: float) -> tuple[Array, Array]:
-    touched = np.zeros(scene.shape[:2], np.float32)
-    strength = 0.15 + 0.85 * severity
+    blood, exudate = np.zeros((2, *scene.shape[:2]), np.float32)
 
     def place() -> tuple[float, float]:
         while True:
@@ -202,17 +201,16 @@ def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, ey
                 return float(x), float(y)
 
     for _ in range(rng.integers(3, 6) + round(7 * severity)):  # microaneurysms
-        spot = canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.012, 0.02, 2)), 0.35) * strength
-        scene, touched = mix(scene, scene * BLOOD, spot), np.maximum(touched, spot)
+        blood = np.maximum(blood, canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.012, 0.02, 2)), 0.35))
     for _ in range(rng.integers(1, 3) + round(3 * severity)):  # haemorrhages
         blot = canvas.blob(rng, *place(), rng.uniform(0.03, 0.05 + 0.04 * severity), 0.22)
-        spot = canvas.soft(blot + 0.14 * canvas.texture(rng, 24, 2), 0.25) * strength
-        scene, touched = mix(scene, scene * BLOOD, spot), np.maximum(touched, spot)
+        blood = np.maximum(blood, canvas.soft(blot + 0.14 * canvas.texture(rng, 24, 2), 0.25))
     for _ in range(rng.integers(1, 2 + round(2 * severity))):  # exudates come in groups
         cx, cy = place()
         for _ in range(rng.integers(5, 11)):
             x, y = cx + rng.normal(0, 0.06), cy + rng.normal(0, 0.06)
-            spot = canvas.soft(canvas.blob(rng, x, y, rng.uniform(0.012, 0.028), 0.2), 0.3) * strength
-            scene = mix(scene, np.broadcast_to(EXUDATE, scene.shape), spot * 0.85)
-            touched = np.maximum(touched, spot)
-    return scene.astype(np.float32), touched > 0.25 * strength
+            exudate = np.maximum(exudate, canvas.soft(canvas.blob(rng, x, y, rng.uniform(0.012, 0.028), 0.2), 0.3))
+    strength = 0.15 + 0.85 * severity
+    scene = mix(scene, scene * BLOOD, blood * strength)
+    scene = mix(scene, np.broadcast_to(EXUDATE, scene.shape), exudate * 0.85 * strength)
+    return scene.astype(np.float32), np.maximum(blood, exudate) > 0.25

@@ -23,8 +23,9 @@ from .pairs import Yardstick
 
 NAME = "d24fad_lite sample world"
 VERSION = 3  # of the pictures: any change of them counts it up
-LEVELS = {"plain": 1.0, "medium": 0.5, "hard": 0.2}  # named severities; the shipped samples are plain
-CANDIDATES = 4  # patients of each class from whom a pair of test images is chosen
+LEVELS = {"plain": 1.0, "medium": 0.6, "hard": 0.3}  # named severities; the shipped samples are plain
+CANDIDATES = 6  # patients of each class from whom a pair of test images is chosen
+CHOSEN_AT = 128  # at most so large are the pictures that choose them
 REFERENCE = 2**31  # seed of the pictures that tell what is usual in a task
 Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
 
@@ -108,16 +109,17 @@ def draw_pair(task: str, seed: int, index: int, severity: float | str = "plain",
               size: int = 128) -> tuple[Drawn, Drawn]:
     """Test images number `index`, normal and anomalous, of a benchmark: one camera, two patients, no shortcut.
 
-    Of some patients of each class the two are taken whose pictures are most alike in sharpness, roughness, contrast
-    and distance to the mean image (see `pairs`).
+    Of some patients of each class the two are taken whose pictures are most alike in sharpness, roughness and
+    distance to the mean image (see `pairs`).
     """
-    camera = (seed, 1, index)
-    both = [[Drawn(draw_sample(task, words, anomalous, severity, size, camera), words, camera)
-             for words in ((seed, split, index, candidate) for candidate in range(CANDIDATES))]
-            for split, anomalous in ((1, False), (2, True))]
-    normal, anomalous = both
-    a, b = _usual(task, size).closest([d.sample.image for d in normal], [d.sample.image for d in anomalous])
-    return normal[a], anomalous[b]
+    camera, small = (seed, 1, index), min(size, CHOSEN_AT)
+    patients = [[(seed, split, index, candidate) for candidate in range(CANDIDATES)] for split in (1, 2)]
+    pictures = [[draw_sample(task, words, anomalous, severity, small, camera).image for words in some]
+                for anomalous, some in zip((False, True), patients, strict=True)]
+    a, b = _usual(task, small).closest(*pictures)
+    normal, anomalous = patients[0][a], patients[1][b]
+    return (Drawn(draw_sample(task, normal, False, severity, size, camera), normal, camera),
+            Drawn(draw_sample(task, anomalous, True, severity, size, camera), anomalous, camera))
 
 
 @cache
