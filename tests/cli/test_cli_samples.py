@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from d24fad_lite.data.samples.world import SEVERITY
+from d24fad_lite.data.samples.world import LEVELS
 
 SMALL = ("--size", 32, "--count", 1)
 
@@ -36,14 +36,17 @@ def test_count_and_train_set_the_numbers_of_images_and_an_alias_names_a_task(d24
     assert numbers(tmp_path / "a") == [4, 2, 2] and numbers(tmp_path / "b") == [3, 2, 2]
 
 
-def test_without_a_severity_the_images_are_as_the_shipped_ones(d24fad, tmp_path: Path) -> None:
-    for name, options in (("plain", ()), ("named", ("--severity", SEVERITY))):
+def test_the_level_is_plain_unless_another_is_named_and_severity_says_it_in_numbers(d24fad, tmp_path: Path) -> None:
+    for name, options in (("default", ()), ("plain", ("--level", "plain")), ("one", ("--severity", LEVELS["plain"])),
+                          ("hard", ("--level", "hard")), ("low", ("--severity", LEVELS["hard"]))):
         assert d24fad("samples", "--out", tmp_path / name, "--tasks", "RSNA", *SMALL, *options).code == 0
-    assert contents(tmp_path / "plain") == contents(tmp_path / "named")
+    assert contents(tmp_path / "default") == contents(tmp_path / "plain") == contents(tmp_path / "one")
+    assert contents(tmp_path / "hard") == contents(tmp_path / "low") != contents(tmp_path / "plain")
 
 
 @pytest.mark.parametrize(("options", "message"), [
     (("--severity", 2), "severity=2.0 must lie between 0 (a trace) and 1"),
+    (("--level", "easy"), "level 'easy' is none of the sample world's; choose one of plain, medium, hard"),
     (("--size", 8), "size=8 must be a whole number of pixels, at least 16"),
     (("--tasks", "Knee"), "tasks ['Knee'] are not in the sample world; choose some of HIS"),
     (("--count", 0), "must be at least 1"),

@@ -1,4 +1,4 @@
-"""The sample world: no shortcut separates its classes, masks are exact, severity is a dial, and seeds are kept."""
+"""The sample world: no shortcut tells its classes on any level, masks are exact, severity is a dial, seeds are kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,21 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from d24fad_lite.data.benchmark import Task, open_benchmark
-from d24fad_lite.data.samples.world import SPLITS, TASKS, draw_sample, is_sample_world
+from d24fad_lite.data.samples.world import (
+    LEVELS,
+    SPLITS,
+    TASKS,
+    draw_pair,
+    draw_sample,
+    is_sample_world,
+    severity_of,
+    write_samples,
+)
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data_samples"
 LIMIT = 0.65  # AUROC that no shortcut may reach, in either direction
 NAMES = list(TASKS)
+CELL = 128 / 4  # side, in pixels, of what one position of a stride-32 embedding stands for
 
 
 def shortcuts(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -29,26 +39,33 @@ def shortcuts(images: np.ndarray) -> dict[str, np.ndarray]:
                        "sharpness": laplacian.var(axis=(1, 2))}
 
 
+def told_by_shortcuts(task: Task, size: int) -> dict[str, float]:
+    """AUROC of each shortcut on the test images, either way: 0.5 where it tells nothing."""
+    train, test = task.train.images(size).numpy(), task.test.images(size).numpy()
+    labels, known = task.test.labels, shortcuts(train)
+    found = {"bytes of the file": [Path(path).stat().st_size for path in task.test.paths],
+             "distance to the mean image": np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3))}
+    for name, values in shortcuts(test).items():
+        found |= {name: values, f"{name}, distance": np.abs(values - known[name].mean())}
+    aurocs = {name: roc_auc_score(labels, values) for name, values in found.items()}
+    return {name: round(max(value, 1 - value), 3) for name, value in aurocs.items()}
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def task(request: pytest.FixtureRequest) -> Task:
     return open_benchmark(SHIPPED, [request.param])[request.param]
 
 
 def test_no_shortcut_separates_the_classes_of_a_shipped_task(task: Task) -> None:
-    train, test = task.train.images(128).numpy(), task.test.images(128).numpy()
-    labels = task.test.labels
-    found = {}
-    known = shortcuts(train)
-    for name, values in shortcuts(test).items():
-        found[name] = roc_auc_score(labels, values)
-        found[f"{name}, distance"] = roc_auc_score(labels, np.abs(values - known[name].mean()))
-    stored = {split: [path.stat().st_size for path in (SHIPPED / task.name / "test" / split).rglob("*.png")]
-              for split in ("good", "bad")}
-    found["bytes of the file"] = roc_auc_score([0] * 20 + [1] * 20, stored["good"] + stored["bad"])
-    whole = np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3))
-    found["distance to the mean image"] = roc_auc_score(labels, whole)
-    either_way = {name: max(value, 1 - value) for name, value in found.items()}
-    assert max(either_way.values()) < LIMIT, {k: round(v, 3) for k, v in either_way.items() if v >= LIMIT}
+    assert {name: value for name, value in told_by_shortcuts(task, 128).items() if value >= LIMIT} == {}
+
+
+@pytest.mark.parametrize("level", ["medium", "hard"])
+def test_no_shortcut_separates_the_classes_on_the_other_levels(level: str, tmp_path: Path) -> None:
+    write_samples(tmp_path, seed=5, severity=level, size=40, train=12, test=16)
+    told = {name: told_by_shortcuts(one, 40) for name, one in open_benchmark(tmp_path).items()}
+    assert {(name, shortcut): value for name, values in told.items()
+            for shortcut, value in values.items() if value >= LIMIT} == {}
 
 
 def test_a_shipped_task_has_the_promised_images_and_a_mask_for_each_lesion(task: Task) -> None:
@@ -59,6 +76,20 @@ def test_a_shipped_task_has_the_promised_images_and_a_mask_for_each_lesion(task:
     assert task.check() == []
 
 
+def test_some_shipped_lesions_fill_a_position_of_the_embedding_and_some_are_lost_in_it() -> None:
+    """As wide as the largest circle within a lesion: what is far below 32 pixels cannot come back from it."""
+
+    def width(name: str) -> float:
+        test = open_benchmark(SHIPPED, [name])[name].test
+        masks = np.asarray(test.masks(128, np.flatnonzero(test.labels == 1))) > 0
+        circles = [2 * ndimage.distance_transform_edt(np.pad(mask, 1)).max() for mask in masks]
+        return float(np.median(circles)) / CELL
+
+    widths = {name: width(name) for name in NAMES}
+    assert min(widths["RSNA"], widths["HIS"]) > 0.75, widths
+    assert max(widths["APTOS"], widths["LAG"]) < 0.5, widths
+
+
 def test_the_shipped_folder_is_small_and_its_manifest_true() -> None:
     manifest = json.loads((SHIPPED / "MANIFEST.json").read_text(encoding="utf-8"))
     files = {path.relative_to(SHIPPED).as_posix(): path for path in SHIPPED.rglob("*.png")}
@@ -67,15 +98,41 @@ def test_the_shipped_folder_is_small_and_its_manifest_true() -> None:
     for name, path in files.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == manifest["files"][name]["sha256"], name
     assert manifest["seed"] == 0 and manifest["licence"] == "CC0-1.0"
+    assert (manifest["level"], manifest["severity"]) == ("plain", LEVELS["plain"])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_image_is_drawn_again_pixel_by_pixel_from_the_seed(name: str) -> None:
+def test_a_shipped_image_is_drawn_again_pixel_by_pixel_from_what_the_manifest_says_of_it(name: str) -> None:
+    files = json.loads((SHIPPED / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
     for split in SPLITS:
-        camera = (0, min(SPLITS.index(split), 1), 0)
-        sample = draw_sample(name, (0, SPLITS.index(split), 0), split == "test/bad", camera=camera)
         (path, *_) = sorted((SHIPPED / name / split).rglob("0000.png"))
+        said = files[path.relative_to(SHIPPED).as_posix()]
+        sample = draw_sample(name, said["seed"], split == "test/bad", camera=said["camera"])
         assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), sample.image), path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_pair_is_the_same_each_time_and_shares_a_camera_but_no_patient(name: str) -> None:
+    normal, anomalous = draw_pair(name, seed=5, index=3, size=32)
+    again = draw_pair(name, seed=5, index=3, size=32)
+    assert [drawn.seed for drawn in again] == [normal.seed, anomalous.seed]
+    assert normal.camera == anomalous.camera and normal.seed != anomalous.seed
+    assert normal.sample.kind == "normal" and anomalous.sample.mask.any()
+
+
+def test_a_level_is_a_name_for_a_severity() -> None:
+    named, number = (draw_sample("RSNA", 3, True, severity, 32) for severity in ("hard", LEVELS["hard"]))
+    assert np.array_equal(named.image, number.image)
+    assert 0 < LEVELS["hard"] < LEVELS["medium"] < LEVELS["plain"] <= 1
+    with pytest.raises(ValueError, match="level 'easy' is none of the sample world's; choose one of plain, medium"):
+        severity_of("easy")
+    with pytest.raises(ValueError, match="severity=2 must lie between 0"):
+        draw_sample("RSNA", 3, True, 2, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_even_a_trace_of_a_lesion_has_a_mask(name: str) -> None:
+    assert all(draw_sample(name, (7, seed), True, 0.0, 64).mask.any() for seed in range(12))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,8 +157,8 @@ def test_severity_turns_the_lesion_up(name: str) -> None:
                  for seed in range(8)]
         return float(np.mean([np.abs(sick - healthy).mean() for sick, healthy in pairs]))
 
-    trace, middle, plain = change(0.0), change(0.5), change(1.0)
-    assert trace < middle < plain
+    trace, hard, medium, plain = (change(severity) for severity in (0.0, *sorted(LEVELS.values())))
+    assert trace < hard < medium < plain
 
 
 @pytest.mark.parametrize("name", NAMES)

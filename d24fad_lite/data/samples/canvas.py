@@ -6,7 +6,9 @@ work at twice the asked size; the camera brings the picture down, which smooths 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -39,11 +41,10 @@ class Canvas:
 
     def noise(self, rng: np.random.Generator, cells: int) -> Array:
         """Smooth random field, mean about 0, standard deviation about 1, with `cells` features across."""
-        coarse = rng.standard_normal((cells + 3, cells + 3)).astype(np.float32)
-        position = np.linspace(1, cells + 1, self.side, dtype=np.float32)
-        grid = np.meshgrid(position, position, indexing="ij")
-        field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
-        return field / 0.62  # cubic interpolation between independent knots shrinks the spread to about this
+        coarse = rng.standard_normal((cells + 3, cells + 3))
+        along = _between_knots(self.side, cells)
+        field = along @ coarse @ along.T
+        return (field / 0.62).astype(np.float32)  # interpolation between independent knots shrinks the spread to this
 
     def texture(self, rng: np.random.Generator, cells: int, octaves: int = 3, fall: float = 0.55) -> Array:
         """Sum of noise of doubling fineness, standard deviation about 1."""
@@ -79,9 +80,35 @@ class Canvas:
             draw.line(path, fill=255, width=max(1, round(self.pixels(width))), joint="curve")
         return np.asarray(image, np.float32) / 255
 
+    def filled(self, outline: Array, edge: float = 0.01) -> Array:
+        """Inside of a closed outline (points [N, 2] in coordinates) as 0..1, its edge blurred by that sigma."""
+        image = Image.new("L", (self.side, self.side))
+        ImageDraw.Draw(image).polygon([tuple(p) for p in (outline + 1) * self.side / 2], fill=255)
+        return self.blur(np.asarray(image, np.float32) / 255, edge)
+
     def blur(self, field: Array, sigma: float) -> Array:
         """Gaussian blur, sigma in coordinates."""
         return ndimage.gaussian_filter(field, self.pixels(sigma), mode="nearest")
+
+
+@cache
+def _between_knots(side: int, cells: int) -> Array:
+    """Cubic interpolation of `cells` + 3 knots at `side` places, as a matrix: one knot lies outside at either end."""
+    position = np.linspace(1, cells + 1, side)
+    columns = [ndimage.map_coordinates(knot, [position], order=3, mode="nearest") for knot in np.eye(cells + 3)]
+    return np.stack(columns, axis=1)  # (side, cells + 3)
+
+
+def through(points: Sequence[tuple[float, float]] | Array, closed: bool = False, per_piece: int = 8) -> Array:
+    """Smooth curve through points [N, 2] (Catmull-Rom) -> [M, 2], `per_piece` points between each two of them."""
+    knots = np.asarray(points, float)
+    ends = (knots[-1:], knots[:2]) if closed else (2 * knots[:1] - knots[1:2], 2 * knots[-1:] - knots[-2:-1])
+    knots = np.concatenate([ends[0], knots, ends[1]])
+    a, b, c, d = knots[:-3, None], knots[1:-2, None], knots[2:-1, None], knots[3:, None]  # (pieces, 1, 2) each
+    t = (np.arange(per_piece) / per_piece)[None, :, None]
+    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve = curve.reshape(-1, 2)
+    return curve if closed else np.concatenate([curve, knots[-2:-1]])
 
 
 def smoothstep(t: Array) -> Array:

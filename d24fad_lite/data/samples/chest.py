@@ -1,4 +1,8 @@
-"""Frontal chest X-rays: lungs, ribs, heart, diaphragm, clavicles; the anomaly is one or two opacities in a lung."""
+"""Frontal chest X-rays; the anomaly is consolidation of a good part of a lung, on one side or both.
+
+Left and right are the picture's; the patient's are the other way round: the heart leans to the right of the picture.
+Outlines are drawn for one half of the chest with x >= 0 and mirrored.
+"""
 
 from __future__ import annotations
 
@@ -6,109 +10,209 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Array, Camera, Canvas, smoothstep
+from .canvas import Array, Camera, Canvas, mix, smoothstep, through
 
-CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.10, contrast=0.185, contrast_spread=0.10, tint_spread=0.0,
-                blur=(0.004, 0.010), noise=(0.008, 0.018), grey=True)
+CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.14, contrast=0.205, contrast_spread=0.13, tint_spread=0.0,
+                blur=(0.003, 0.008), noise=(0.006, 0.014), grey=True)
+
+# Outlines in coordinates of the chest, whose spine is x = 0.
+LUNG = ((0.13, -0.52), (0.20, -0.72), (0.31, -0.77), (0.43, -0.68), (0.56, -0.44), (0.66, -0.10), (0.715, 0.24),
+        (0.735, 0.66), (0.40, 0.90), (0.10, 0.80), (0.09, 0.20), (0.10, -0.20))  # the dome of the diaphragm cuts it off
+SHOULDER = ((-0.1, -1.3), (0.20, -1.3), (0.21, -0.98), (0.34, -0.87), (0.62, -0.82), (0.88, -0.74), (1.3, -0.45),
+            (1.3, 0.05), (0.97, 0.06), (0.90, 0.40), (0.92, 1.3), (-0.1, 1.3))
+SCAPULA = ((0.60, -0.60), (0.86, -0.66), (0.93, -0.50), (0.80, -0.18), (0.735, 0.06), (0.70, -0.10), (0.665, -0.36))
+CLAVICLE = ((0.055, -0.485), (0.16, -0.535), (0.32, -0.585), (0.50, -0.665), (0.68, -0.735), (0.82, -0.75))
+MEDIASTINUM = (
+    (-0.075, -1.2), (-0.09, -0.62), (-0.125, -0.40), (-0.135, -0.16), (-0.165, -0.04), (-0.215, 0.12), (-0.215, 0.28),
+    (-0.15, 0.46), (-0.02, 0.72), (0.36, 0.70),  # up to here the picture's left: great vein, right atrium
+    (0.475, 0.50), (0.465, 0.34), (0.375, 0.12), (0.255, -0.06), (0.165, -0.15), (0.14, -0.20), (0.185, -0.27),
+    (0.19, -0.36), (0.13, -0.44), (0.095, -0.62), (0.075, -1.2))  # left ventricle, bay, aortic knob
 
 
 @dataclass(frozen=True)
 class Thorax:
-    """Pose and proportions of one patient, in coordinates of the canvas."""
+    """Pose and proportions of one patient."""
 
     cx: float
     cy: float
-    scale: float
+    width: float
+    height: float
     roll: float
-    lung_width: float
-    lung_height: float
-    heart: float
+    heart: float  # width of the heart, 1 on average
+    breath: float  # how far the diaphragm has moved down, in coordinates
+    rib_strength: float
+
+    def place(self, points: Array, side: int = 1) -> Array:
+        """Points [N, 2] of a half chest, mirrored where side is -1, -> coordinates of the canvas."""
+        x, y = points[:, 0] * side * self.width, points[:, 1] * self.height
+        c, s = np.cos(self.roll), np.sin(self.roll)
+        return np.stack([c * x - s * y + self.cx, s * x + c * y + self.cy], axis=1)
+
+    def chest_coordinates(self, canvas: Canvas) -> tuple[Array, Array]:
+        """x, y of each pixel of the canvas in the coordinates of the outlines."""
+        c, s = np.cos(self.roll), np.sin(self.roll)
+        dx, dy = canvas.x - self.cx, canvas.y - self.cy
+        return (c * dx + s * dy) / self.width, (-s * dx + c * dy) / self.height
 
 
 def paint(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
           severity: float) -> tuple[Array, Array, Array, str]:
     """Scene [H, W, 3] (bright is dense), field of view, lesion mask and kind."""
-    t = Thorax(rng.uniform(-0.06, 0.06), rng.uniform(-0.08, 0.06), rng.uniform(0.88, 1.08), rng.normal(0, 0.035),
-               rng.uniform(0.29, 0.37), rng.uniform(0.56, 0.68), rng.uniform(0.8, 1.2))
-    c, s = np.cos(t.roll), np.sin(t.roll)
-    x = ((canvas.x - t.cx) * c + (canvas.y - t.cy) * s) / t.scale
-    y = (-(canvas.x - t.cx) * s + (canvas.y - t.cy) * c) / t.scale
-    lungs = _lungs(canvas, rng, x, y, t)
-    body = smoothstep((0.96 + 0.05 * canvas.noise(rng, 4) - np.hypot(x * 0.92, np.clip(y, -2, 0.0) * 0.95)) / 0.10)
-    dense = 0.62 * body - 0.44 * lungs * rng.uniform(0.85, 1.1)
-    dense = dense + _heart(canvas, x, y, t) + _ribs(rng, x, y) * body + _spine(rng, x, y) * body
-    dense = dense + lungs * _vascular(canvas, rng, x, y) + 0.025 * canvas.texture(rng, 6, 4) * body
+    t = Thorax(cx=rng.uniform(-0.035, 0.035), cy=rng.uniform(-0.03, 0.03), width=rng.uniform(0.95, 1.05),
+               height=rng.uniform(0.95, 1.03), roll=rng.normal(0, 0.015), heart=rng.uniform(0.88, 1.12),
+               breath=rng.uniform(-0.05, 0.04), rib_strength=rng.uniform(0.8, 1.2))
+    x, y = t.chest_coordinates(canvas)
+    lungs = _lungs(canvas, rng, t, x, y)
+    dense = _soft_tissue(canvas, rng, t, x, y, lungs)
+    dense = dense + lungs * _markings(canvas, rng, t)
+    middle = _middle(canvas, rng, t, x, y)
     mask, kind = np.zeros(dense.shape, bool), "normal"
     if lesion is not None:
-        opacity = _opacity(canvas, lesion, lungs, t, severity)
-        dense, mask, kind = dense + opacity, opacity > 0.3 * opacity.max(), "opacity"
-    scene = np.repeat(dense[..., None], 3, axis=2).astype(np.float32)
-    return scene, np.ones_like(dense, dtype=np.float32), mask, kind
+        kind = "opacity"
+        dense, filled = _consolidation(canvas, lesion, t, dense, lungs, x, severity)
+        mask = filled & (middle < 0.3)  # behind the heart nothing is seen of it
+    dense = np.maximum(dense, middle) + _bones(canvas, rng, t, y)
+    dense = dense + 0.012 * canvas.texture(rng, 8, 4)
+    film = 1 - np.exp(-1.9 * np.clip(dense, 0, None))  # the film saturates where the body is dense
+    scene = np.repeat(film[..., None], 3, axis=2).astype(np.float32)
+    return scene, np.ones_like(film, dtype=np.float32), mask, kind
 
 
-def _lungs(canvas: Canvas, rng: np.random.Generator, x: Array, y: Array, t: Thorax) -> Array:
-    field = np.zeros(x.shape, np.float32)
-    wobble = 0.03 * canvas.noise(rng, 5)
+def _lungs(canvas: Canvas, rng: np.random.Generator, t: Thorax, x: Array, y: Array) -> Array:
+    """How much air lies in the beam, 0..1: thinner towards the chest wall and the apex, cut off by the diaphragm."""
+    air = np.zeros(x.shape, np.float32)
     for side in (-1, 1):
-        width = t.lung_width * (1.0 if side < 0 else 0.94)
-        u = (x - side * (0.40 + 0.06 * y)) / width
-        v = (y + 0.05) / t.lung_height
-        radius = (np.abs(u) ** 2.4 + np.abs(v) ** 2.6) ** 0.4
-        dome = y - (0.46 + 0.05 * side * -1 + 0.22 * (np.abs(u) - 0.2) ** 2 * 1.2 + rng.uniform(-0.05, 0.05))
-        shape = smoothstep((1.04 + wobble - radius) / 0.12) * smoothstep((0.02 - dome) / 0.07)
-        field = np.maximum(field, shape)
-    return field
+        outline = through(np.array(LUNG) + rng.normal(0, 0.008, (len(LUNG), 2)), closed=True)
+        field = canvas.filled(t.place(outline, side), 0.007)
+        field = field * smoothstep((_dome(x * side, side, t) - y) / 0.035 + 0.5)
+        air = np.maximum(air, field * (0.62 + 0.38 * smoothstep(1.35 * canvas.blur(field, 0.09) - 0.28)))
+    return air
 
 
-def _heart(canvas: Canvas, x: Array, y: Array, t: Thorax) -> Array:
-    heart = np.hypot((x - 0.13) / (0.31 * t.heart), (y - 0.24) / 0.33)
-    vessels = np.hypot((x - 0.01) / 0.145, (y + 0.30) / 0.46)
-    return 0.30 * smoothstep((1.1 - heart) / 0.22) + 0.20 * smoothstep((1.1 - vessels) / 0.3)
+def _dome(x: Array, side: int, t: Thorax) -> Array:
+    """Height y of the diaphragm over x of a half chest: the picture's left one, over the liver, stands higher."""
+    off = x - 0.36
+    return 0.47 + t.breath + (0.05 if side > 0 else 0.0) + np.where(off > 0, 1.55, 0.55) * off**2
 
 
-def _ribs(rng: np.random.Generator, x: Array, y: Array) -> Array:
-    spacing, slope, strength = rng.uniform(0.145, 0.175), rng.uniform(0.25, 0.5), rng.uniform(0.05, 0.095)
-    curve = y + slope * x**2 - 0.35 * np.abs(x)
-    phase = (curve / spacing + rng.uniform(0, 1)) * 2 * np.pi
-    behind = y - slope * x**2 + 0.30 * np.abs(x)
-    back = (behind / spacing + rng.uniform(0, 1)) * 2 * np.pi
-    ribs = smoothstep(np.cos(phase) * 0.9 + 0.1) * strength + smoothstep(np.cos(back)) * 0.55 * strength
-    clavicle = np.abs(y + 0.62 - 0.22 * np.abs(x) + 0.06 * np.sin(5 * x))
-    collar = smoothstep((0.045 - clavicle) / 0.03) * (np.abs(x) > 0.1) * 0.12
-    return (ribs * smoothstep((np.abs(x) - 0.07) / 0.1) + collar).astype(np.float32)
+def _soft_tissue(canvas: Canvas, rng: np.random.Generator, t: Thorax, x: Array, y: Array, lungs: Array) -> Array:
+    """Body around the lungs: neck, shoulders, chest wall, the belly with the stomach's bubble of air."""
+    half = through(SHOULDER)
+    body = np.maximum(*(canvas.filled(t.place(half, side), 0.012) for side in (-1, 1)))
+    thick = 0.46 + 0.07 * smoothstep((y + 0.2) / 0.9) - 0.20 * np.clip(np.abs(x) - 0.60, 0, 1)
+    shoulder = 0.12 * np.exp(-(np.hypot((np.abs(x) - 0.80) / 0.28, (y + 0.55) / 0.22) ** 2))
+    belly = 0.24 * smoothstep((_dome(np.abs(x), -1, t) + 0.10 - y) / -0.30 + 0.1)
+    bubble = np.hypot((x - 0.42) / rng.uniform(0.10, 0.16), (y - 0.72 - t.breath) / rng.uniform(0.055, 0.085))
+    gas = 0.26 * rng.uniform(0.5, 1.0) * smoothstep((1.1 - bubble) / 0.35)
+    return body * (thick + shoulder + belly - gas) * rng.uniform(0.95, 1.05) - 0.40 * rng.uniform(0.9, 1.1) * lungs
 
 
-def _spine(rng: np.random.Generator, x: Array, y: Array) -> Array:
-    column = smoothstep((0.115 - np.abs(x)) / 0.06)
-    discs = 0.03 * np.cos(2 * np.pi * y / rng.uniform(0.15, 0.19))
-    return column * (0.13 + discs)
+def _markings(canvas: Canvas, rng: np.random.Generator, t: Thorax) -> Array:
+    """Vessels from the hila, tapering and branching outwards, stronger below; and the hila themselves."""
+    lines: list[tuple[Array, float]] = []
+    hila = np.zeros((canvas.side, canvas.side), np.float32)
+    for side, height in ((-1, 0.0), (1, -0.05)):
+        for start in np.linspace(-1.25, 1.45, 11):
+            root = np.array([0.15, height + 0.05 * start])
+            _branch(rng, lines, t, side, root, heading=start + rng.normal(0, 0.08), width=0.022, steps=11)
+        (cx, cy), = t.place(np.array([[0.17, height + 0.03]]), side)
+        hila = hila + np.exp(-(canvas.ellipse(cx, cy, 0.075, 0.15, -0.25 * side) ** 2))
+    return (0.15 * canvas.blur(canvas.strokes(lines), 0.007) + 0.20 * hila) * rng.uniform(0.85, 1.15)
 
 
-def _vascular(canvas: Canvas, rng: np.random.Generator, x: Array, y: Array) -> Array:
-    """Lung markings, densest around the hila and fading outwards."""
-    lines = []
+def _branch(rng: np.random.Generator, lines: list[tuple[Array, float]], t: Thorax, side: int, start: Array,
+            heading: float, width: float, steps: int) -> None:
+    points = [start]
+    for step in range(steps):
+        heading += rng.normal(0, 0.10)
+        points.append(points[-1] + 0.048 * np.array([np.cos(heading), np.sin(heading)]))
+        if width > 0.008 and step in (3, 6) and rng.random() < 0.8:
+            turn = rng.choice([-1, 1]) * rng.uniform(0.35, 0.7)
+            _branch(rng, lines, t, side, points[-1], heading + turn, width * 0.6, steps - step)
+    path = t.place(np.array(points), side)
+    lines += [(path[i : i + 4], width * taper) for i, taper in ((0, 1.0), (3, 0.7), (6, 0.42), (9, 0.25)) if i < steps]
+
+
+def _middle(canvas: Canvas, rng: np.random.Generator, t: Thorax, x: Array, y: Array) -> Array:
+    """Heart, great vessels with the aortic knob, and spine, the trachea's air cut out."""
+    outline = np.array(MEDIASTINUM) + rng.normal(0, 0.006, (len(MEDIASTINUM), 2))
+    outline[:, 0] *= np.where(outline[:, 1] > -0.12, t.heart, 1.0)
+    solid = canvas.filled(t.place(through(outline, closed=True)), 0.011)
+    discs = np.cos(2 * np.pi * (y / 0.125 + rng.uniform(0, 1)))
+    spine = smoothstep((0.10 - np.abs(x)) / 0.035) * (0.10 + 0.035 * discs)
+    airway = smoothstep((0.046 - np.abs(x + 0.012)) / 0.022) * smoothstep((-0.20 - y) / 0.05)
+    for side, drop in ((-1, 0.75), (1, 0.62)):
+        along = x * side
+        bronchus = smoothstep((0.032 - np.abs(y + 0.22 - drop * along)) / 0.022)
+        airway = np.maximum(airway, 0.7 * bronchus * smoothstep(along / 0.02 + 1) * smoothstep((0.20 - along) / 0.08))
+    depth = 0.48 + 0.16 * canvas.blur(solid, 0.10) * smoothstep((y + 0.5) / 0.6)
+    below = smoothstep((y - _dome(np.abs(x), 1, t)) / 0.12)
+    return solid * (depth * (1 - 0.3 * below) + spine - 0.17 * airway)
+
+
+def _bones(canvas: Canvas, rng: np.random.Generator, t: Thorax, y: Array) -> Array:
+    """Ten ribs behind and six in front on each side, clavicles, scapulae; the edges of a bone are brightest."""
+    behind: list[tuple[Array, float]] = []
+    front: list[tuple[Array, float]] = []
+    collar: list[tuple[Array, float]] = []
+    blades = np.zeros(y.shape, np.float32)
+    first, spacing = -0.80 + rng.uniform(-0.015, 0.015), 0.128 * rng.uniform(0.97, 1.03)
     for side in (-1, 1):
-        for _ in range(16):
-            heading = rng.uniform(-1.35, 1.35) + (np.pi if side < 0 else 0)
-            points = [np.array([side * 0.14, rng.uniform(-0.10, 0.12)])]
-            for _ in range(9):
-                heading += rng.normal(0, 0.22)
-                points.append(points[-1] + 0.07 * np.array([np.cos(heading), np.sin(heading)]))
-            path = np.array(points)
-            lines += [(path[:5], 0.022), (path[4:], 0.012)]
-    tree = canvas.blur(canvas.strokes(lines), 0.012)
-    hila = np.exp(-(np.hypot((np.abs(x) - 0.19) / 0.13, (y - 0.02) / 0.22) ** 2))
-    return (0.13 * tree + 0.10 * hila) * rng.uniform(0.7, 1.3)
+        for number in range(10):
+            behind.append((t.place(_rib_behind(first + spacing * number, number), side), 0.052))
+        for number in range(6):
+            front.append((t.place(_rib_in_front(first + 0.33 + 1.2 * spacing * number, number), side), 0.060))
+        collar.append((t.place(through(np.array(CLAVICLE) + rng.normal(0, 0.008, (6, 2))), side), 0.062))
+        blades = np.maximum(blades, canvas.filled(t.place(through(SCAPULA, closed=True), side), 0.012))
+    ribs = 0.125 * _bone(canvas, behind) + 0.045 * _bone(canvas, front)
+    ribs = ribs * t.rib_strength * (1 - 0.55 * smoothstep((y - 0.42) / 0.25))
+    return ribs + 0.17 * _bone(canvas, collar) + 0.075 * blades
 
 
-def _opacity(canvas: Canvas, rng: np.random.Generator, lungs: Array, t: Thorax, severity: float) -> Array:
-    """Added density: consolidations with ragged edges and an uneven inside, within the lung fields."""
-    inside = np.argwhere(canvas.blur(lungs, 0.04) > 0.85)
-    total = np.zeros_like(lungs)
-    for _ in range(1 + (rng.random() < 0.35)):
-        row, column = inside[rng.integers(len(inside))]
-        cy, cx = (row + 0.5) / canvas.side * 2 - 1, (column + 0.5) / canvas.side * 2 - 1
-        shape = canvas.soft(canvas.blob(rng, cx, cy, rng.uniform(0.13, 0.20 + 0.08 * severity), 0.35), 0.45)
-        patchy = np.clip(1 + 0.45 * canvas.texture(rng, 9, 3), 0.2, None)
-        total = np.maximum(total, shape * patchy)
-    return total * np.clip(lungs * 1.2, 0, 1) * (0.07 + 0.22 * severity)
+def _bone(canvas: Canvas, lines: list[tuple[Array, float]]) -> Array:
+    solid = canvas.blur(canvas.strokes(lines), 0.006)
+    marrow = canvas.blur(canvas.strokes([(path, width * 0.5) for path, width in lines]), 0.006)
+    return solid - 0.40 * marrow
+
+
+def _lateral_wall(y: float) -> float:
+    """Half the width of the rib cage at a height."""
+    return float(np.interp(y, (-0.80, -0.68, -0.44, -0.10, 0.24, 0.66), (0.25, 0.43, 0.57, 0.675, 0.73, 0.75)))
+
+
+def _rib_behind(y: float, number: int) -> Array:
+    """Out of the spine, a little upwards, then down to the chest wall: the upper ribs in a tighter bend."""
+    drop = 0.10 + 0.022 * min(number, 6)
+    edge = _lateral_wall(y + drop)
+    return through(((0.07, y + 0.015), (0.35 * edge, y - 0.02), (0.65 * edge, y + 0.01), (0.90 * edge, y + 0.55 * drop),
+                    (edge, y + drop), (0.985 * edge, y + drop + 0.07)))
+
+
+def _rib_in_front(y: float, number: int) -> Array:
+    """From the chest wall down and inwards, to where the rib turns to cartilage, which X-rays pass."""
+    edge, end = _lateral_wall(y), 0.22 + 0.035 * number
+    return through(((edge, y), (edge - 0.35 * (edge - end), y + 0.11), (end + 0.1 * (edge - end), y + 0.19),
+                    (end, y + 0.20)))
+
+
+def _consolidation(canvas: Canvas, rng: np.random.Generator, t: Thorax, dense: Array, lungs: Array, x: Array,
+                   severity: float) -> tuple[Array, Array]:
+    """Airspaces filled with fluid: a fluffy whitening that hides the vessels and leaves air in the larger bronchi."""
+    both = rng.random() < 0.4
+    sides = (-1, 1) if both else (int(rng.choice([-1, 1])),)
+    cover = np.zeros_like(lungs)
+    for side in sides:
+        at = np.array([[rng.uniform(0.34, 0.50), rng.uniform(-0.30, 0.32)]])
+        (cx, cy), = t.place(at, side)
+        radius = rng.uniform(0.28, 0.35) * (0.55 + 0.50 * severity) * (0.95 if both else 1.15)
+        patch = canvas.blob(rng, cx, cy, radius, 0.22)
+        fluffy = patch + 0.18 * canvas.texture(rng, 8, 3)
+        cover = np.maximum(cover, smoothstep((1.30 - fluffy) / 0.75) * (x * side > 0))
+    lines: list[tuple[Array, float]] = []
+    for side in sides:
+        for heading in rng.uniform(-1.0, 1.2, 5):
+            _branch(rng, lines, t, side, np.array([0.15, 0.0]), heading, width=0.022, steps=10)
+    bronchi = canvas.blur(canvas.strokes(lines), 0.007)
+    alpha = cover * smoothstep(lungs * 1.6) * (0.12 + 0.78 * severity)
+    filled = 0.46 * (1 + 0.07 * canvas.texture(rng, 12, 3)) - 0.13 * bronchi
+    return mix(dense, np.maximum(dense, filled), alpha), cover * smoothstep(lungs * 1.6) > 0.35

@@ -1,4 +1,7 @@
-"""Fundus photographs: a retina with disc, cup, vessels and macula; glaucoma (LAG) and diabetic lesions (APTOS)."""
+"""Fundus photographs: a retina with disc, cup, vessels and macula; glaucoma (LAG) and diabetic lesions (APTOS).
+
+Both have small, sharp lesions: a few per cent of the picture.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ import numpy as np
 
 from .canvas import Array, Camera, Canvas, mix, smoothstep
 
-CAMERA = Camera(mean=(0.62, 0.36, 0.19), mean_spread=0.13, contrast=0.11, contrast_spread=0.13, tint_spread=0.06,
-                blur=(0.004, 0.010), noise=(0.006, 0.016))
+CAMERA = Camera(mean=(0.62, 0.36, 0.19), mean_spread=0.10, contrast=0.11, contrast_spread=0.10, tint_spread=0.04,
+                blur=(0.003, 0.008), noise=(0.006, 0.016))
 
-HEALTHY_CUP = (0.28, 0.50)  # cup-to-disc ratio
+BLOOD = np.array([0.62, 0.34, 0.40], np.float32)  # what it leaves of the light of each channel
+EXUDATE = np.array([0.98, 0.82, 0.42], np.float32)
+HEALTHY_CUP = (0.28, 0.44)  # cup-to-disc ratio
 
 
 @dataclass(frozen=True)
@@ -29,25 +34,25 @@ class Eye:
 
 def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
                    severity: float) -> tuple[Array, Array, Array, str]:
-    """A disc-centred retina; the anomaly is glaucoma: a wide cup, and what comes with it outside of the disc."""
+    """A disc-centred retina; the anomaly is glaucoma: a wide cup, a pale notch in its rim, and, at the disc's edge,
+    blood and a crescent of wasted tissue."""
     side = rng.choice([-1, 1])
-    eye = _eye(rng, disc=(side * rng.uniform(0.0, 0.22), rng.uniform(-0.12, 0.12)), radius=rng.uniform(0.24, 0.31))
+    eye = _eye(rng, disc=(side * rng.uniform(0.02, 0.14), rng.uniform(-0.07, 0.07)), radius=rng.uniform(0.25, 0.30))
     scene, view = _retina(canvas, rng, eye)
     vessels, disc, tone = _vessels(canvas, rng, eye), _disc_radius(canvas, eye), rng.uniform(0.8, 1.2)
-    cup, mask, kind = eye.cup, np.zeros_like(disc, bool), "normal"
     shift = rng.uniform(-0.1, 0.1, 2) * eye.radius
-    if lesion is not None:
-        cup = min(0.9, eye.cup + (0.10 + 0.34 * severity) * lesion.uniform(0.85, 1.15))
-        kind = "glaucoma"
-        scene, mask = _around_the_disc(canvas, lesion, scene, eye, disc, severity)
-        mask |= (_cup_radius(canvas, eye, cup, shift) < 1) & (_cup_radius(canvas, eye, eye.cup, shift) >= 1)
-    scene = _paint_disc(canvas, scene, eye, disc, cup, shift, tone)
-    inside = 1 - 0.75 * smoothstep((cup - disc) / 0.25 + 0.3)  # vessels dive into the cup
-    scene = mix(scene, _vessel_colour(scene), vessels * inside)
-    if lesion is not None:
-        scene, bled = _disc_haemorrhages(canvas, lesion, scene, eye, severity)
-        mask |= bled
-    return scene, view, mask, kind
+    healthy = _cup_radius(canvas, eye, eye.cup, shift)
+    if lesion is None:
+        scene = _paint_disc(canvas, scene, disc, healthy, tone)
+        return mix(scene, _vessel_colour(scene), _dive(vessels, healthy)), view, np.zeros_like(disc, bool), "normal"
+    pole = lesion.choice([-1, 1]) * np.pi / 2 + lesion.uniform(-0.35, 0.35)  # notches lie above or below
+    cup = min(0.82, eye.cup + (0.06 + 0.36 * severity) * lesion.uniform(0.9, 1.1))
+    sick = _cup_radius(canvas, eye, cup, shift) / (1 + 0.45 * severity * _sector(canvas, eye, pole, width=0.5))
+    scene, wasted = _atrophy(canvas, lesion, scene, eye, disc, severity)
+    scene = _paint_disc(canvas, scene, disc, sick, tone)
+    scene = mix(scene, _vessel_colour(scene), _dive(vessels, sick))
+    scene, blood = _disc_haemorrhages(canvas, lesion, scene, eye, pole, severity)
+    return scene, view, ((sick < 1) & (healthy >= 1)) | wasted | blood, "glaucoma"
 
 
 def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
@@ -57,7 +62,7 @@ def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.rando
     eye = _eye(rng, disc=(side * rng.uniform(0.50, 0.62), rng.uniform(-0.1, 0.1)), radius=rng.uniform(0.13, 0.17))
     scene, view = _retina(canvas, rng, eye)
     vessels, disc = _vessels(canvas, rng, eye), _disc_radius(canvas, eye)
-    scene = _paint_disc(canvas, scene, eye, disc, eye.cup, np.zeros(2), rng.uniform(0.8, 1.2))
+    scene = _paint_disc(canvas, scene, disc, _cup_radius(canvas, eye, eye.cup, np.zeros(2)), rng.uniform(0.8, 1.2))
     scene = mix(scene, _vessel_colour(scene), vessels)
     scene = _harmless_spots(canvas, rng, scene, eye)
     mask, kind = np.zeros_like(disc, bool), "normal"
@@ -71,7 +76,7 @@ def _eye(rng: np.random.Generator, disc: tuple[float, float], radius: float) -> 
     toward = -np.sign(disc[0]) if disc[0] else 1.0
     macula = (disc[0] + toward * rng.uniform(0.52, 0.64), disc[1] + rng.uniform(0.0, 0.12))
     return Eye(disc, radius, rng.uniform(0.86, 1.0), rng.uniform(-0.4, 0.4), rng.uniform(*HEALTHY_CUP), macula,
-               rng.uniform(0.90, 0.98))
+               rng.uniform(0.93, 0.97))
 
 
 def _retina(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> tuple[Array, Array]:
@@ -96,46 +101,50 @@ def _cup_radius(canvas: Canvas, eye: Eye, cup: float, shift: Array) -> Array:
     return canvas.ellipse(*centre, cup * eye.radius * eye.stretch, cup * eye.radius, eye.tilt)
 
 
-def _paint_disc(canvas: Canvas, scene: Array, eye: Eye, disc: Array, cup: float, shift: Array, tone: float) -> Array:
-    rim = np.array([0.90, 0.58, 0.30]) * (0.94 + 0.06 * tone)
-    pale = np.array([0.98, 0.80, 0.52]) * (0.92 + 0.08 * tone)
+def _sector(canvas: Canvas, eye: Eye, angle: float, width: float) -> Array:
+    """1 in that direction from the disc's middle, falling to 0 beside it."""
+    direction = np.arctan2(canvas.y - eye.disc[1], canvas.x - eye.disc[0])
+    return np.exp(-((np.angle(np.exp(1j * (direction - angle))) / width) ** 2)).astype(np.float32)
+
+
+def _paint_disc(canvas: Canvas, scene: Array, disc: Array, cup: Array, tone: float) -> Array:
+    """`disc` and `cup` are normalised radii: 1 on the outline."""
+    rim = np.array([0.84, 0.48, 0.24]) * (0.94 + 0.06 * tone)
+    pale = np.array([0.95, 0.76, 0.50]) * (0.92 + 0.08 * tone)
     halo = np.exp(-(np.clip(disc - 1, 0, None) / 0.35) ** 2) * 0.16
     scene = mix(scene, np.broadcast_to(rim, scene.shape), np.maximum(canvas.soft(disc, 0.07), halo) * 0.9)
-    pallor = canvas.soft(_cup_radius(canvas, eye, cup, shift), 0.14 / max(cup / 0.5, 0.5))
-    return mix(scene, np.broadcast_to(pale, scene.shape), pallor * 0.75).astype(np.float32)
+    pallor = canvas.soft(cup, 0.14) * canvas.soft(disc, 0.05)
+    return mix(scene, np.broadcast_to(pale, scene.shape), pallor * 0.8).astype(np.float32)
 
 
-def _around_the_disc(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, disc: Array,
-                     severity: float) -> tuple[Array, Array]:
-    """Peripapillary atrophy, a mottled crescent along the disc, and a dark wedge where nerve fibres are lost."""
-    strength = 0.15 + 0.85 * severity
-    angle = np.arctan2(canvas.y - eye.disc[1], canvas.x - eye.disc[0])
-    toward = rng.uniform(-np.pi, np.pi)
-    along = np.cos(angle - toward)
-    width = rng.uniform(0.5, 1.0) * strength * smoothstep((along + 0.5) / 1.2)  # in radii of the disc
-    crescent = smoothstep((1 + width - disc) / 0.12) * (disc > 0.9) * smoothstep(width / 0.15)
-    mottled = np.clip(0.5 + 0.4 * canvas.texture(rng, 22, 3), 0, 1)[..., None]
-    tissue = mottled * np.array([0.93, 0.74, 0.50]) + (1 - mottled) * np.array([0.36, 0.20, 0.12])
-    scene = mix(scene, tissue, crescent * 0.85 * strength)
-    wedge_at = rng.choice([-1, 1]) * rng.uniform(0.9, 1.9)
-    spread = np.angle(np.exp(1j * (angle - wedge_at)))
-    wedge = np.exp(-((spread / (rng.uniform(0.14, 0.26) * (0.5 + severity))) ** 4))
-    wedge = wedge * smoothstep((disc - 0.95) / 0.15) * smoothstep((3.6 - disc) / 2.2)
-    scene = mix(scene, scene * np.array([0.68, 0.62, 0.66]), wedge * 0.8 * strength)
-    return scene.astype(np.float32), (crescent > 0.3) | (wedge > 0.5)
+def _dive(vessels: Array, cup: Array) -> Array:
+    """Vessels bend over the edge of the cup and are lost to sight in it."""
+    return vessels * (1 - 0.5 * smoothstep((1.2 - cup) / 0.5))
 
 
-def _disc_haemorrhages(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
+def _atrophy(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, disc: Array,
+             severity: float) -> tuple[Array, Array]:
+    """A thin mottled crescent along the disc on the side of the macula, where the pigment has gone."""
+    toward = (0.0 if eye.macula[0] > eye.disc[0] else np.pi) + rng.uniform(-0.5, 0.5)
+    width = rng.uniform(0.28, 0.42) * (0.3 + 0.7 * severity) * _sector(canvas, eye, toward, width=1.1)
+    crescent = smoothstep((1 + width - disc) / 0.10) * (disc > 0.9) * smoothstep(width / 0.12)
+    mottled = np.clip(0.55 + 0.4 * canvas.texture(rng, 26, 2), 0, 1)[..., None]
+    tissue = mottled * np.array([0.90, 0.68, 0.44]) + (1 - mottled) * np.array([0.40, 0.22, 0.13])
+    return mix(scene, tissue, crescent * (0.08 + 0.82 * severity)).astype(np.float32), crescent > 0.4
+
+
+def _disc_haemorrhages(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, pole: float,
                        severity: float) -> tuple[Array, Array]:
-    """Splinters of blood across the edge of the disc, radial as the nerve fibres are."""
+    """Flames of blood across the edge of the disc near the notch, radial as the nerve fibres are."""
     lines = []
-    for _ in range(rng.integers(0, 2) + round(2 * severity)):
-        angle = rng.uniform(-np.pi, np.pi)
+    for _ in range(1 + round(severity * rng.uniform(0.5, 1.4))):
+        angle = pole + rng.choice([-1, 1]) * rng.uniform(0.25, 0.8)
         ray = np.array([np.cos(angle) * eye.stretch, np.sin(angle)]) * eye.radius
-        centre = np.array(eye.disc)
-        lines.append((np.stack([centre + ray * r for r in (0.85, rng.uniform(1.2, 1.5))]), rng.uniform(0.02, 0.035)))
+        reach, width = rng.uniform(1.3, 1.6), rng.uniform(0.04, 0.06) * (0.5 + 0.5 * severity)
+        path = [np.array(eye.disc) + ray * r for r in np.linspace(0.85, reach, 4)]
+        lines += [(np.stack(path[:3]), width), (np.stack(path[2:]), width * 0.5)]
     blood = canvas.blur(canvas.strokes(lines), 0.006)
-    return mix(scene, scene * np.array([0.45, 0.22, 0.28], np.float32), blood * (0.3 + 0.7 * severity)), blood > 0.4
+    return mix(scene, scene * BLOOD, blood * (0.10 + 0.90 * severity)), blood > 0.4
 
 
 def _vessel_colour(scene: Array) -> Array:
@@ -150,7 +159,7 @@ def _vessels(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> Array:
         for reach, bend, width in ((toward, 1.0, 0.032), (toward, 1.35, 0.024), (-toward, 0.75, 0.026)):
             _grow(rng, lines, np.array(eye.disc), np.pi / 2 * up, reach, bend * rng.uniform(0.8, 1.2),
                   width * rng.uniform(0.8, 1.2), up, depth=0)
-    return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.45, 1.0)
+    return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.6, 0.95)
 
 
 def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Array, heading: float, reach: float,
@@ -158,9 +167,9 @@ def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Arr
     steps, step = 22 - 5 * depth, 0.062
     points, turn = [start], -up * reach * 0.075 / bend
     for i in range(steps):
-        heading += turn * (1 if i < 12 else 0.3) + rng.normal(0, 0.09)
+        heading += turn * (1 if i < 12 else 0.3) + rng.normal(0, 0.07)
         points.append(points[-1] + step * np.array([np.cos(heading), np.sin(heading)]))
-        if depth < 2 and i > 1 and rng.random() < 0.20:
+        if depth < 2 and i > 1 and rng.random() < 0.17:
             side = rng.choice([-1, 1])
             _grow(rng, lines, points[-1], heading + side * rng.uniform(0.4, 0.9), reach, bend * 3, width * 0.6, up,
                   depth + 1)
@@ -172,7 +181,7 @@ def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Arr
 
 def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye) -> Array:
     """Faint soft pigment and reflexes that healthy eyes have too; far larger and fainter than lesions."""
-    tessellation = rng.uniform(0, 0.07) * canvas.texture(rng, 20, 2)  # how much the choroid shows through
+    tessellation = rng.uniform(0, 0.045) * canvas.texture(rng, 20, 2)  # how much the choroid shows through
     scene = scene * (1 + tessellation[..., None])
     for _ in range(rng.integers(2, 7)):
         x, y = rng.uniform(-0.7, 0.7, 2)
@@ -183,9 +192,7 @@ def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye:
 
 def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
                       severity: float) -> tuple[Array, Array]:
-    touched = np.zeros(scene.shape[:2], np.float32)
-    strength = 0.35 + 0.65 * severity
-    dark, bright = np.array([0.55, 0.30, 0.36], np.float32), np.array([0.98, 0.82, 0.42], np.float32)
+    blood, exudate = np.zeros((2, *scene.shape[:2]), np.float32)
 
     def place() -> tuple[float, float]:
         while True:
@@ -194,16 +201,16 @@ def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, ey
                 return float(x), float(y)
 
     for _ in range(rng.integers(3, 6) + round(7 * severity)):  # microaneurysms
-        spot = canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.011, 0.02, 2)), 0.35) * strength
-        scene, touched = mix(scene, scene * dark, spot), np.maximum(touched, spot)
+        blood = np.maximum(blood, canvas.soft(canvas.ellipse(*place(), *rng.uniform(0.012, 0.02, 2)), 0.35))
     for _ in range(rng.integers(1, 3) + round(3 * severity)):  # haemorrhages
-        spot = canvas.soft(canvas.blob(rng, *place(), rng.uniform(0.03, 0.05 + 0.04 * severity), 0.5), 0.25)
-        scene, touched = mix(scene, scene * dark, spot * strength), np.maximum(touched, spot * strength)
+        blot = canvas.blob(rng, *place(), rng.uniform(0.03, 0.05 + 0.04 * severity), 0.22)
+        blood = np.maximum(blood, canvas.soft(blot + 0.14 * canvas.texture(rng, 24, 2), 0.25))
     for _ in range(rng.integers(1, 2 + round(2 * severity))):  # exudates come in groups
         cx, cy = place()
-        for _ in range(rng.integers(4, 9)):
+        for _ in range(rng.integers(5, 11)):
             x, y = cx + rng.normal(0, 0.06), cy + rng.normal(0, 0.06)
-            spot = canvas.soft(canvas.blob(rng, x, y, rng.uniform(0.012, 0.028), 0.4), 0.3) * strength
-            scene = mix(scene, np.broadcast_to(bright, scene.shape), spot * 0.85)
-            touched = np.maximum(touched, spot)
-    return scene.astype(np.float32), touched > 0.25 * strength
+            exudate = np.maximum(exudate, canvas.soft(canvas.blob(rng, x, y, rng.uniform(0.012, 0.028), 0.2), 0.3))
+    strength = 0.15 + 0.85 * severity
+    scene = mix(scene, scene * BLOOD, blood * strength)
+    scene = mix(scene, np.broadcast_to(EXUDATE, scene.shape), exudate * 0.85 * strength)
+    return scene.astype(np.float32), np.maximum(blood, exudate) > 0.25

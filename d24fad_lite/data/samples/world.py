@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from PIL import Image
 
 from . import brain, chest, fundus, histology
 from .canvas import OVERSAMPLING, Array, Camera, Canvas
+from .pairs import Yardstick
 
 NAME = "d24fad_lite sample world"
-VERSION = 2  # of the pictures: any change of them counts it up
-SEVERITY = 0.7  # of the shipped samples: plain to a beginner, hidden from shortcuts
+VERSION = 3  # of the pictures: any change of them counts it up
+LEVELS = {"plain": 1.0, "medium": 0.6, "hard": 0.3}  # named severities; the shipped samples are plain
+CANDIDATES = 6  # patients of each class from whom a pair of test images is chosen
+CHOSEN_AT = 128  # at most so large are the pictures that choose them
+REFERENCE = 2**31  # seed of the pictures that tell what is usual in a task
 Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
 
 TASKS: dict[str, tuple[Painter, Camera]] = {
@@ -43,7 +48,20 @@ class Sample:
     kind: str
 
 
-def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, severity: float = SEVERITY,
+def severity_of(level: float | str) -> float:
+    """The severity, 0 (a trace) to 1 (plain to see), that a number or the name of a level stands for."""
+    if isinstance(level, str):
+        if level not in LEVELS:
+            raise ValueError(f"level {level!r} is none of the sample world's; choose one of {', '.join(LEVELS)}, or a "
+                             "severity from 0 (a trace) to 1 (plain to see)")
+        return LEVELS[level]
+    if not 0 <= level <= 1:
+        raise ValueError(f"severity={level!r} must lie between 0 (a trace) and 1 (plain to see); or name a level: "
+                         f"{', '.join(LEVELS)}")
+    return float(level)
+
+
+def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, severity: float | str = "plain",
                 size: int = 128, camera: int | Sequence[int] | None = None) -> Sample:
     """Draw one image of the sample world, a pure function of its arguments.
 
@@ -55,16 +73,15 @@ def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, s
     task : {"HIS", "LAG", "APTOS", "RSNA", "BrainTumor"}
     seed : int or sequence of int, each >= 0
     anomalous : whether the patient has a lesion.
-    severity : 0 (a trace) to 1 (plain to see).
+    severity : 0 (a trace) to 1 (plain to see), or the name of a level: "plain", "medium", "hard".
     size : side in pixels, at least 16.
     camera : seed of the camera's settings (exposure, contrast, colour, sharpness, noise level); default: `seed`.
     """
     if task not in TASKS:
         raise ValueError(f"task {task!r} is not in the sample world; choose one of {', '.join(TASKS)}")
-    if not 0 <= severity <= 1:
-        raise ValueError(f"severity={severity!r} must lie between 0 (a trace) and 1 (plain to see)")
     if not isinstance(size, int) or size < 16:
         raise ValueError(f"size={size!r} must be a whole number of pixels, at least 16")
+    strength = severity_of(severity)
     paint, device = TASKS[task]
 
     def stream(number: int, words: int | Sequence[int] = seed) -> np.random.Generator:
@@ -73,17 +90,49 @@ def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, s
     anatomy, lesion, grain = stream(0), stream(1), stream(2)
     settings = stream(3, seed if camera is None else camera)
     canvas = Canvas(size * OVERSAMPLING)
-    scene, view, mask, kind = paint(canvas, anatomy, lesion if anomalous else None, severity)
+    scene, view, mask, kind = paint(canvas, anatomy, lesion if anomalous else None, strength)
     picture = device.shoot(scene, view, settings, grain, size)
     coarse = mask.reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3)) >= 0.5
     return Sample(picture, coarse, kind)
 
 
-def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, size: int = 128, train: int = 40,
+@dataclass(frozen=True)
+class Drawn:
+    """A sample and the arguments of `draw_sample` that give it again."""
+
+    sample: Sample
+    seed: tuple[int, ...]
+    camera: tuple[int, ...]
+
+
+def draw_pair(task: str, seed: int, index: int, severity: float | str = "plain",
+              size: int = 128) -> tuple[Drawn, Drawn]:
+    """Test images number `index`, normal and anomalous, of a benchmark: one camera, two patients, no shortcut.
+
+    Of some patients of each class the two are taken whose pictures are most alike in sharpness, roughness and
+    distance to the mean image (see `pairs`).
+    """
+    camera, small = (seed, 1, index), min(size, CHOSEN_AT)
+    patients = [[(seed, split, index, candidate) for candidate in range(CANDIDATES)] for split in (1, 2)]
+    pictures = [[draw_sample(task, words, anomalous, severity, small, camera).image for words in some]
+                for anomalous, some in zip((False, True), patients, strict=True)]
+    a, b = _usual(task, small).closest(*pictures)
+    normal, anomalous = patients[0][a], patients[1][b]
+    return (Drawn(draw_sample(task, normal, False, severity, size, camera), normal, camera),
+            Drawn(draw_sample(task, anomalous, True, severity, size, camera), anomalous, camera))
+
+
+@cache
+def _usual(task: str, size: int) -> Yardstick:
+    return Yardstick.of(np.stack([draw_sample(task, (REFERENCE, number), size=size).image for number in range(24)]))
+
+
+def write_samples(out: str | Path, seed: int = 0, severity: float | str = "plain", size: int = 128, train: int = 40,
                   test: int = 20, tasks: Sequence[str] | None = None) -> Path:
     """Write a benchmark of the sample world in the kit's layout, with masks and MANIFEST.json.
 
-    The test images are matched by camera, as in a good study: the settings tell nothing about the label.
+    The test images come in pairs, normal and anomalous, with the same camera and alike in all that a shortcut could
+    read (see `draw_pair`). The manifest says of each image how `draw_sample` gives it again.
 
     Parameters
     ----------
@@ -96,7 +145,7 @@ def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, si
     ------
     ValueError, FileExistsError, OSError
     """
-    out, names = Path(out), list(tasks or TASKS)
+    out, names, strength = Path(out), list(tasks or TASKS), severity_of(severity)
     if unknown := [name for name in names if name not in TASKS]:
         raise ValueError(f"tasks {unknown} are not in the sample world; choose some of {', '.join(TASKS)}")
     if train < 1 or test < 1:
@@ -108,27 +157,29 @@ def write_samples(out: str | Path, seed: int = 0, severity: float = SEVERITY, si
         partial = Path(tempfile.mkdtemp(dir=out, prefix=".partial-"))
     except OSError as error:
         raise OSError(f"cannot write samples into {out}: {error}; choose a folder that can be written") from error
+    level = next((name for name, value in LEVELS.items() if value == strength), None)
+    settings = dict(seed=seed, level=level, severity=strength, size=size, train=train, test=test, tasks=names)
     try:
-        files: dict[str, dict[str, str]] = {}
+        files: dict[str, dict[str, Any]] = {}
         for name in names:
-            for split, count in zip(SPLITS, (train, test, test), strict=True):
-                for index in range(count):
-                    files |= _write_one(partial, name, split, index, seed, severity, size)
+            for index in range(train):
+                words = (seed, 0, index)
+                drawn = Drawn(draw_sample(name, words, size=size), words, words)
+                files |= _write_one(partial, name, "train/good", index, drawn)
+            for index in range(test):
+                for split, drawn in zip(SPLITS[1:], draw_pair(name, seed, index, strength, size), strict=True):
+                    files |= _write_one(partial, name, split, index, drawn)
         for name in names:
             os.replace(partial / name, out / name)
-        _write_manifest(out, files, dict(seed=seed, severity=severity, size=size, train=train, test=test, tasks=names))
+        _write_manifest(out, files, settings)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return out
 
 
-def _write_one(root: Path, task: str, split: str, index: int, seed: int, severity: float,
-               size: int) -> dict[str, dict[str, str]]:
-    anomalous = split == "test/bad"
-    # Test images are matched by camera: anomalous image i has the settings of normal image i, and another patient.
-    camera = (seed, min(SPLITS.index(split), 1), index)
-    sample = draw_sample(task, (seed, SPLITS.index(split), index), anomalous, severity, size, camera)
-    several = len({"glioma", "meningioma"} & {sample.kind}) > 0
+def _write_one(root: Path, task: str, split: str, index: int, drawn: Drawn) -> dict[str, dict[str, Any]]:
+    sample, anomalous = drawn.sample, split == "test/bad"
+    several = sample.kind in ("glioma", "meningioma")
     folder = f"{split}/{sample.kind}" if anomalous and several else split
     entries = {f"{task}/{folder}/{index:04d}.png": sample.image}
     if anomalous:
@@ -143,12 +194,13 @@ def _write_one(root: Path, task: str, split: str, index: int, seed: int, severit
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
-        facts[name] = {"sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        facts[name] = {"seed": drawn.seed, "camera": drawn.camera,
+                       "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
                        "pixels_sha256": hashlib.sha256(np.ascontiguousarray(flat).tobytes()).hexdigest()}
     return facts
 
 
-def _write_manifest(out: Path, files: dict[str, dict[str, str]], settings: dict[str, Any]) -> None:
+def _write_manifest(out: Path, files: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
     manifest = {
         "name": NAME, "version": VERSION, "licence": "CC0-1.0",
         "origin": "procedural: formulas and random numbers only; no patient, no photograph. Not for clinical use.",
@@ -172,7 +224,7 @@ def samples_root() -> Path:
     """The folder of the shipped samples; where there is none, the same samples generated once into the user's cache.
 
     Looked for: `data_samples` beside the package's checkout or above the working directory; then
-    `$D24FAD_CACHE/samples-v2`, by default `~/.cache/d24fad_lite/samples-v2`.
+    `$D24FAD_CACHE/samples-v3`, by default `~/.cache/d24fad_lite/samples-v3`.
     """
     here = Path.cwd().resolve()
     checkout = Path(__file__).resolve().parents[3]
