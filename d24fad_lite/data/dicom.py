@@ -1,21 +1,33 @@
-"""One single-frame DICOM file -> grey or colour in 0..1.
+"""DICOM files: opening, what their header promises, and the pixels of one frame as they are stored.
 
-Order of the standard's pipeline: modality transform (rescale slope and intercept), then the file's first window (or VOI
-table) where it has one, then inversion for MONOCHROME1, where large values are dark. Without a window the whole range
-the stored bits can express is mapped to 0..1: it is the same for every file of a device, so two images stay comparable,
-which a stretch between the minimum and maximum of each image would not grant.
+A file is recognised by content, with or without the preamble. Before anything is unpacked, the header is checked: one
+frame, a size that fits into memory, a photometric interpretation that is known. How stored values become grey or colour
+is told in `dicom_pixels`.
 """
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from d24fad_lite.data.images import ImageError
+from d24fad_lite.data.dicom_elements import first_value
+from d24fad_lite.data.dicom_frames import require_fitting
+from d24fad_lite.data.dicom_pixels import COLOUR, GREY, displayed
+from d24fad_lite.data.limits import MAX_BYTES, require_room
+from d24fad_lite.data.recognise import ImageError, require_file
+from d24fad_lite.data.stored import require_one_frame
 
 _INSTALL = 'pip install "d24fad_lite[dicom]"'
+_DEFLATED, _EXPLICIT, _RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
+_FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_DEFERRED = 2**20  # elements above are read when they are asked for: the header is checked first
+_HEADER_BYTES = 16 * 2**20  # of a deflated file: what may stand before and beside its pixels
 
 
 def read_dicom(path: Path) -> np.ndarray:
@@ -23,72 +35,163 @@ def read_dicom(path: Path) -> np.ndarray:
 
     Raises
     ------
-    ImageError : pydicom missing, no pixels, several frames, a compression without decoder, damaged data.
+    ImageError : pydicom missing, no pixels, several frames, an unknown photometric interpretation, a compression
+        without decoder, damaged data.
     """
     dataset = _read(path)
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise ImageError(f"image '{path}' holds {frames} frames, expected one; save each frame as its own file")
-    if "PixelData" not in dataset:
-        raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
+    _require_readable(path, dataset)
+    stored, photometric = _stored(path, dataset)
     try:
-        stored = dataset.pixel_array
-        if int(dataset.get("SamplesPerPixel", 1)) == 3:
-            return stored.astype(np.float32) / np.float32(2 ** int(dataset.BitsStored) - 1)
-        values, (low, high) = _windowed(stored, dataset)
-    except Exception as error:  # pydicom's decoders raise many kinds; each means this file cannot be shown
-        raise ImageError(
-            f"image '{path}' cannot be decoded ({error}); if its compression is the reason, install a decoder: "
-            'pip install "pylibjpeg[all]"'
-        ) from error
-    if not np.isfinite(values).all():
-        raise ImageError(f"image '{path}' has NaN or infinite values after its rescale; correct its header")
-    unit = np.clip((values - low) / max(high - low, 1e-12), 0, 1)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        unit = 1 - unit
-    return unit.astype(np.float32)
+        unit = displayed(stored, photometric, dataset, path)
+    except ImageError:
+        raise
+    except Exception as error:  # elements of damaged files raise nearly every kind there is
+        raise ImageError(f"image '{path}' cannot be decoded ({error}); correct its header or remove it") from error
+    return unit
 
 
 def dicom_size(path: Path) -> tuple[int, int]:
     """(width, height) from the header alone."""
-    dataset = _read(path, stop_before_pixels=True)
-    if "Rows" not in dataset or "Columns" not in dataset:
+    return _size(path, _read(path, header_only=True))
+
+
+def read_header(path: Path) -> Any:
+    """The dataset of a DICOM file without its pixels; ImageError where it cannot be read."""
+    return _read(path, header_only=True)
+
+
+def _size(path: Path, dataset: Any) -> tuple[int, int]:
+    rows, columns = (first_value(dataset, name, path, int) for name in ("Rows", "Columns"))
+    if not rows or not columns:
         raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
-    return int(dataset.Columns), int(dataset.Rows)
+    return columns, rows
 
 
-def _read(path: Path, **options: bool) -> Any:
+def _read(path: Path, header_only: bool = False) -> Any:
     try:
         import pydicom
     except ImportError as error:
         raise ImageError(f"image '{path}' is a DICOM file and pydicom is not installed; {_INSTALL}") from error
+    require_file(path)
     try:
-        return pydicom.dcmread(path, **options)
+        with open(path, "rb") as stream:
+            marked = stream.read(132)[128:] == b"DICM"
+        options = {"force": not marked, "stop_before_pixels": True}
+        dataset = pydicom.dcmread(path, **options, specific_tags=["TransferSyntaxUID"]) if not marked else None
+        meta = pydicom.filereader.read_file_meta_info(path) if marked else dataset.file_meta
+        if meta.get("TransferSyntaxUID") == _DEFLATED:
+            return _inflated(path, header_only)
+        options["stop_before_pixels"] = header_only
+        dataset = pydicom.dcmread(path, **options, defer_size=_DEFERRED)
+    except ImageError:
+        raise
     except Exception as error:
         raise ImageError(f"image '{path}' is not a readable DICOM file ({error}); replace it or remove it") from error
+    if not marked and "Rows" not in dataset and "SOPClassUID" not in dataset:
+        raise ImageError(f"image '{path}' is not a readable DICOM file (neither a mark nor an image in it); "
+                         "replace it or remove it")
+    return dataset
 
 
-def _windowed(stored: np.ndarray, dataset: Any) -> tuple[np.ndarray, tuple[float, float]]:
-    """Values after the modality transform and window, with the range that counts as black to white."""
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+def _inflated(path: Path, header_only: bool) -> Any:
+    """A deflated file, unpacked up to what its own header promises and not further."""
+    data = path.read_bytes()
+    start = _end_of_meta(data)
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+    head = unpack.decompress(data[start:], _HEADER_BYTES)
+    dataset = _parsed(head, stop_before_pixels=True)
+    if header_only:
+        return dataset
+    width, height = _size(path, dataset)
+    need = promised_bytes(path, dataset)
+    require_room(path, width, height, 2 * need / (width * height))
+    rest = unpack.decompress(unpack.unconsumed_tail, need + _HEADER_BYTES)
+    if unpack.unconsumed_tail and not unpack.eof:
+        raise ImageError(f"image '{path}' unpacks to more than the {width}x{height} pixels that its header promises; "
+                         "it is damaged or made to fill the memory: remove it")
+    return _parsed(head + rest)
 
-    values = apply_modality_lut(stored, dataset)
-    if "ModalityLUTSequence" in dataset:
-        low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
-    else:
-        low, high = _stored_range(dataset)
-    if "WindowWidth" in dataset and "WindowCenter" in dataset:
-        values = apply_voi_lut(values, dataset, prefer_lut=False)  # spans the same range as the values before
-    elif "VOILUTSequence" in dataset:
-        values = apply_voi_lut(values, dataset)
-        low, high = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    return np.asarray(values, np.float64), (low, high)
+
+def _parsed(data: bytes, **options: bool) -> Any:
+    import pydicom
+
+    syntax = _EXPLICIT.encode() + b"\0"
+    head = b"\0" * 128 + b"DICM" + b"\x02\0\x10\0UI" + struct.pack("<H", len(syntax)) + syntax
+    return pydicom.dcmread(io.BytesIO(head + data), **options)
 
 
-def _stored_range(dataset: Any) -> tuple[float, float]:
-    """Smallest and largest value the stored bits can express, after rescale."""
-    bits = int(dataset.BitsStored)
-    signed = int(dataset.get("PixelRepresentation", 0)) == 1
-    ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], np.float64)
-    ends = ends * float(dataset.get("RescaleSlope") or 1) + float(dataset.get("RescaleIntercept") or 0)
-    return float(ends.min()), float(ends.max())
+def _end_of_meta(data: bytes) -> int:
+    """Where the file meta group ends: its first element tells the length of the others."""
+    at = 132 if data[128:132] == b"DICM" else 0
+    if data[at : at + 6] != b"\x02\0\0\0UL":
+        raise OSError("the length of its file meta group is missing")
+    return at + 12 + struct.unpack_from("<I", data, at + 8)[0]
+
+
+def promised_bytes(path: Path, dataset: Any) -> int:
+    """Bytes of one unpacked frame, by the header."""
+    width, height = _size(path, dataset)
+    samples = first_value(dataset, "SamplesPerPixel", path, int) or 1
+    bits = first_value(dataset, "BitsAllocated", path, int) or _FLOAT_BITS.get(_pixel_element(dataset), 8)
+    return -(-width * height * samples * bits // 8)
+
+
+def _pixel_element(dataset: Any) -> str:
+    """The name of the element that holds the pixels, "" where there is none."""
+    return next((name for name in _PIXELS if name in dataset), "")
+
+
+def _require_readable(path: Path, dataset: Any) -> None:
+    """ImageError for what the header rules out, before a pixel is read."""
+    require_one_frame(path, first_value(dataset, "NumberOfFrames", path, int) or 1)
+    name = _pixel_element(dataset)
+    if not name:
+        raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
+    width, height = _size(path, dataset)
+    frame = promised_bytes(path, dataset)
+    require_room(path, width, height, frame / (width * height) + 10)  # and floats of the steps from values to grey
+    photometric = str(first_value(dataset, "PhotometricInterpretation", path, str) or "").strip()
+    if photometric not in GREY | COLOUR | {"PALETTE COLOR"}:
+        raise ImageError(
+            f"image '{path}' has the photometric interpretation '{photometric}', expected one of "
+            f"{', '.join(sorted(GREY | COLOUR))} or PALETTE COLOR; convert it"
+        )
+    samples = first_value(dataset, "SamplesPerPixel", path, int) or 1
+    expected = 3 if photometric in COLOUR else 1
+    if samples != expected:
+        raise ImageError(f"image '{path}' has {samples} samples per pixel, expected {expected} for {photometric}; "
+                         "correct its header")
+    stored, high = (first_value(dataset, name, path, int) for name in ("BitsStored", "HighBit"))
+    if stored and high is not None and high != stored - 1 and name == "PixelData":
+        raise ImageError(f"image '{path}' keeps its {stored} bits up to bit {high}, expected bit {stored - 1}; "
+                         "write it again with a current tool")
+    syntax = dataset.file_meta.get("TransferSyntaxUID", "")
+    if getattr(syntax, "is_compressed", False):
+        require_fitting(path, dataset[name].value, (width, height), frame, MAX_BYTES, run_length=syntax == _RLE)
+        return
+    frame = frame * 2 // 3 if photometric == "YBR_FULL_422" else frame
+    held = getattr(dataset.get_item(name), "length", None) or len(dataset[name].value)  # unread elements know it too
+    if held >= 2 * frame and frame > 8:  # small ones may be padded
+        require_one_frame(path, held // frame)  # more than NumberOfFrames says
+
+
+def _stored(path: Path, dataset: Any) -> tuple[np.ndarray, str]:
+    """(values of the one frame, photometric interpretation they are in after decompression)."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        syntax = dataset.file_meta.get("TransferSyntaxUID") or _guessed_syntax(dataset)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        stored, properties = get_decoder(syntax).as_array(dataset, index=0)
+    except Exception as error:  # pydicom's decoders raise many kinds; each means this file cannot be shown
+        raise ImageError(
+            f"image '{path}' cannot be decoded ({error}); if its compression is the reason, install the decoders: "
+            f"{_INSTALL}"
+        ) from error
+    return stored, str(properties["photometric_interpretation"])
+
+
+def _guessed_syntax(dataset: Any) -> str:
+    """The transfer syntax of a file without the meta group that would tell: as it was read."""
+    implicit, little = dataset.original_encoding
+    return "1.2.840.10008.1.2" if implicit else _EXPLICIT if little else "1.2.840.10008.1.2.2"

@@ -1,0 +1,80 @@
+"""What a mask file marks, by what it shows: a palette by its colours, transparency by what can be seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from d24fad_lite.data.recognise import ImageError
+from d24fad_lite.data.stored import Stored
+
+_BAND = 2**22  # pixels looked at in one go, so that a large mask does not need several copies of itself
+_LOSSY_LIMIT = 127  # JPEG leaves noise around zero
+
+
+def marked_pixels(stored: Stored, path: Path) -> np.ndarray:
+    """bool [H, W]: True where the mask shows anything but black.
+
+    * A palette counts by the colour it shows, not by its index; ink (CMYK) as the colour it prints.
+    * Transparent pixels show nothing, whatever colour lies under them. Where all that can be seen is black, the shape
+      is in the transparency alone (a black brush on an empty layer): then every visible pixel is marked.
+    * Transparency that is the same everywhere says nothing and is ignored.
+    """
+    if stored.picture is None:
+        values, alpha = stored.values, stored.alpha
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ImageError(f"mask '{path}' holds NaN or infinite values; write it again with 0 for normal pixels")
+        limit = _LOSSY_LIMIT / 255 * stored.top if stored.lossy else 0
+        return _visible(_coloured(values, limit), None if alpha is None else alpha != 0)
+    picture, limit = stored.picture, _LOSSY_LIMIT if stored.lossy else 0
+    bands = list(_bands(picture, limit))
+    if len(bands) == 1:
+        return _visible(*bands[0])
+    coloured = np.concatenate([band for band, _ in bands])
+    seen = [alpha for _, alpha in bands if alpha is not None]
+    return _visible(coloured, np.concatenate(seen) if seen else None)
+
+
+def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """bool [H, W] -> bool [S, S], one axis after the other (an "any" over a rectangle is separable)."""
+    for axis in (0, 1):
+        length = mask.shape[axis]
+        steps = np.arange(size)
+        if size >= length:
+            mask = mask.take((2 * steps + 1) * length // (2 * size), axis=axis)
+            continue
+        first, last = steps * length // size, -((-(steps + 1) * length) // size)
+        parts = [mask.take(range(a, b), axis=axis).any(axis=axis) for a, b in zip(first, last, strict=True)]
+        mask = np.stack(parts, axis=axis)
+    return np.ascontiguousarray(mask)
+
+
+def _bands(picture: Image.Image, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """(coloured, visible or None) of bands of rows."""
+    width, height = picture.size
+    rows = max(1, _BAND // width)
+    transparent = picture.has_transparency_data
+    for top in range(0, height, rows):
+        band = picture if rows >= height else picture.crop((0, top, width, min(height, top + rows)))
+        if transparent:
+            pixels = np.asarray(band.convert("RGBA"))
+            yield _coloured(pixels[:, :, :3], limit), pixels[:, :, 3] > 0
+        else:
+            yield _coloured(np.asarray(band if band.mode in ("1", "L", "RGB") else band.convert("RGB")), limit), None
+
+
+def _coloured(values: np.ndarray, limit: float) -> np.ndarray:
+    """Signed values count as well: the rule is "not zero", beyond `limit` for lossy files."""
+    marked = values > limit if limit else values != 0
+    return marked if marked.ndim == 2 else marked.any(axis=2)
+
+
+def _visible(coloured: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
+    """Colour and transparency taken together, both bool [H, W]."""
+    if visible is None or visible.all() or not visible.any():
+        return coloured
+    shown = coloured & visible
+    return shown if shown.any() else visible
