@@ -49,26 +49,31 @@ def write_files(folder: Path) -> list[Path]:
     return paths
 
 
+def repeat(read: Callable[[Path], object], path: Path, times: int) -> None:
+    """Read one file several times."""
+    for _ in range(times):
+        read(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--against", type=Path, required=True, help="root of the checkout to compare with")
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     other, own = readers(options.against.resolve()), readers(HERE)
+    every = {"here": 0.0, "there": 0.0}
     with tempfile.TemporaryDirectory() as folder:
-        print(f"{'file':16} {'reader':6} {'here, ms':>9} {'there, ms':>9} {'there / here':>12}")
+        print(f"{'file':16} {'reader':6} {'here, ms':>9} {'there, ms':>9} {'there / here':>12}  (processor time)")
         for path in write_files(Path(folder)):
             repeats = max(1, 400 // int(path.stem.split("_")[1]) * 8)
             for what in own:
-                def run(read: Callable[[Path], object], path: Path = path, repeats: int = repeats) -> None:
-                    for _ in range(repeats):
-                        read(path)
-
-                runs = {"here": partial(run, own[what]), "there": partial(run, other[what])}
-                times = interleave(runs, options.rounds)
-                here, there = (1000 * times.seconds(name) / repeats for name in ("here", "there"))
-                ratio = times.ratio("there", "here")["ratio"]
-                print(f"{path.name:16} {what:6} {here:9.3f} {there:9.3f} {ratio:12.2f}")
+                times = interleave({"here": partial(repeat, own[what], path, repeats),
+                                    "there": partial(repeat, other[what], path, repeats)}, options.rounds)
+                used = {name: 1000 * times.cpu_seconds(name) / repeats for name in every}
+                every = {name: every[name] + used[name] / used["here"] for name in every}
+                ratio = times.ratio("there", "here")["cpu_ratio"]
+                print(f"{path.name:16} {what:6} {used['here']:9.3f} {used['there']:9.3f} {ratio:12.2f}")
+    print(f"mean ratio over all rows: {every['there'] / every['here']:.2f} (above 1: faster here)")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,9 @@ def stored_size(path: str | Path) -> tuple[int, int]:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Mode L or RGB. Grey stays one channel for speed: Lanczos gives the same numbers as on three equal ones."""
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode in ("1", "LA") else "RGB")
 
 
 def unit_range(values: np.ndarray, top: float, path: Path) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +28,7 @@ def marked_pixels(stored: Stored, path: Path) -> np.ndarray:
             raise ImageError(f"mask '{path}' holds NaN or infinite values; write it again with 0 for normal pixels")
         limit = _LOSSY_LIMIT / 255 * stored.top if stored.lossy else 0
         return _visible(_coloured(values, limit), None if alpha is None else alpha != 0)
-    picture, limit = stored.picture, _LOSSY_LIMIT if stored.lossy else 0
-    bands = list(_bands(picture, limit))
-    if len(bands) == 1:
-        return _visible(*bands[0])
-    coloured = np.concatenate([band for band, _ in bands])
-    seen = [alpha for _, alpha in bands if alpha is not None]
-    return _visible(coloured, np.concatenate(seen) if seen else None)
+    return _visible(*_by_bands(stored.picture, _LOSSY_LIMIT if stored.lossy else 0))
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -52,24 +45,32 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(mask)
 
 
-def _bands(picture: Image.Image, limit: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """(coloured, visible or None) of bands of rows."""
+def _by_bands(picture: Image.Image, limit: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """(coloured, visible or None where nothing is transparent), bool [H, W], from bands of rows."""
     width, height = picture.size
+    coloured = np.empty((height, width), bool)
+    visible = np.empty((height, width), bool) if picture.has_transparency_data else None
     rows = max(1, _BAND // width)
-    transparent = picture.has_transparency_data
     for top in range(0, height, rows):
         band = picture if rows >= height else picture.crop((0, top, width, min(height, top + rows)))
-        if transparent:
+        if visible is not None:
             pixels = np.asarray(band.convert("RGBA"))
-            yield _coloured(pixels[:, :, :3], limit), pixels[:, :, 3] > 0
+            visible[top : top + rows] = pixels[:, :, 3] > 0
+            pixels = pixels[:, :, :3]
         else:
-            yield _coloured(np.asarray(band if band.mode in ("1", "L", "RGB") else band.convert("RGB")), limit), None
+            pixels = np.asarray(band if band.mode in ("1", "L", "RGB") else band.convert("RGB"))
+        coloured[top : top + rows] = _coloured(pixels, limit)
+    return coloured, visible
 
 
 def _coloured(values: np.ndarray, limit: float) -> np.ndarray:
     """Signed values count as well: the rule is "not zero", beyond `limit` for lossy files."""
-    marked = values > limit if limit else values != 0
-    return marked if marked.ndim == 2 else marked.any(axis=2)
+    if values.ndim == 2:
+        return values > limit if limit else values != 0
+    marked = _coloured(values[:, :, 0], limit)
+    for channel in range(1, values.shape[2]):  # several times faster than `any` over the last axis
+        marked |= _coloured(values[:, :, channel], limit)
+    return marked
 
 
 def _visible(coloured: np.ndarray, visible: np.ndarray | None) -> np.ndarray:

@@ -64,7 +64,8 @@ def guarded(path: Path) -> Iterator[None]:
         raise
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"image '{path}' is not a readable PNG, JPEG, BMP or TIFF, its header is damaged; replace it or remove it"
+            f"image '{path}' is not a readable PNG, JPEG, BMP or TIFF, its header is damaged or of a rare kind; "
+            "replace it or remove it"
         ) from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"image '{path}' is too large to open safely ({error}); cut it into tiles") from error

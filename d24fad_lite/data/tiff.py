@@ -1,8 +1,8 @@
 """TIFF: what the header says, for every file; and the pixels of those that Pillow cuts, inverts or scrambles.
 
 Pillow reads plain 8-bit files. Read here: more than 8 bits per channel (packed 9 to 15 bits too), floats of any width,
-signed integers, and planes stored one after the other; in strips or tiles, either byte order, BigTIFF, without
-compression or with LZW, deflate or PackBits. What neither reads right is refused by name.
+signed integers, and planes stored one after the other; in strips or tiles, either byte order, BigTIFF, uncompressed or
+packed without loss (see `tiff_segments`). What neither reads right is refused by name.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class TiffPage:
         """Whether Pillow reads the pixels right."""
         if self.get(COMPRESSION, 1) in _BY_LIBTIFF:
             return True
-        return self.bits <= 8 and not self.planar
+        whitish = self.get(PHOTOMETRIC) == WHITE_IS_ZERO and self.samples > 1
+        return self.bits <= 8 and not self.planar and not whitish
 
 
 def read_page(stream: BinaryIO, path: Path) -> TiffPage:
@@ -161,6 +162,8 @@ def _require_known(page: TiffPage, path: Path) -> None:
     elif not _known_samples(page):
         kind = {1: "unsigned integers", 2: "signed integers", 3: "floats"}.get(page.get(FORMAT, 1), "another kind")
         found = f"holds samples of {page.bits} bits ({kind}), {'planes apart' if page.planar else 'pixel by pixel'}"
+    elif not page.is_plain and page.samples > page.colours and page.get(EXTRA) == 1:
+        found = "holds colours that are multiplied with their alpha"
     elif page.get(PHOTOMETRIC) == CMYK and page.get(INK_SET, 1) != 1:
         found = "holds inks that are not cyan, magenta, yellow and black"
     elif page.get(PHOTOMETRIC) == YCBCR and not page.lossy and page.tags.get(SUBSAMPLING, (2, 2)) != (1, 1):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import struct
+
 import numpy as np
+from PIL import Image
 
 from d24fad_lite.data.limits import inflate
 
-NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS = 1, 5, 8, 32946, 32773
-COMPRESSIONS = frozenset({NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS})
+NONE, DEFLATE, OLD_DEFLATE = 1, 8, 32946
+_BY_LIBTIFF = frozenset({5, 32773, 34925, 50000})  # LZW, PackBits, LZMA, Zstandard: Pillow's library unpacks the bytes
+COMPRESSIONS = frozenset({NONE, DEFLATE, OLD_DEFLATE}) | _BY_LIBTIFF
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-_CLEAR, _END = 256, 257
 
 
 def unpack_segment(raw: bytes, shape: tuple[int, int, int], bits: int, kind: str, compression: int, predictor: int,
@@ -31,7 +35,7 @@ def unpack_segment(raw: bytes, shape: tuple[int, int, int], bits: int, kind: str
     row_bytes = -(-columns * samples * bits // 8)
     expected = rows * row_bytes
     raw = raw.translate(_REVERSED) if reverse_bits else raw
-    data = _decompressed(raw, expected, compression)
+    data = _decompressed(raw, rows, row_bytes, compression)
     if len(data) < expected:
         raise OSError(f"a strip or tile holds {len(data):,} of {expected:,} bytes")
     lines = np.frombuffer(data, np.uint8, expected).reshape(rows, row_bytes)
@@ -51,12 +55,21 @@ def unpack_segment(raw: bytes, shape: tuple[int, int, int], bits: int, kind: str
     return native
 
 
-def _decompressed(raw: bytes, expected: int, compression: int) -> bytes:
+def _decompressed(raw: bytes, rows: int, row_bytes: int, compression: int) -> bytes:
     if compression in (DEFLATE, OLD_DEFLATE):
-        return inflate(raw, expected)
-    if compression == LZW:
-        return _lzw(raw, expected)
-    return _packbits(raw, expected) if compression == PACKBITS else raw
+        return inflate(raw, rows * row_bytes)
+    if compression in _BY_LIBTIFF:
+        with Image.open(io.BytesIO(_as_bytes_of_grey(raw, rows, row_bytes, compression)), formats=("TIFF",)) as image:
+            return image.tobytes()
+    return raw
+
+
+def _as_bytes_of_grey(raw: bytes, rows: int, row_bytes: int, compression: int) -> bytes:
+    """A TIFF of 8-bit grey in one strip, each byte a pixel: what is packed so does not depend on the depth."""
+    fields = ((256, row_bytes), (257, rows), (258, 8), (259, compression), (262, 1), (273, 122), (277, 1), (278, rows),
+              (279, len(raw)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields)
+    return b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + b"\0" * 4 + raw  # 8 + 2 + 9 * 12 + 4 = 122
 
 
 def _packed(lines: np.ndarray, bits: int, count: int) -> np.ndarray:
@@ -75,54 +88,3 @@ def _float_differences(lines: np.ndarray, shape: tuple[int, int, int], size: int
     planes = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(rows, size, columns * samples)
     values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view(f">f{size}")
     return values.astype(f"f{size}").reshape(shape)
-
-
-def _packbits(raw: bytes, expected: int) -> bytes:
-    out, at = bytearray(), 0
-    while at < len(raw) and len(out) < expected:
-        head = raw[at]
-        if head < 128:
-            out += raw[at + 1 : at + 2 + head]
-            at += head + 2
-        else:
-            if head > 128:
-                out += raw[at + 1 : at + 2] * (257 - head)
-            at += 2 if head > 128 else 1
-    return bytes(out)
-
-
-def _lzw(raw: bytes, expected: int) -> bytes:
-    """LZW as TIFF 6.0 has it: codes of 9 to 12 bits, highest bit first, widened one code early."""
-    if raw[:1] == b"\0":
-        raise OSError("a strip or tile is packed with the LZW of before TIFF 6.0")
-    singles = [bytes([value]) for value in range(256)] + [b"", b""]
-    table, out = list(singles), bytearray()
-    width, buffer, held, previous = 9, 0, 0, b""
-    for byte in raw:
-        buffer, held = (buffer << 8 | byte) & 0xFFFFFF, held + 8
-        if held < width:
-            continue
-        held -= width
-        code = buffer >> held & ((1 << width) - 1)
-        if code == _CLEAR:
-            table, width, previous = list(singles), 9, b""
-            continue
-        if code == _END or len(out) >= expected:
-            break
-        if not previous:
-            if code > 255:
-                raise OSError("an LZW stream is damaged")
-            entry = singles[code]
-        elif code < len(table):
-            entry = table[code]
-            table.append(previous + entry[:1])
-        elif code == len(table):
-            entry = previous + previous[:1]
-            table.append(entry)
-        else:
-            raise OSError("an LZW stream is damaged")
-        out += entry
-        previous = entry
-        if len(table) >= (1 << width) - 1 and width < 12:
-            width += 1
-    return bytes(out)

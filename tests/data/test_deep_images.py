@@ -112,7 +112,7 @@ def test_zero_is_white_in_packed_pixels_of_few_bits(tmp_path, bits):
     assert np.array_equal(decode_image(path, 31)[:, :, 2], (top - values) * (255 // top))
 
 
-@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "lzma", "zstd"])
 @pytest.mark.parametrize("content", [SQUARE, SMOOTH, np.zeros_like(SQUARE)], ids=["noise", "smooth", "black"])
 def test_deep_grey_of_every_compression_is_right(tmp_path, compression, content):
     Image.fromarray(content[:, :, 0]).save(tmp_path / "a.tif", compression=compression)
@@ -186,10 +186,37 @@ def test_a_tiff_that_does_not_say_what_zero_means_is_refused(tmp_path, bits):
         load_image(path, 16)
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "zstd"])
+def test_packed_colour_of_sixteen_bits_is_not_cut_to_eight(tmp_path, compression):
+    # Pillow cannot write it: the strips are those of a grey image of the same bytes.
+    rows = SMOOTH[:, :, :3].astype("<u2").reshape(31, -1).view(np.uint8)
+    Image.fromarray(rows).save(tmp_path / "grey.tif", compression=compression)
+    with tifffile.TiffFile(tmp_path / "grey.tif") as grey:
+        page, data = grey.pages[0], (tmp_path / "grey.tif").read_bytes()
+        strips = [data[at : at + count] for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        fields = {256: [31], 257: [31], 258: [16] * 3, 259: [int(page.compression)], 262: [2], 277: [3],
+                  278: [int(page.rowsperstrip)]}
+    path = write_tiff(tmp_path / "a.tif", strips, fields)
+    assert np.array_equal(decode_image(path, 31), SMOOTH[:, :, :3])
+
+
+def test_white_is_zero_with_alpha_is_right_in_eight_bits(tmp_path):
+    pixels = (SQUARE[:, :, :2] >> 8).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite", extrasamples=["unassalpha"],
+                     planarconfig="contig")
+    assert np.array_equal(decode_image(tmp_path / "a.tif", 31)[:, :, 0], 255 - pixels[:, :, 0])
+
+
+def test_colours_that_are_multiplied_with_their_alpha_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", SQUARE, photometric="rgb", extrasamples=["assocalpha"])
+    with pytest.raises(ImageError, match="holds colours that are multiplied with their alpha"):
+        load_image(tmp_path / "a.tif", 31)
+
+
 def test_deep_colour_of_an_unread_compression_is_refused_not_cut_to_eight_bits(tmp_path):
-    fields = {256: [4], 257: [4], 258: [16, 16, 16], 259: [50000], 262: [2], 277: [3], 278: [4]}
+    fields = {256: [4], 257: [4], 258: [16, 16, 16], 259: [34712], 262: [2], 277: [3], 278: [4]}
     path = write_tiff(tmp_path / "a.tif", [bytes(96)], fields)
-    with pytest.raises(ImageError, match="16-bit samples with TIFF compression 50000, which is not read"):
+    with pytest.raises(ImageError, match="16-bit samples with TIFF compression 34712, which is not read"):
         load_image(path, 16)
 
 
