@@ -57,7 +57,7 @@ class ImageFacts:
         if self.low is not None and self.high is not None and self.high - self.low < USED_RANGE:
             low, high = 100 * self.low, 100 * self.high
             found.append(
-                f"image '{self.path}' uses {high - low:.1f} % of its {self.bits}-bit range "
+                f"image '{self.path}' of {self.bits} bits uses {high - low:.1f} % of its range "
                 f"({low:.1f} % to {high:.1f} %), which leaves hardly any contrast; {self._remedy()}"
             )
         return found
@@ -71,7 +71,8 @@ class ImageFacts:
 
 
 def image_facts(path: str | Path, *, pixels: bool = True) -> ImageFacts:
-    """Facts of an image file; without `pixels` from its header alone. Raises ImageError as `decode_image` does."""
+    """Facts of an image file; without `pixels` from its header alone. Raises ImageError where the header, or
+    deep pixels, cannot be read; it does not look for damage elsewhere, as `decode_image` does."""
     path = Path(path)
     stream, kind = opened(path)
     with stream, guarded(path):
@@ -79,7 +80,7 @@ def image_facts(path: str | Path, *, pixels: bool = True) -> ImageFacts:
             return _dicom_facts(path, pixels)
         header = _tiff_header(path, stream) if kind == "TIFF" else _header(kind, stream)
         facts = ImageFacts(path, kind, **header)
-        if not pixels or facts.bits <= 8:
+        if not pixels or facts.bits <= 8 or facts.frames > 1:
             return facts
         stream.seek(0)
         stored = read_stored(path, kind, stream)
@@ -122,8 +123,9 @@ def _dicom_facts(path: Path, pixels: bool) -> ImageFacts:
 
     bits = number("BitsStored", number("BitsAllocated", 8))
     low = high = None
-    if pixels:
+    frames = number("NumberOfFrames", 1)
+    if pixels and bits > 8 and frames == 1:
         unit = read_dicom(path)
-        low, high = (float(unit.min()), float(unit.max())) if bits > 8 else (None, None)
-    return ImageFacts(path, "DICOM", width, height, bits, number("SamplesPerPixel", 1), number("NumberOfFrames", 1),
+        low, high = float(unit.min()), float(unit.max())
+    return ImageFacts(path, "DICOM", width, height, bits, number("SamplesPerPixel", 1), frames,
                       modality=first_value(dataset, "Modality", path, str), low=low, high=high)

@@ -8,6 +8,7 @@ packed without loss (see `tiff_segments`). What neither reads right is refused b
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,10 +24,10 @@ from d24fad_lite.data.tiff_segments import COMPRESSIONS, unpack_segment
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, ORIENTATION = 256, 257, 258, 259, 262, 266, 273, 274
 SAMPLES, ROWS, STRIP_BYTES, PLANAR, PREDICTOR = 277, 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, INK_SET, EXTRA, FORMAT, SUBSAMPLING = 322, 323, 324, 325, 332, 338, 339, 530
-_SUBFILE, _OLD_SUBFILE = 254, 255
+_SUBFILE, _OLD_SUBFILE, _DESCRIPTION, _DEPTH = 254, 255, 270, 32997
 _USED = frozenset({WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, ORIENTATION, SAMPLES, ROWS,
                    STRIP_BYTES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, INK_SET, EXTRA, FORMAT,
-                   SUBSAMPLING, _SUBFILE, _OLD_SUBFILE})
+                   SUBSAMPLING, _SUBFILE, _OLD_SUBFILE, _DESCRIPTION, _DEPTH})
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}  # samples that carry colour
@@ -34,7 +35,7 @@ _OTHER_COLOURS = {4: "a transparency mask", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10
                   32844: "LogL", 32845: "LogLuv", 34892: "a linear sensor"}
 _LOSSY = frozenset({6, 7, 34712, 33003, 33005, 50001})
 _BY_LIBTIFF = frozenset({2, 3, 4, 6, 7})  # fax and JPEG: always Pillow's, whatever the planes
-_TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q"}
+_TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q"}
 _MAX_PAGES, _MAX_TAGS = 1000, 4096  # beyond, a file is made to keep us busy
 
 
@@ -82,8 +83,8 @@ class TiffPage:
         """Whether Pillow reads the pixels right."""
         if self.get(COMPRESSION, 1) in _BY_LIBTIFF:
             return True
-        whitish = self.get(PHOTOMETRIC) == WHITE_IS_ZERO and self.samples > 1
-        return self.bits <= 8 and not self.planar and not whitish
+        alpha = self.samples > 1 and self.get(PHOTOMETRIC) == WHITE_IS_ZERO or self.samples > 4
+        return self.bits <= 8 and not self.planar and not alpha
 
 
 def read_page(stream: BinaryIO, path: Path) -> TiffPage:
@@ -107,11 +108,18 @@ def read_page(stream: BinaryIO, path: Path) -> TiffPage:
         first = first or tags
         reduced = tags.get(_SUBFILE, (0,))[0] & 5 or tags.get(_OLD_SUBFILE, (1,))[0] == 2
         pages += not reduced or tags is first  # previews and masks of a page are no pages
-    page = TiffPage(first, order, pages)
+    page = TiffPage(first, order, max(pages, _slices(first)))
     _require_known(page, path)
     if TILES in page.tags:
         require_room(path, page.get(TILE_WIDTH), page.get(TILE_HEIGHT), page.samples * max(1, page.bits / 8))
     return page
+
+
+def _slices(tags: dict[int, tuple]) -> int:
+    """Slices of a volume that one page holds: by its depth, or by what ImageJ writes for a stack."""
+    text = tags.get(_DESCRIPTION, (b"",))[0]
+    stack = re.match(rb"ImageJ=.*?^images=(\d+)", text, re.DOTALL | re.MULTILINE) if isinstance(text, bytes) else None
+    return max(int(tags.get(_DEPTH, (1,))[0]), int(stack[1]) if stack else 1)
 
 
 def _directory(stream: BinaryIO, at: int, size: int, order: str, big: bool, whole: bool) -> tuple[dict, int]:
@@ -139,7 +147,7 @@ def _directory(stream: BinaryIO, at: int, size: int, order: str, big: bool, whol
                 raise OSError(f"the values of tag {tag} are cut short")
             stream.seek(offset)
             field = stream.read(length)
-        tags[tag] = struct.unpack(f"{order}{number}{_TYPES[kind]}", field[:length])
+        tags[tag] = struct.unpack(f"{order}{number}{_TYPES[kind]}", field[:length])  # a text is one value
     return tags, following
 
 

@@ -207,6 +207,16 @@ def test_white_is_zero_with_alpha_is_right_in_eight_bits(tmp_path):
     assert np.array_equal(decode_image(tmp_path / "a.tif", 31)[:, :, 0], 255 - pixels[:, :, 0])
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_ink_with_alpha_is_read_like_ink_without(tmp_path, bits):
+    ink = (SQUARE >> (16 - bits)).astype(f"u{bits // 8}")
+    tifffile.imwrite(tmp_path / "a.tif", ink, photometric="separated")
+    tifffile.imwrite(tmp_path / "b.tif", np.dstack([ink, ink[:, :, :1]]), photometric="separated",
+                     extrasamples=["unassalpha"], planarconfig="contig")
+    plain, alpha = (load_image(tmp_path / name, 31) for name in ("a.tif", "b.tif"))
+    assert (plain - alpha).abs().max() < 2 / 255
+
+
 def test_colours_that_are_multiplied_with_their_alpha_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", SQUARE, photometric="rgb", extrasamples=["assocalpha"])
     with pytest.raises(ImageError, match="holds colours that are multiplied with their alpha"):

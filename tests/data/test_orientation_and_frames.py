@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,29 @@ def test_a_preview_inside_a_tiff_is_no_frame(tmp_path):
     assert np.array_equal(read_mask(tmp_path / "a.tif"), LESION > 0)
 
 
+def test_slices_of_a_volume_in_one_page_are_frames_too(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((5, 32, 32), np.uint8), photometric="minisblack", volumetric=True,
+                     tile=(5, 16, 16))
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((5, 32, 32), np.uint16), imagej=True)
+    for name in ("deep.tif", "stack.tif"):
+        with pytest.raises(ImageError, match="holds 5 frames, expected one"):
+            load_image(tmp_path / name, 32)
+    fields = {256: [24], 257: [40], 258: [8], 259: [1], 262: [1], 277: [1], 278: [40]}
+    path = write_tiff(tmp_path / "a.tif", [LESION.tobytes()], fields)
+    data = path.read_bytes()  # the one page of a large ImageJ stack: the other slices follow without a directory
+    text = b"ImageJ=1.54f\nimages=7\nslices=7\n\0"
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    entries = [data[at + 2 + 12 * i : at + 14 + 12 * i] for i in range(count)]
+    entries.insert(4, struct.pack("<HHII", 270, 2, len(text), len(data)))
+    body = data + text
+    directory = struct.pack("<H", count + 1) + b"".join(entries) + b"\0" * 4
+    path.write_bytes(body[:4] + struct.pack("<I", len(body)) + body[8:] + directory)
+    with pytest.raises(ImageError, match="holds 7 frames, expected one"):
+        read_mask(path)
+
+
 def test_a_tiff_whose_pages_link_in_a_circle_is_read_to_an_end(tmp_path):
     fields = {256: [24], 257: [40], 258: [8], 259: [1], 262: [1], 277: [1], 278: [40]}
     path = write_tiff(tmp_path / "a.tif", [LESION.tobytes()], fields)
@@ -110,7 +134,7 @@ def test_a_deep_image_that_uses_little_of_its_range_is_found_with_the_remedy(tmp
     Image.fromarray(values).save(tmp_path / f"a.{suffix}")
     facts = image_facts(tmp_path / f"a.{suffix}")
     assert facts.bits == 16 and facts.low == 0 and facts.high == pytest.approx(4080 / 65535)
-    assert "uses 6.2 % of its 16-bit range" in facts.findings()[0] and "here up to 16" in facts.findings()[0]
+    assert "of 16 bits uses 6.2 % of its range" in facts.findings()[0] and "here up to 16" in facts.findings()[0]
     Image.fromarray(values * 16).save(tmp_path / "b.png")
     assert image_facts(tmp_path / "b.png").findings() == []
 
