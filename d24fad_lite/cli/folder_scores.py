@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from ..data.benchmark import open_folder
 from ..data.images import load_image
 from ..data.layouts import LayoutError
+from ..data.recognise import refuse_special
 from ..evaluation.report import versions
 from .heatmaps import Reference, support_reference, write_heatmap
 from .score_store import Row, ScoreStore
@@ -156,5 +157,6 @@ def _read(item: Item, size: int, store: ScoreStore, heatmaps: bool) -> Read:
 
 
 def _sha256(path: Path) -> str:
+    refuse_special(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from d24fad_lite.data.decoded import DecodedImages, in_threads
 from d24fad_lite.data.images import ImageError, check_size, load_mask, stored_size, to_float
+from d24fad_lite.data.recognise import refuse_special
 
 
 class ImageSet(Sequence[Path]):
@@ -160,6 +161,7 @@ def require_same_size(image: Path, mask: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
+    refuse_special(path)
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -43,8 +43,8 @@ class ImageError(ValueError):
     """An image or mask file that cannot be used; the message names the file and says what to do."""
 
 
-def require_file(path: Path) -> int:
-    """Size in bytes of a regular file; ImageError for anything else, which is never opened (a pipe would block)."""
+def require_file(path: Path) -> None:
+    """ImageError unless `path` is a regular file that is not empty; anything else is not even opened."""
     try:
         state = os.stat(path)
     except FileNotFoundError as error:
@@ -52,12 +52,18 @@ def require_file(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise ImageError(f"image '{path}' cannot be reached ({error}); check the path") from error
     if not stat.S_ISREG(state.st_mode):
-        what = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-        kind = what.get(stat.S_IFMT(state.st_mode), "a device")
-        raise ImageError(f"image '{path}' is {kind}, expected a file; remove it from the image folders")
+        refuse_special(path, state.st_mode)
     if state.st_size == 0:
         raise ImageError(f"image '{path}' is empty (0 bytes); copy it again or remove it")
-    return state.st_size
+
+
+def refuse_special(path: Path, mode: int | None = None) -> None:
+    """ImageError for a pipe, socket, device or folder: opening it could block for ever. Missing files pass."""
+    mode = mode if mode is not None else os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    if not stat.S_ISREG(mode):
+        names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+        kind = names.get(stat.S_IFMT(mode), "a device")
+        raise ImageError(f"image '{path}' is {kind}, expected a file; remove it from the image folders")
 
 
 def opened(path: Path) -> tuple[BinaryIO, str]:
