@@ -89,8 +89,9 @@ class Worker:
 
 def mutated(whole: bytes, rng: np.random.Generator) -> bytes:
     """One to three kinds of damage; half of it falls on the first 400 bytes, where headers are."""
-    data = bytearray(whole)
-    for _ in range(rng.integers(1, 4)):
+    data, times = bytearray(whole), rng.integers(1, 4)
+    while times > 0 or data == whole:
+        times -= 1
         kind = rng.integers(7)
         end = min(len(data), 400) if rng.random() < 0.5 else len(data)
         at = int(rng.integers(end)) if end else 0

@@ -11,7 +11,7 @@ from image_files import write_dicom, write_tiff
 from PIL import Image
 
 from d24fad_lite.data.facts import image_facts
-from d24fad_lite.data.images import ImageError, load_image, read_mask, stored_size
+from d24fad_lite.data.images import ImageError, decode_image, load_image, read_mask, stored_size
 
 LESION = np.zeros((40, 24), np.uint8)
 LESION[2:12, 3:9] = 255
@@ -84,6 +84,18 @@ def test_a_preview_inside_a_tiff_is_no_frame(tmp_path):
         writer.write(LESION, photometric="minisblack")
         writer.write(LESION[::4, ::4], photometric="minisblack", subfiletype=1)
     assert np.array_equal(read_mask(tmp_path / "a.tif"), LESION > 0)
+
+
+def test_a_preview_inside_a_jpeg_is_no_frame(tmp_path):
+    first, second, _ = frames()
+    first.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
+    data = bytearray((tmp_path / "a.jpg").read_bytes())
+    with Image.open(tmp_path / "a.jpg") as image:
+        entry = image.mpinfo[0xB002][1]
+    at = data.index(struct.pack("<II", entry["Size"], entry["DataOffset"])) - 4
+    data[at : at + 4] = struct.pack("<I", 0x010001)  # the second picture is "Large Thumbnail (VGA Equivalent)"
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert decode_image(tmp_path / "a.jpg", 20).mean() == pytest.approx(10, abs=1)
 
 
 def test_slices_of_a_volume_in_one_page_are_frames_too(tmp_path):
