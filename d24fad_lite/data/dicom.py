@@ -102,6 +102,7 @@ def _inflated(path: Path, header_only: bool) -> Any:
     dataset = _parsed(head, stop_before_pixels=True)
     if header_only:
         return dataset
+    require_one_frame(path, first_value(dataset, "NumberOfFrames", path, int) or 1)
     width, height = _size(path, dataset)
     need = promised_bytes(path, dataset)
     require_room(path, width, height, 2 * need / (width * height))
