@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ def mend_checksums(data: bytes) -> bytes:
         struct.pack_into(">I", out, at + 8 + length, zlib.crc32(out[at + 4 : at + 8 + length]))
         at += 12 + length
     return bytes(out)
+
+
+def damage_inside(data: bytes, damage: Callable[[bytes], bytes]) -> bytes:
+    """A PNG whose unpacked rows are damaged and packed again, so that the damage passes the gate of zlib too."""
+    first = data.index(b"IDAT") - 4
+    length = struct.unpack_from(">I", data, first)[0]
+    rows = zlib.decompress(data[first + 8 : first + 8 + length])
+    packed = zlib.compress(damage(rows))
+    chunk = struct.pack(">I", len(packed)) + b"IDAT" + packed + b"\0" * 4
+    return mend_checksums(data[:first] + chunk + data[first + 12 + length :])
 
 
 def _saved(image: Image.Image, kind: str, **options: object) -> bytes:
