@@ -4,9 +4,8 @@
 
 Whole files of every format and depth are written, then mutated: flipped bits, overwritten, deleted and repeated bytes,
 cut ends; for PNG also with checksums made right again, and in the rows before they are packed, so that the damage
-passes the first gates. Every mutant is read
-as an image and as a mask, and its header for its size and facts. Counted are signals that end the worker, reads over
-10 s, growth of its memory over 500 MB, and exceptions other than ImageError.
+passes the first gates. Every mutant is read as an image and as a mask, and its header for its size and facts. Counted
+are signals that end the worker, reads over 10 s, growth of memory over 500 MB, and exceptions other than ImageError.
 """
 
 from __future__ import annotations
