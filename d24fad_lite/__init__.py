@@ -41,6 +41,8 @@ _HOME = {
     "evaluate": "evaluation.evaluate",
     "EvaluationReport": "evaluation.report",
     "image_auroc": "evaluation.metrics",
+    "intake_report": "evaluation.intake.report",
+    "IntakeReport": "evaluation.intake.report",
     "audit": "evaluation.audit.run",
     "AuditReport": "evaluation.audit.findings",
     "optimism_report": "evaluation.optimism",
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from .evaluation.audit.findings import AuditReport
     from .evaluation.audit.run import audit
     from .evaluation.evaluate import evaluate
+    from .evaluation.intake.report import IntakeReport, intake_report
     from .evaluation.metrics import image_auroc
     from .evaluation.optimism import optimism_report
     from .evaluation.report import EvaluationReport

@@ -37,6 +37,7 @@ def options(
     A first tour, on generated images, no download:
       d24fad check                                        does this computer do it?
       d24fad samples --out samples                        five tasks with exact masks
+      d24fad check samples --html intake.html             what is in a folder of data?
       d24fad fit --data samples --leave-out RSNA --out run   train on the other four tasks
       d24fad evaluate run/model.safetensors --data samples --task RSNA
       d24fad predict run/model.safetensors FOLDER --supports NORMALS --out results
@@ -47,7 +48,7 @@ def options(
 
 
 COMMANDS = {  # in the order of a first tour, each with its line in the list of commands
-    checking.check: "See what is installed, and try the whole path on tiny images.",
+    checking.check: "See what is installed and try it, or look at a folder of data.",
     sampling.samples: "Draw synthetic tasks with exact lesion masks.",
     fitting.fit: "Train a detector with one task left out.",
     evaluating.evaluate: "Measure it on a task, with intervals.",

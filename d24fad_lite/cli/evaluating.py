@@ -27,6 +27,7 @@ from .options import (
     writable_folder,
     write_text,
 )
+from .score_store import fitting_name
 
 if TYPE_CHECKING:
     from ..evaluation.report import EvaluationReport
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Data,
-    task: Annotated[list[str], typer.Option(metavar="TASK", help="Task to test; comma or repeat.")],
+    task: Annotated[list[str], typer.Option(
+        metavar="TASK", help="Task to test; comma or repeat; a name with a comma in \"..\".")],
     model: Annotated[Path | None, typer.Argument(
         metavar="[MODEL]", help="model.safetensors of d24fad fit.", show_default=False)] = None,
     untrained: Annotated[bool, typer.Option(
@@ -72,18 +74,21 @@ def evaluate(
       d24fad evaluate run/model.safetensors --data samples --task RSNA --reading released,paper,matched
       d24fad evaluate --untrained --teacher resnet18 --data samples --task RSNA,HIS
     """
-    from ..data.benchmark import open_benchmark
+    from ..data.benchmark import open_benchmark, require_both_classes, task_names
     from ..evaluation.evaluate import evaluate as measure
 
     if (model is None) is not untrained:
         raise ValueError("give either a MODEL (model.safetensors of d24fad fit) or --untrained"
                          + (", not both" if untrained else ""))
-    counts, bench = numbers_of(shots, "--shots"), open_benchmark(data, names_of(task))
+    counts, wanted = numbers_of(shots, "--shots"), names_of(task, task_names(data))
+    bench = open_benchmark(data, wanted)
+    for tested in bench.values():
+        require_both_classes(tested)  # of all tasks, before the first is scored
     folder = writable_folder(out) if out is not None else None
     detector = load_model(model, teacher_module, device) if model else _untrained(
         teacher, weights, image_size, teacher_module, device)
     scorers, rows = _readings(detector, names_of(reading)), []
-    for name in [bench.resolve(given) for given in names_of(task)]:
+    for name in dict.fromkeys(bench.resolve(given) for given in wanted):
         _warn_if_seen(model, name)
         for k, (read_as, scorer) in product(counts, scorers.items()):
             report = measure(scorer, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
@@ -91,7 +96,7 @@ def evaluate(
             typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
             rows.append(_row(report, read_as))
             if folder is not None:
-                report.save(folder / f"{name}_K{k}{'_' * bool(read_as)}{read_as}")
+                report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"))
     _print_table(rows, folder)
 
 

@@ -22,12 +22,12 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..data.benchmark import Benchmark
     from ..training.history import History
 
 
 LeftOut = Annotated[list[str] | None, typer.Option(
-    metavar="TASK", help="Task that training must not see; comma or repeat.  [default: none]")]
+    metavar="TASK", help="Task that training must not see; comma or repeat; a name with a comma in \"..\".  "
+                         "[default: none]")]
 PresetTeacher = Annotated[str, typer.Option(
     metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")]
 PresetWeights = Annotated[str, typer.Option(
@@ -83,13 +83,12 @@ def fit(
       d24fad fit --data my_tasks --leave-out HIS --preset paper --reading matched --out run
       d24fad fit --data my_tasks --teacher-module my_package.nets:squeezenet --out run
     """
-    from ..data.benchmark import open_benchmark
+    from ..data.benchmark import open_benchmark, task_names
     from ..model.detector import D24FAD
     from ..training.fit import fit as train
 
-    left = names_of(leave_out)
+    left = names_of(leave_out, task_names(data))
     tasks = open_benchmark(data).without(*left)
-    _say_warnings(tasks)
     if not tasks:
         raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left)} names every task in {data}")
     chosen = pick_device(device)
@@ -117,11 +116,6 @@ def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> No
     typer.echo(f"{count} epoch{'s' * (count > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
                f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
     typer.echo(f"saved {path}")
-
-
-def _say_warnings(bench: Benchmark) -> None:
-    for text in [*bench.warnings, *(text for task in bench.values() for text in task.warnings)]:
-        say(f"warning: {text}")
 
 
 def pretrain(

@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.benchmark import open_folder
+from ..data.benchmark import require_folder
 from ..data.images import load_image
-from ..data.layouts import LayoutError
+from ..data.layouts import LayoutError, LeftOut
+from ..data.layouts.found import told, warn
+from ..data.layouts.masks import mask_warning
+from ..data.layouts.walking import list_scans
 from ..data.recognise import refuse_special
 from ..evaluation.report import versions
 from .heatmaps import Reference, support_reference, write_heatmap
-from .score_store import Row, ScoreStore
+from .score_store import FILES, Row, ScoreStore
 
 if TYPE_CHECKING:
     from ..model.detector import D24FAD
@@ -57,17 +61,23 @@ class Outcome:
     reference: Reference
 
 
-def list_items(place: Path, results: Path) -> list[Item]:
-    """The image file, or all images of the folder and below, without the heatmaps of earlier results.
+def list_items(place: Path, results: Path, left_out: list[LeftOut] | None = None) -> list[Item]:
+    """The image file, or all images of the folder and below, without what an earlier run wrote there.
 
+    Pictures of formats that are not read are among them, to fail by name. Other files join `left_out`.
     Raises FileNotFoundError, or LayoutError for a folder without images.
     """
     if place.is_file():
         return [Item(place.name, place)]
-    heatmaps = (results / "heatmaps").resolve()
-    paths = [path for path in open_folder(place).paths if not path.resolve().is_relative_to(heatmaps)]
+    require_folder(place)
+    own = {(results / name).resolve() for name in FILES}
+    others: list[LeftOut] = []
+    paths = list_scans(place, others, skip=lambda path: path.resolve() in own)
     if not paths:
-        raise LayoutError(f"folder '{place}' holds no image but heatmaps of an earlier run; give a folder of images")
+        raise LayoutError(f"folder '{place}' holds no image; expected png, jpg, jpeg, bmp, tif, tiff or dcm files "
+                          "(what an earlier run wrote there does not count)")
+    if left_out is not None:
+        left_out += [item for item in others if item.path.resolve() != results.resolve()]  # empty so far
     return [Item(path.relative_to(place).as_posix(), path) for path in paths]
 
 
@@ -83,15 +93,21 @@ def score_folder(model: D24FAD, images: Path, supports: Sequence[Path], store: S
 
     Raises
     ------
+    DataWarning (told, not raised) : other files in the folder, counted and named.
     ImageError : a support cannot be read. FileNotFoundError, LayoutError : no images. OSError : results cannot be
     written; what was scored is kept.
     """
     if batch_size < 1 or (heatmap_size and heatmap_size < 16):
         raise ValueError(f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} at least 16 or 0")
-    size, items = model.config.image_size, list_items(images, store.folder)
+    left_out: list[LeftOut] = []
+    size, items = model.config.image_size, list_items(images, store.folder, left_out)
+    ignored = [told(f"folder '{images.name or images}'", left_out, images)] if left_out else []
+    warn([*ignored, *(mask_warning(images, [item.path for item in items]) if images.is_dir() else [])], stacklevel=2)
     bank, reference = support_reference(model, torch.stack([load_image(path, size) for path in supports]))
     facts = {"supports": [path.name for path in supports], "support_scores": reference.scores,
              "colors": [reference.low, reference.high], "versions": versions()}
+    if left_out:
+        facts["left_out"] = [item.sentence(images) for item in left_out]
     store.begin(facts)
     own = {_sha256(path) for path in supports}
     outcome = Outcome(0, 0, 0, 0, reference)
@@ -102,12 +118,13 @@ def score_folder(model: D24FAD, images: Path, supports: Sequence[Path], store: S
                 outcome.supports_among_them += read.sha256 in own
                 outcome.kept += read.image is None and not read.reason
             fresh, broken = _score(model, bank, batch)
+            if heatmap_size:
+                drawn = list(pool.map(lambda done: _draw(done, reference, heatmap_size, store), fresh))
+                broken += [(read.item.name, reason) for (read, *_), reason in zip(fresh, drawn) if reason]
+                fresh = [done for done, reason in zip(fresh, drawn) if not reason]
             for name, reason in broken:
                 store.fail(name, reason)
                 on_failure(name, store.failures[name])
-            if heatmap_size:
-                list(pool.map(lambda done: write_heatmap(done[0].item.path, done[2], reference, heatmap_size,
-                                                         store.heatmap(done[0].item.name)), fresh))
             store.add(Row(read.item.name, f"{score:.8g}", read.sha256) for read, score, _ in fresh)
             outcome.scored += len(fresh)
             bar.update(len(batch))
@@ -152,8 +169,24 @@ def _read(item: Item, size: int, store: ScoreStore, heatmaps: bool) -> Read:
         if store.done(item.name, sha256, heatmaps):
             return Read(item, sha256, None)
         return Read(item, sha256, load_image(item.path, size))
-    except (ValueError, OSError) as error:
-        return Read(item, sha256, None, str(error) or type(error).__name__)
+    except Exception as error:  # whatever a damaged file does to a decoder, the other images get their scores
+        return Read(item, sha256, None, _reason(error))
+
+
+def _draw(done: tuple[Read, float, np.ndarray], reference: Reference, size: int, store: ScoreStore) -> str:
+    """Write the heatmap of one scored image; returns why it cannot be drawn. OSError stops: no results are written."""
+    read, _, values = done
+    try:
+        write_heatmap(read.item.path, values, reference, size, store.heatmap(read.item.name))
+    except OSError:
+        raise
+    except Exception as error:
+        return _reason(error)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"
 
 
 def _sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ on an orange fundus would not be seen.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def write_heatmap(image: Path, values: np.ndarray, reference: Reference, size: i
     buffer = io.BytesIO()
     Image.fromarray(mixed.round().astype(np.uint8)).save(buffer, format="PNG")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.partial")
+    temporary = target.with_name(f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial")
     temporary.write_bytes(buffer.getvalue())
     os.replace(temporary, target)
 

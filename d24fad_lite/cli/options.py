@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import importlib
 import json
@@ -39,9 +40,16 @@ Reading = Annotated[str, typer.Option("--reading", metavar="NAME",
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda or mps.")]
 
 
-def names_of(texts: Sequence[str] | None) -> list[str]:
-    """["RSNA,LAG", "HIS"] -> ["RSNA", "LAG", "HIS"]."""
-    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+def names_of(texts: Sequence[str] | None, known: Sequence[str] = ()) -> list[str]:
+    """["RSNA,LAG", "HIS"] -> ["RSNA", "LAG", "HIS"].
+
+    A name that holds a comma is given alone (`known` tells that it is one), or in double quotes: '"T1, T2",HIS'.
+    """
+    names: list[str] = []
+    for text in texts or ():
+        parts = [text] if text.strip() in known else next(csv.reader([text], skipinitialspace=True), [])
+        names += [part.strip() for part in parts if part.strip()]
+    return names
 
 
 def numbers_of(text: str, option: str, least: int = 1) -> list[int]:
@@ -56,14 +64,14 @@ def numbers_of(text: str, option: str, least: int = 1) -> list[int]:
     return numbers
 
 
-def writable_folder(folder: Path) -> Path:
+def writable_folder(folder: Path, option: str = "--out") -> Path:
     """The folder, made and tried: better now than after an hour of work. Raises OSError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"cannot write into --out {folder}: {error.strerror or error}; "
+        raise OSError(f"cannot write into {option} {folder}: {error.strerror or error}; "
                       "choose a folder that can be written") from error
     return folder
 

@@ -36,8 +36,9 @@ def predict(
 
     Why: a few normal images of your own kind, device and view are all that the detector needs to know of a new task.
     Writes OUT/scores.csv (name, score, sha256), OUT/heatmaps (all on one colour scale, set by the supports: red
-    at half strength is the most that a support shows) and, for files that cannot be read, OUT/failures.csv with exit
-    code 1. Say the same command again to go on after Ctrl-C or to add images: what has its score is not scored again.
+    at half strength is the most that a support shows) and, for images that cannot be read, OUT/failures.csv with exit
+    code 1. Other files in the folder are counted and named. Say the same command again to go on after Ctrl-C or to add
+    images: what has its score is not scored again.
 
     \b
     Examples:
@@ -46,6 +47,7 @@ def predict(
       d24fad predict run/model.safetensors scans --supports normals --shots 8 --heatmap-size 0 --out results
       d24fad predict run/model.safetensors scans --supports normals --reading matched --out results
     """
+    from ..data.layouts.found import printable
     from ..model.config import D24FADConfig
     from .folder_scores import list_items, score_folder
     from .score_store import ScoreStore
@@ -62,7 +64,7 @@ def predict(
     detector = load_model(model, teacher_module, device).read_as(reading or None)
     with resumable(f"{out} keeps what is scored; the same command goes on from there"):
         outcome = score_folder(detector, images, chosen, store, batch_size=batch_size, heatmap_size=heatmap_size,
-                               on_failure=lambda name, reason: say(f"unusable: {name}: {reason}"))
+                               on_failure=lambda name, reason: say(f"unusable: {printable(name)}: {printable(reason)}"))
     _tell(store, outcome, len(chosen))
     if store.failures:
         say(f"error: {len(store.failures)} of {len(store.failures) + len(store.rows)} images could not be used; "
@@ -85,6 +87,8 @@ def choose_supports(places: list[Path], shots: int, seed: int) -> list[Path]:
 
 
 def _tell(store: ScoreStore, outcome: Outcome, count: int) -> None:
+    from ..data.layouts.found import printable
+
     reference = outcome.reference.scores
     among = "against the others" if count > 1 else "mirrored, against itself"
     typer.echo(f"{outcome.scored} images scored, {outcome.kept} kept from before: {store.folder / 'scores.csv'}")
@@ -92,7 +96,7 @@ def _tell(store: ScoreStore, outcome: Outcome, count: int) -> None:
                f"{max(reference):.4g}")
     ranked = sorted(store.rows.values(), key=lambda row: -float(row.score))
     for row in ranked[:5]:
-        typer.echo(f"  {float(row.score):.4g}  {row.name}")
+        typer.echo(f"  {float(row.score):.4g}  {printable(row.name)}")
     if outcome.gone:
         say(f"note: {outcome.gone} rows of scores.csv are of images that are not in the folder now")
     if outcome.supports_among_them:

@@ -4,24 +4,35 @@
 <out>/scores.partial.csv    while a run is under way: rows are added after every batch
 <out>/scores.csv            name, score, sha256 of the file; written whole at the end of a run
 <out>/failures.csv          name, reason; only where files could not be used
-<out>/heatmaps/<name>.png   see heatmaps.py
+<out>/heatmaps/<name>.png   see heatmaps.py; a name too long for a file is shortened and gets a hash
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from .options import write_text
 
 SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
+FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps")  # all that this command writes
 HEADER = ("name", "score", "sha256")
 SHA_LENGTH = 64
+LONGEST_NAME = 240  # bytes; file systems allow 255, and temporary files need some
+
+
+def fitting_name(name: str, suffix: str = "") -> str:
+    """A file or folder name that every file system takes: as it is, or cut and with a hash of the whole name."""
+    if len(os.fsencode(name + suffix)) <= LONGEST_NAME:
+        return name + suffix
+    end = "~" + hashlib.sha256(os.fsencode(name)).hexdigest()[:12] + suffix
+    return os.fsencode(name)[: LONGEST_NAME - len(end)].decode("utf-8", "ignore") + end
 
 
 class Row(NamedTuple):
@@ -82,7 +93,8 @@ class ScoreStore:
 
     def heatmap(self, name: str) -> Path:
         """Where the heatmap of an image goes. The whole name is kept: a.png and a.jpg are two images."""
-        return self.folder / "heatmaps" / f"{name}.png"
+        inner = PurePosixPath(name)
+        return self.folder / "heatmaps" / inner.parent / fitting_name(inner.name, ".png")
 
     def add(self, rows: Iterable[Row]) -> None:
         """Keep the rows of one batch, on disk before anything else happens."""

@@ -62,7 +62,8 @@ def benchmark(
         metavar="ROOT", help="Folder of tasks.  [default: D24FAD_DATA, else the samples]", show_default=False)] = None,
     profile: ProfileName = "",
     tasks: Annotated[list[str] | None, typer.Option(
-        metavar="TASK", help="Tasks to leave out in turn; comma or repeat.  [default: all]")] = None,
+        metavar="TASK", help="Tasks to leave out in turn; comma or repeat; a name with a comma in \"..\".  "
+                             "[default: all]")] = None,
     methods: Annotated[str, typer.Option(help="d24fad, untrained, or both between commas.")] = "d24fad",
     shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.  [default: the profile's]")] = "",
     seeds: Annotated[str, typer.Option(metavar="N,N,..", help="Training seeds.  [default: the profile's]")] = "",
@@ -81,7 +82,7 @@ def benchmark(
       d24fad benchmark --out grid --data my_tasks --profile full
       d24fad benchmark --out grid --tasks RSNA,HIS --shots 4 --seeds 0,1,2 --methods untrained,d24fad
     """
-    from ..data.benchmark import open_benchmark
+    from ..data.benchmark import open_benchmark, require_both_classes
     from ..runner.grid import run_grid
     from ..runner.notebooks import find_root
     from ..runner.profiles import resolve_data, resolve_profile
@@ -94,7 +95,9 @@ def benchmark(
         raise FileNotFoundError(f"{notebook} does not exist; benchmark runs it for every cell of the grid")
     root = resolve_data(size, str(data or ""))
     bench = open_benchmark(root)
-    left_out = [bench.resolve(name) for name in names_of(tasks)] or list(bench)
+    left_out = [bench.resolve(name) for name in names_of(tasks, list(bench))] or list(bench)
+    for name in left_out:
+        require_both_classes(bench[name])  # of all tasks, before the first is trained for
     given = {"epochs": epochs} if epochs else {}
     if data is not None or size.name != "quick":
         given["root"] = str(root.resolve())  # kernels work in another folder

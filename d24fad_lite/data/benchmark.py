@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,21 @@ from d24fad_lite.data.episodes import check_shots
 from d24fad_lite.data.groups import shared_groups
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.inspection import Problem, inspect_task
-from d24fad_lite.data.layouts import FoundTask, LayoutError, find_task, is_task_folder, list_folders, list_images
+from d24fad_lite.data.layouts import (
+    FoundTask,
+    LayoutError,
+    LeftOut,
+    find_task,
+    is_task_folder,
+    list_folders,
+    list_images,
+    natural_key,
+)
+from d24fad_lite.data.layouts.found import told, warn
+from d24fad_lite.data.layouts.masks import mask_warning
+from d24fad_lite.data.layouts.meta_json import is_listing
+from d24fad_lite.data.layouts.walking import is_document, is_junk, unused
+from d24fad_lite.data.recognise import is_image_file
 
 # Names of the published tasks as the released code and the data sets write them -> the one used here.
 _CANONICAL = {
@@ -39,9 +54,11 @@ class Task:
 
     Attributes
     ----------
-    name : canonical name ("HIS" for a folder `His`); `root` is its folder, `layout` "folders" or "data.json".
+    name : canonical name ("HIS" for a folder `His`); `root` is its folder, `layout` such as "folders" or "data.json".
     train : normal images only. test : labels 0 and 1. valid : BMAD's validation split, or None.
-    warnings : what is odd but usable, as sentences.
+    warnings : what is odd but usable, as sentences; the first tells what is left out, if anything is.
+    left_out : files that are not used: where, how many, why. Nothing is left out without being listed here.
+    normal_masks : (image, mask) of masks beside normal images, which `check()` expects to be empty.
     train_place : where to add normal training images, for messages.
     """
 
@@ -51,6 +68,8 @@ class Task:
         self.layout = found.layout
         self.train_place = found.train_place
         self.warnings = list(found.warnings)
+        self.left_out: list[LeftOut] = list(found.left_out)
+        self.normal_masks = list(found.normal_masks)
         decoded = decoded or DecodedImages()
         sets = {split: _image_set(f"{name}/{split}", split, found, decoded) for split in found.splits}
         self.train: ImageSet = sets["train"]
@@ -84,12 +103,14 @@ class Task:
 class Benchmark(Mapping[str, Task]):
     """Tasks by name, in natural order of their names. Names are matched without regard to case, spaces, - and _.
 
-    `warnings` holds what concerns the folder as a whole, such as subfolders that are no tasks.
+    `warnings` and `own_left_out` hold what concerns the folder as a whole, such as subfolders that are no tasks.
     """
 
-    def __init__(self, root: Path, tasks: Mapping[str, Task], warnings: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, tasks: Mapping[str, Task], warnings: Sequence[str] = (),
+                 left_out: Sequence[LeftOut] = ()) -> None:
         self.root = root
         self.warnings = list(warnings)
+        self.own_left_out = list(left_out)
         self._tasks = dict(tasks)
 
     def __getitem__(self, name: str) -> Task:
@@ -104,6 +125,11 @@ class Benchmark(Mapping[str, Task]):
     def __repr__(self) -> str:
         return "\n".join([f"Benchmark('{self.root.name}', {len(self)} tasks)", *(f"  {t!r}" for t in self.values())])
 
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """Every file that is not used: beside the tasks, and in each of them."""
+        return [*self.own_left_out, *(item for task in self.values() for item in task.left_out)]
+
     def resolve(self, name: str) -> str:
         """The task's own name for a name or alias; UnknownTaskError lists the tasks there are."""
         return _resolve(name, list(self._tasks), self.root)
@@ -111,7 +137,8 @@ class Benchmark(Mapping[str, Task]):
     def without(self, *names: str) -> Benchmark:
         """The other tasks: leave one task (or several) out. Names may be aliases."""
         left_out = {self.resolve(name) for name in names}
-        return Benchmark(self.root, {n: t for n, t in self.items() if n not in left_out}, self.warnings)
+        return Benchmark(self.root, {n: t for n, t in self.items() if n not in left_out}, self.warnings,
+                         self.own_left_out)
 
 
 def open_benchmark(
@@ -124,7 +151,8 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a folder of tasks, or the folder of a single task.
 
-    Finds files by name and decodes none. The layouts are described in `d24fad_lite.data.layouts`.
+    Finds files by name and decodes none. The layouts are described in `d24fad_lite.data.layouts`. Whatever is odd, and
+    every file that is not used, is told as a `DataWarning` and kept in `warnings` and `left_out`.
 
     Parameters
     ----------
@@ -140,37 +168,62 @@ def open_benchmark(
     UnknownTaskError : a name in `tasks` that is not there.
     """
     root = Path(root)
-    folders, warnings = _task_folders(root)
+    folders, left_out = _task_folders(root)
     names = {canonical_name(folder.name): folder for folder in folders}
     if tasks is not None:
         wanted = [tasks] if isinstance(tasks, str) else tasks
         chosen = {_resolve(name, list(names), root) for name in wanted}
         names = {name: folder for name, folder in names.items() if name in chosen}
     decoded = DecodedImages(cache_bytes, workers)
-    bench = Benchmark(root, {n: Task(n, find_task(folder), decoded) for n, folder in names.items()}, warnings)
+    warnings = [told(f"folder '{root.name or root}'", left_out, root)] if left_out else []
+    found = {n: Task(n, find_task(folder), decoded) for n, folder in names.items()}
+    bench = Benchmark(root, found, warnings, left_out)
     if check:
         _require_sound(bench)
+    warn([*bench.warnings, *(text for task in bench.values() for text in task.warnings)], stacklevel=2)
     return bench
+
+
+def task_names(root: str | Path) -> list[str]:
+    """Names of the tasks in a folder, without looking into them; errors as `open_benchmark` has them."""
+    return [canonical_name(folder.name) for folder in _task_folders(Path(root))[0]]
 
 
 def open_folder(folder: str | Path, *, workers: int | None = None) -> ImageSet:
     """All images in a folder and below as one unlabelled set (labels 0), for predictions on new images.
+
+    Files that are no images are told as a `DataWarning` and listed in the set's `left_out`.
 
     Raises
     ------
     FileNotFoundError : no such folder. LayoutError : no image in it.
     """
     folder = Path(folder)
-    _require_folder(folder)
-    paths = list_images(folder)
+    require_folder(folder)
+    left_out: list[LeftOut] = []
+    paths = list_images(folder, left_out)
     if not paths:
         raise LayoutError(f"folder '{folder}' holds no image; expected png, jpg, jpeg, bmp, tif, tiff or dcm files")
-    return ImageSet(folder.name or str(folder), folder, paths, decoded=DecodedImages(workers=workers))
+    images = ImageSet(folder.name or str(folder), folder, paths, decoded=DecodedImages(workers=workers))
+    images.left_out = left_out
+    ignored = [told(f"folder '{images.name}'", left_out, folder)] if left_out else []
+    warn([*ignored, *mask_warning(folder, paths)], stacklevel=2)
+    return images
 
 
 def require_shots(task: Task, shots: int, query: bool = True) -> None:
     """ValueError unless the task has `shots` normal training images (and one more as a query, where `query`)."""
     check_shots(len(task.train), shots, query=query, name=task.name, place=task.train_place)
+
+
+def require_both_classes(task: Task) -> None:
+    """ValueError unless the test images are normal ones and anomalous ones: AUROC compares the two."""
+    bad = int(task.test.labels.sum())
+    if bad in (0, len(task.test)):
+        there, missing, folder = ("normal", "anomalous", "bad") if bad == 0 else ("anomalous", "normal", "good")
+        raise ValueError(f"task '{task.name}' has {len(task.test)} {there} test images and no {missing} one, so AUROC "
+                         f"and every other figure that compares the two is not defined; add {missing} images under "
+                         f"{task.root.name}/test/{folder}")
 
 
 def require_disjoint(task: Task) -> None:
@@ -186,7 +239,7 @@ def canonical_name(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_\-.]+", "", name).casefold()
+    return re.sub(r"[\s_\-.]+", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _resolve(name: str, known: Sequence[str], root: Path) -> str:
@@ -202,31 +255,36 @@ def _resolve(name: str, known: Sequence[str], root: Path) -> str:
     raise UnknownTaskError(f"no task {name!r} in '{root}', available: {', '.join(known) or 'none'}{hint}")
 
 
-def _require_folder(root: Path) -> None:
+def require_folder(root: Path) -> None:
+    """FileNotFoundError or NotADirectoryError unless there is such a folder."""
     if not root.exists():
         raise FileNotFoundError(f"data folder '{root}' does not exist; check the path")
     if not root.is_dir():
         raise NotADirectoryError(f"'{root}' is a file, expected a folder of tasks")
 
 
-def _task_folders(root: Path) -> tuple[list[Path], list[str]]:
-    """Task folders of a root, and warnings about folders that are none."""
-    _require_folder(root)
+def _task_folders(root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """Task folders of a root, and what lies beside them."""
+    require_folder(root)
     if is_task_folder(root):
         return [Path(os.path.abspath(root))], []  # absolute, because "." has no name
-    folders, warnings = [], []
+    folders, left_out = [], []
     for folder in list_folders(root):
         if is_task_folder(folder) or _plain(folder.name) in _CANONICAL or not any(folder.iterdir()):
             folders.append(folder)  # an empty folder, or a published task's, is refused when it is read
         else:
-            warnings.append(f"folder '{folder}' is no task (no train/, test/ or data.json) and was ignored")
+            left_out.append(unused(folder, "no task: no train/, test/ or data.json"))
     if not folders:
         raise LayoutError(f"data folder '{root}' holds no task; expected ROOT/<TASK>/train/good and ROOT/<TASK>/test")
     for name, count in Counter(canonical_name(folder.name) for folder in folders).items():
         if count > 1:
             same = " and ".join(f"'{f.name}'" for f in folders if canonical_name(f.name) == name)
             raise LayoutError(f"folders {same} in '{root}' are the same task '{name}'; merge or rename one of them")
-    return folders, warnings
+    for path in sorted(root.iterdir(), key=natural_key):
+        if not path.is_dir() and not is_junk(path) and not is_document(path.name) and not is_listing(path):
+            if is_image_file(path) or not path.name.startswith("."):
+                left_out.append(unused(path, "a file beside the tasks"))
+    return folders, left_out
 
 
 def _image_set(name: str, split: str, found: FoundTask, decoded: DecodedImages) -> ImageSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,16 +16,20 @@ def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[s
     """Path relative to the task folder (posix) -> group.
 
     The file has a header `file,group`; `file` is the path relative to the task folder, or a bare file name where that
-    is unique in the task. Lines for unknown files, and images without a line, are reported in `warnings`.
+    is unique in the task; accents may be composed or not. Lines for unknown files, and images without a line, are
+    reported in `warnings`.
     """
     known = set(names)
     by_basename: dict[str, list[str]] = {}
+    alike: dict[str, list[str]] = {}
     for name in known:
-        by_basename.setdefault(name.rsplit("/", 1)[-1], []).append(name)
+        by_basename.setdefault(_composed(name.rsplit("/", 1)[-1]), []).append(name)
+        alike.setdefault(_composed(name), []).append(name)
     groups: dict[str, str] = {}
     strangers = []
     for line, file, group in _lines(path):
-        candidates = [file] if file in known else by_basename.get(file, [])
+        plain = _composed(file)
+        candidates = [file] if file in known else alike.get(plain) or by_basename.get(plain, [])
         if not candidates:
             strangers.append(file)
         elif len(candidates) > 1:
@@ -46,6 +51,10 @@ def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[s
 def shared_groups(left: Iterable[str | None], right: Iterable[str | None]) -> list[str]:
     """Groups that occur on both sides, sorted."""
     return sorted({group for group in left if group} & {group for group in right if group})
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def _lines(path: Path) -> list[tuple[int, str, str]]:

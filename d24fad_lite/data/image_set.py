@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from d24fad_lite.data.decoded import DecodedImages, in_threads
 from d24fad_lite.data.images import ImageError, check_size, load_mask, stored_size, to_float
 from d24fad_lite.data.recognise import refuse_special
+
+if TYPE_CHECKING:
+    from d24fad_lite.data.layouts import LeftOut
 
 
 class ImageSet(Sequence[Path]):
@@ -32,6 +35,7 @@ class ImageSet(Sequence[Path]):
     ----------
     names : list of str, path relative to the root in posix form: stable identities of the images.
     labels : int64 [N].
+    left_out : files of the folder that are not used, where `open_folder` made the set.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class ImageSet(Sequence[Path]):
         self.groups = list(groups) if groups is not None else [None] * count
         self.kinds = list(kinds) if kinds is not None else [None] * count
         self.decoded = decoded or DecodedImages()
+        self.left_out: list[LeftOut] = []
         self._hashes: dict[Path, str] = {}
         for what in ("labels", "mask_paths", "groups", "kinds"):
             if len(getattr(self, what)) != count:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
+from d24fad_lite.data.facts import ORIENTATIONS, USED_RANGE, ImageFacts, image_facts
 from d24fad_lite.data.image_set import ImageSet, require_same_size
-from d24fad_lite.data.images import MIN_SIZE, ImageError, decode_image, read_mask, stored_size
-
-if TYPE_CHECKING:
-    from d24fad_lite.data.benchmark import Task
+from d24fad_lite.data.images import ImageError, decode_image, read_mask
 
 TINY = 8  # pixels; below, an image holds nothing a backbone could see
 EXTREME_ASPECT = 3.0  # squeezed to a square, such an image is distorted beyond what a model was trained on
+LOOK = 64  # side in pixels at which images of 8 bits are looked at
+NEARLY_ALL = 0.9  # share of the image from which a mask marks nearly everything
+MOST_OF_BORDER = 0.9  # a mask of more than half the image that also marks its border seems to be inverted
 
 
 @dataclass(frozen=True)
@@ -26,37 +29,109 @@ class Problem:
     message: str
 
 
-def inspect_task(task: Task, *, pixels: bool = True) -> list[Problem]:
+class Inspected(Protocol):
+    """What is looked at in a task."""
+
+    name: str
+    root: Path
+    train: ImageSet
+    test: ImageSet
+    valid: ImageSet | None
+    normal_masks: list[tuple[Path, Path]]
+
+
+def inspect_task(task: Inspected, *, pixels: bool = True) -> list[Problem]:
     """Problems of one task, errors first.
 
     Errors: a file that cannot be decoded, a mask of another size than its image, the same content in train and test.
-    Warnings: the same content twice within a split, images below 8 px or of an aspect ratio beyond 3, empty masks.
+    Warnings: the same content twice within a split; images below 8 px, of an aspect ratio beyond 3, of one value
+    everywhere, with an orientation tag, or deep ones that use under 10 % of their range; masks that mark nothing,
+    nearly everything, the surroundings in place of the lesion, or something on a normal image.
     With `pixels` False only contents are compared (reads files, decodes none).
     """
     sets = [s for s in (task.train, task.valid, task.test) if s is not None]
+    title = f"task '{task.name}'"
+    problems = _inspect_pixels(title, task.root, sets, task.normal_masks) if pixels else []
+    return _sorted([*problems, *_twins(title, sets, leaks=(task.train, task.test))])
+
+
+def inspect_images(images: ImageSet) -> list[Problem]:
+    """Problems of a set of images without tasks and labels, such as `open_folder` gives; errors first."""
+    title = f"folder '{images.name}'"
+    return _sorted([*_inspect_pixels(title, images.root, [images], []), *_twins(title, [images])])
+
+
+def _inspect_pixels(title: str, root: Path, sets: list[ImageSet], normal_masks: list[tuple[Path, Path]]
+                    ) -> list[Problem]:
+    looks = _Looks(title, root)
     problems: list[Problem] = []
-    if pixels:
-        for images in sets:
-            for path, mask, label in zip(images.paths, images.mask_paths, images.labels, strict=True):
-                problems += _inspect_image(path) + (_inspect_mask(path, mask, int(label)) if mask is not None else [])
-    problems += _twins(task, sets)
+    for images in sets:
+        for path, mask, label in zip(images.paths, images.mask_paths, images.labels, strict=True):
+            problems += looks.image(path)
+            problems += _inspect_mask(path, mask, int(label)) if mask is not None else []
+    for path, mask in normal_masks:
+        problems += _inspect_mask(path, mask, 0)
+    return [*problems, *looks.summary()]
+
+
+def _sorted(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.level)  # "error" < "warning"; stable otherwise
 
 
-def _inspect_image(path: Path) -> list[Problem]:
-    try:
-        width, height = stored_size(path)
-        decode_image(path, MIN_SIZE)
-    except ImageError as error:
-        return [Problem("error", str(error))]
-    problems = []
+class _Looks:
+    """A look at each image; what concerns many of them is told in one sentence."""
+
+    def __init__(self, title: str, root: Path) -> None:
+        self.title, self.root = title, root
+        self.deep = 0
+        self.names: dict[str, list[str]] = defaultdict(list)  # what was seen -> names with a remark
+
+    def image(self, path: Path) -> list[Problem]:
+        """Problems of one image alone."""
+        try:
+            facts = image_facts(path)
+            low, high = facts.low, facts.high
+            if low is None or high is None:
+                pixels = decode_image(path, LOOK)
+                low, high = float(pixels.min()), float(pixels.max())
+        except ImageError as error:
+            return [Problem("error", str(error))]
+        self._note(path, facts, low == high)
+        return list(_shape_problems(path, facts.width, facts.height))
+
+    def _note(self, path: Path, facts: ImageFacts, flat: bool) -> None:
+        name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+        if flat:
+            self.names["flat"].append(name)
+        elif facts.low is not None and facts.high is not None:
+            self.deep += 1
+            if facts.high - facts.low < USED_RANGE:
+                self.names["faint"].append(f"{name} ({facts.low:.1%} to {facts.high:.1%})")
+        if facts.orientation in ORIENTATIONS:
+            self.names["turned"].append(f"{name} (tag {facts.orientation})")
+
+    def summary(self) -> Iterator[Problem]:
+        """What concerns several images."""
+        if names := self.names["flat"]:
+            yield Problem("warning", f"{self.title}: {len(names)} image(s) have the same value in every pixel, first: "
+                                     f"{names[0]}; remove them, or write them again from their source")
+        if names := self.names["faint"]:
+            yield Problem("warning", f"{self.title}: {len(names)} of {self.deep} deep images use under "
+                                     f"{USED_RANGE:.0%} of their range, first: {names[0]}, so a model sees next to "
+                                     "nothing; multiply all images of a device by one factor, or give DICOM files a "
+                                     "window")
+        if names := self.names["turned"]:
+            yield Problem("warning", f"{self.title}: {len(names)} image(s) have an orientation tag, first: "
+                                     f"{names[0]}; pixels are used as they are stored, viewers show them turned: save "
+                                     "them upright, without the tag, and see that masks still fit")
+
+
+def _shape_problems(path: Path, width: int, height: int) -> Iterator[Problem]:
     if min(width, height) < TINY:
-        problems.append(Problem("warning", f"image '{path}' is only {width}x{height} pixels; replace or remove it"))
+        yield Problem("warning", f"image '{path}' is only {width}x{height} pixels; replace or remove it")
     if max(width, height) > EXTREME_ASPECT * min(width, height):
-        problems.append(
-            Problem("warning", f"image '{path}' is {width}x{height} pixels and will be squeezed to a square; crop it")
-        )
-    return problems
+        yield Problem("warning",
+                      f"image '{path}' is {width}x{height} pixels and will be squeezed to a square; crop it")
 
 
 def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
@@ -65,13 +140,24 @@ def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
         require_same_size(path, mask)
     except ImageError as error:
         return [Problem("error", str(error))]
-    if label == 1 and not np.any(marked):
+    share = float(marked.mean())
+    if label == 0:
+        text = "yet its image counts as normal and the mask is not used; check the label"
+        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image, {text}")] if share else []
+    if not share:
         return [Problem("warning", f"mask '{mask}' marks nothing, yet its image counts as anomalous; check the label")]
+    if share >= NEARLY_ALL:
+        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image, (nearly) everything; non-zero means "
+                                   "anomalous: invert it, or write 0 for normal pixels")]
+    border = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]]).mean()
+    if share > 0.5 and border >= MOST_OF_BORDER:
+        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image and its border, it seems to be "
+                                   "inverted; non-zero means anomalous")]
     return []
 
 
-def _twins(task: Task, sets: list[ImageSet]) -> list[Problem]:
-    """The same content twice: across train and test an error, elsewhere a warning."""
+def _twins(title: str, sets: list[ImageSet], leaks: tuple[ImageSet, ImageSet] | None = None) -> list[Problem]:
+    """The same content twice: across train and test (`leaks`) an error, elsewhere a warning."""
     seen: dict[str, tuple[ImageSet, str]] = {}
     problems = []
     for images in sets:
@@ -82,7 +168,7 @@ def _twins(task: Task, sets: list[ImageSet]) -> list[Problem]:
             first, first_name = seen.setdefault(digest, (images, name))
             if first_name == name:
                 continue
-            leak = first is task.train and images is task.test
-            text = f"task '{task.name}': '{name}' is the same image as '{first_name}' (equal content); remove one"
+            leak = leaks is not None and first is leaks[0] and images is leaks[1]
+            text = f"{title}: '{name}' is the same image as '{first_name}' (equal content); remove one"
             problems.append(Problem("error" if leak else "warning", text))
     return problems

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.benchmark import Task, require_disjoint, require_shots
+from ..data.benchmark import Task, require_both_classes, require_disjoint, require_shots
 from ..data.episodes import draw_supports
 from ..model.allocator import keep_freed_memory
 from ..model.detector import D24FAD
@@ -74,20 +74,22 @@ def evaluate(
     Raises
     ------
     ValueError
-        Too few normal images for K, unknown protocol or reading, a test image among the training images, NaN scores.
+        Too few normal images for K, unknown protocol or reading, a test set without normal or without anomalous images,
+        a test image among the training images, NaN scores.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol={protocol!r} is not known; choose one of {', '.join(map(repr, PROTOCOLS))}")
     scorer = as_scorer(model, precision, reading)
     keep_freed_memory()
     require_shots(task, shots, query=False)
+    require_both_classes(task)
     require_disjoint(task)
     chosen = _support_sets(task, shots, draws, seed, supports)
     unique, places = np.unique(chosen, return_inverse=True)
     prepared = scorer.prepare(task.train.images(scorer.image_size, unique), places.reshape(chosen.shape))
     report = dict(
         task=task.name, method=scorer.name, protocol=protocol, shots=chosen.shape[1], seed=seed, supports=chosen,
-        support_hashes=_hashes(task, unique, chosen), facts=_facts(scorer),
+        support_hashes=_hashes(task, unique, chosen), facts=_facts(scorer, task),
     )
     if protocol == "official":
         scores, kept = official_scores(scorer, task, prepared, progress)
@@ -151,8 +153,10 @@ def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str
     return [[by_position[i] for i in row] for row in chosen.tolist()]
 
 
-def _facts(scorer: Scorer) -> dict[str, Any]:
+def _facts(scorer: Scorer, task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"scorer": type(scorer).__name__}
+    if task.left_out:  # a number is of the images that were read: whoever reads it later must know
+        facts["left_out"] = [item.sentence(task.root) for item in task.left_out]
     teacher = scorer.model.teacher if isinstance(scorer, DetectorScorer) else getattr(scorer, "teacher", None)
     if isinstance(teacher, SharedTeacher):
         teacher = teacher.teacher

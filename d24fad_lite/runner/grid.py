@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from d24fad_lite.runner.metrics import read_json, write_json
 from d24fad_lite.runner.parallel import side_by_side, thread_limit
 from d24fad_lite.runner.parameters import check_parameters
 
+LONGEST = 120  # bytes of a label
 UNLABELLED = {"profile", "root", "out"}
 
 
@@ -64,7 +67,11 @@ def run_grid(
 def label(point: Mapping[str, Any]) -> str:
     """A folder name that says the parameters: "method=d24fad,seed=0,task=RSNA"."""
     parts = (f"{key}={point[key]}" for key in sorted(point) if key not in UNLABELLED)
-    return re.sub(r"[^\w=,.+-]", "-", ",".join(parts))[:120] or "default"
+    text = re.sub(r"[^\w=,.+-]", "-", ",".join(parts)) or "default"
+    if len(os.fsencode(text)) <= LONGEST:
+        return text
+    end = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]  # long names may begin alike
+    return f"{os.fsencode(text)[: LONGEST - 9].decode(errors='ignore')}~{end}"
 
 
 def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridCell | None:

@@ -88,3 +88,45 @@ def test_a_missing_model_and_an_unwritable_folder_are_named(d24fad, run_folder, 
     blocked = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, "--task", "Stripes", *QUICK,
                      "--out", tmp_path / "file")
     assert blocked.code == 2 and "error: cannot write into --out" in blocked.err
+
+
+@pytest.fixture
+def own_root(tiny_root: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(tiny_root, tmp_path / "data"))
+
+
+def test_what_the_task_leaves_out_is_told_and_kept_in_the_report(d24fad, run_folder, own_root, tmp_path) -> None:
+    (own_root / "Stripes/test/bad/scan.webp").touch()
+    shutil.copytree(own_root / "Stripes/test/bad", own_root / "Stripes/test/bad_extra")
+    (own_root / "weights").mkdir()
+    (own_root / "weights/a.bin").touch()
+    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", own_root, "--task", "Stripes", "--shots", 2,
+                    "--draws", 1, "--out", tmp_path / "out")
+    assert result.code == 0 and result.err.count("warning: ") == 2
+    assert "task 'Stripes': 7 file(s) ignored: test/bad/scan.webp (no PNG" in result.err
+    assert "6 file(s) in test/bad_extra, first: 000.png" in result.err and "in weights, first: a.bin" in result.err
+    assert len(EvaluationReport.load(tmp_path / "out/Stripes_K2").facts["left_out"]) == 2
+
+
+@pytest.mark.parametrize(("missing", "message"), [("bad", "5 normal test images and no anomalous one"),
+                                                  ("good", "5 anomalous test images and no normal one")])
+def test_a_test_set_of_one_class_is_refused_before_any_task_is_scored(
+    d24fad, run_folder, own_root, missing, message
+) -> None:
+    shutil.rmtree(own_root / "Stripes/test" / missing)
+    shutil.rmtree(own_root / "Stripes/test/mask")
+    options = ["evaluate", run_folder / "model.safetensors", "--data", own_root, "--task", "Blobs,Stripes", *QUICK]
+    result = d24fad(*options)
+    assert result.code == 2 and result.out == ""
+    assert f"task 'Stripes' has {message}" in result.err and f"under Stripes/test/{missing}" in result.err
+    with pytest.raises(ValueError, match=message):
+        evaluate(D24FAD.load(run_folder / "model.safetensors"), open_benchmark(own_root)["Stripes"], shots=2, draws=1)
+
+
+@pytest.mark.parametrize("given", [("--task", "Chest, PA", "--task", "Blobs"), ("--task", '"Chest, PA",Blobs')])
+def test_a_task_whose_name_holds_a_comma_is_given_alone_or_in_quotes(d24fad, run_folder, own_root, given) -> None:
+    (own_root / "Stripes").rename(own_root / "Chest, PA")
+    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", own_root, *given, *QUICK)
+    assert result.code == 0, result.err
+    assert [line.split(": ")[0] for line in result.out.splitlines()[:4:2]] == ["Chest, PA", "Blobs"]

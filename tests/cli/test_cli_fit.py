@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -162,3 +163,20 @@ def test_pretrain_hands_the_recipe_on(d24fad, tmp_path: Path, monkeypatch) -> No
     (out, made), options = calls[0]
     assert (out, made.steps, made.seed, made.architecture) == (tmp_path, 5, 3, "resnet18")
     assert options["device"] == "cpu" and options["resume"] is False
+
+
+def test_what_the_tasks_leave_out_is_told_once(d24fad, fit_options, tiny_root, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(tiny_root, tmp_path / "data"))
+    (data / "Blobs/train/good/scan.webp").touch()
+    result = d24fad(*[data if option == tiny_root else option for option in fit_options], "--epochs", 1, "--out",
+                    tmp_path / "run")
+    assert result.code == 0
+    assert result.err.count("task 'Blobs': 1 file(s) ignored: train/good/scan.webp (no PNG") == 1
+
+
+def test_names_are_split_at_commas_outside_of_quotes_and_known_names_are_not_split() -> None:
+    from d24fad_lite.cli.options import names_of
+
+    assert names_of(["RSNA, LAG", "HIS", ""]) == ["RSNA", "LAG", "HIS"] and names_of(None) == []
+    assert names_of(['"T1, T2",HIS']) == ["T1, T2", "HIS"]
+    assert names_of(["T1, T2", "T1,HIS"], ["T1, T2"]) == ["T1, T2", "T1", "HIS"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def command(run_folder: Path, scans: Path, tiny_root: Path) -> list[object]:
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "scores.csv").open(newline="") as file:
+    with (folder / "scores.csv").open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 
@@ -231,3 +232,64 @@ def test_a_reading_is_followed_and_its_scores_do_not_mix_with_those_of_another(d
     assert mixed.code == 2 and "holds scores of other settings (changed: reading)" in mixed.err
     wrong = d24fad(*command, "--reading", "mached", "--out", tmp_path / "wrong")
     assert wrong.code == 2 and "did you mean 'matched'" in wrong.err and not (tmp_path / "wrong").exists()
+
+
+def test_other_files_are_counted_and_named_and_no_failure(d24fad, command, scans, tmp_path) -> None:
+    (scans / "more, of them/table.csv").write_text("a,b\n")
+    (scans / ".secret.png").write_bytes(b"x")
+    result = d24fad(*command, "--out", scans / "results", "--heatmap-size", 0)
+    assert result.code == 0 and result.err.count("warning: ") == 1
+    assert "3 file(s) ignored: .secret.png (hidden); 2 file(s) in scans, first: " in result.err
+    assert len(json.loads((scans / "results/predict.json").read_text())["left_out"]) == 2
+
+
+def test_a_folder_of_every_damaged_kind_ends_with_exit_1_a_row_for_each_and_all_good_images_scored(
+    d24fad, command, scans, tmp_path
+) -> None:
+    whole, grey = (scans / "001.png").read_bytes(), Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20))
+    bad = {"cut.png": whole[:99], "empty.tif": b"", "noise.jpg": b"\xff\xd8\xff" + bytes(range(200)), "a.dcm": b"DICM",
+           "IM0001": bytes(128) + b"DICM" + bytes(range(64)), "half.bmp": b"BM" + bytes(60), "page.tif": b"II*\0" * 9,
+           "volume.nii": b"\x5c\x01" * 200, "text.png": b"no image", "x.ima": b"\0" * 500}
+    for name, content in bad.items():
+        (scans / name).write_bytes(content)
+    grey.save(scans / "web.webp")
+    grey.save(scans / "moving.gif")
+    Image.fromarray(np.full((20, 20), np.nan, np.float32)).save(scans / "nan.tif")
+    (scans / "link.png").symlink_to(scans / "nowhere.png")
+    (scans / "folder.png").mkdir()
+    os.mkfifo(scans / "pipe.png")
+    expected = {*bad, "web.webp", "moving.gif", "nan.tif", "link.png", "pipe.png"}
+    result = d24fad(*command, "--out", tmp_path / "out")
+    assert result.code == 1 and len(rows(tmp_path / "out")) == 12, result.err
+    with (tmp_path / "out/failures.csv").open(newline="") as file:
+        assert {row["name"] for row in csv.DictReader(file)} == expected
+    assert f"error: {len(expected)} of {12 + len(expected)} images could not be used" in result.err
+    assert "folder.png (an empty folder)" in result.err
+
+
+def test_names_of_any_length_and_any_bytes_have_their_scores_and_heatmaps(d24fad, command, scans, tmp_path) -> None:
+    names = ["x" * 245 + "1.png", "x" * 245 + "2.png", "é" * 120 + ".png", "a\nb.png", os.fsdecode(b"\xff.png")]
+    for name in names:
+        shutil.copy(scans / "001.png", scans / name)
+    result = d24fad(*command, "--out", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert len(rows(tmp_path / "out")) == 12 + len(names)
+    assert len(list((tmp_path / "out/heatmaps").rglob("*.png"))) == 12 + len(names)
+    assert "12 images scored" not in result.out and f"0 images scored, {12 + len(names)} kept" in d24fad(
+        *command, "--out", tmp_path / "out").out
+
+
+def test_an_image_whose_heatmap_cannot_be_drawn_fails_alone(d24fad, command, tmp_path, monkeypatch) -> None:
+    from d24fad_lite.cli import folder_scores
+
+    draw = folder_scores.write_heatmap
+
+    def fails_once(image: Path, *rest: object) -> None:
+        if image.name == "000.tif":
+            raise ValueError("changed since it was read")
+        draw(image, *rest)
+
+    monkeypatch.setattr(folder_scores, "write_heatmap", fails_once)
+    result = d24fad(*command, "--out", tmp_path / "out")
+    assert result.code == 1 and "unusable: 000.tif: changed since it was read" in result.err
+    assert len(rows(tmp_path / "out")) == 11

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -92,3 +93,19 @@ def test_a_missing_extra_is_named_with_the_way_to_install_it(d24fad, checkout, m
     monkeypatch.setattr(notebooks, "run_series", missing)
     result = d24fad("notebooks", "--checkout", checkout)
     assert result.code == 2 and "pip install 'd24fad_lite[notebooks]'" in result.err
+
+
+def test_a_benchmark_tells_what_the_tasks_leave_out_and_refuses_one_class_before_any_cell(
+    d24fad, checkout, tiny_root, tmp_path
+) -> None:
+    data = Path(shutil.copytree(tiny_root, tmp_path / "data"))
+    (data / "Blobs/test/bad/scan.webp").touch()
+    (data / "Stripes").rename(data / "Chest, PA")
+    command = ["benchmark", "--checkout", checkout, "--data", data, "--shots", "2", "--profile", "quick", "--seeds",
+               "1", "--out", tmp_path / "grid", "--tasks"]
+    told = d24fad(*command, "Chest, PA")
+    assert told.code == 0 and "warning: task 'Blobs': 1 file(s) ignored: test/bad/scan.webp" in told.err
+    assert pd.read_csv(tmp_path / "grid/results.csv")["task"].tolist() == ["Chest, PA"]
+    shutil.rmtree(data / "Blobs/test/good")
+    refused = d24fad(*command, '"Chest, PA",Blobs')
+    assert refused.code == 2 and "task 'Blobs' has 5 anomalous test images and no normal one" in refused.err

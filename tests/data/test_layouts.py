@@ -42,7 +42,7 @@ def test_a_name_that_only_contains_good_is_no_class(tmp_path):
     touch(ours(tmp_path), "test/goodish/x.png")
     task = find_task(tmp_path)
     assert len(task.splits["test"]) == 2
-    assert any("goodish' was ignored" in warning for warning in task.warnings)
+    assert any("1 file(s) in test/goodish, first: x.png" in warning for warning in task.warnings)
 
 
 def test_labels_come_from_the_class_folder_and_not_from_the_path_above_it(tmp_path):
@@ -190,12 +190,23 @@ def test_one_sided_test_sets_are_warned_about(tmp_path):
     assert any("no anomalous test images" in warning for warning in find_task(tmp_path).warnings)
 
 
-def test_hidden_files_are_ignored_and_other_files_listed(tmp_path):
-    touch(ours(tmp_path), "train/good/.DS_Store", "train/good/Thumbs.db", "train/good/._1.png", "test/.x/good/1.png")
-    assert find_task(tmp_path).warnings == []
-    touch(tmp_path, "train/good/notes.txt", "train/good/b.nii")
-    warnings = find_task(tmp_path).warnings
-    assert len(warnings) == 1 and "2 file(s)" in warnings[0] and "b.nii" in warnings[0]
+def test_what_systems_leave_behind_is_not_worth_a_word(tmp_path):
+    touch(ours(tmp_path), "train/good/.DS_Store", "train/good/Thumbs.db", "train/good/._1.png", "test/.git/good/1.png")
+    touch(tmp_path, "README.md", "LICENSE", "test/bad/.ipynb_checkpoints/1.png")
+    task = find_task(tmp_path)
+    assert task.warnings == [] and task.left_out == []
+
+
+def test_hidden_files_and_files_of_other_types_are_counted_and_named_in_one_warning(tmp_path):
+    touch(ours(tmp_path), "train/good/notes.txt", "train/good/b.nii", "train/good/.4.png", "test/.x/good/1.png")
+    task = find_task(tmp_path)
+    assert [(item.path.relative_to(tmp_path).as_posix(), item.count, item.why) for item in task.left_out] == [
+        ("train/good/.4.png", 1, "hidden"),
+        ("train/good", 2, "no PNG, JPEG, BMP, TIFF or DICOM"),
+        ("test/.x", 1, "hidden"),
+    ]
+    assert len(task.warnings) == 1 and "4 file(s) ignored" in task.warnings[0]
+    assert "2 file(s) in train/good, first: b.nii" in task.warnings[0]
 
 
 def test_loops_of_links_end(tmp_path):

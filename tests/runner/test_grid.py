@@ -69,3 +69,11 @@ def test_cells_run_side_by_side_come_back_in_the_order_of_the_points(unit: Path,
     assert [cell.parameters["task"] for cell in cells] == ["HIS", "Bad", "LAG"]
     assert [cell.result.status for cell in cells] == ["completed", "failed", "completed"]
     assert cells[2].metrics == {"value": "LAG0"}
+
+
+def test_long_names_that_begin_alike_have_labels_of_their_own() -> None:
+    from d24fad_lite.runner.grid import LONGEST, label
+
+    first, second = (label({"task": "x" * 200 + end, "seed": 0}) for end in "ab")
+    assert first != second and max(len(first), len(second)) <= LONGEST
+    assert label({"task": "RSNA", "seed": 0}) == "seed=0,task=RSNA"

@@ -1,0 +1,209 @@
+"""Tasks whose labels are names of folders: ours, BMAD's, MVTec's, and masks anywhere people put them.
+
+    train/good/*   test/good/*   test/bad/[kind/]*   test/mask/[kind/]<stem>.png
+    {good,Ungood}/{img,label}/*                 BMAD; also {images,masks}, {img,mask}, anomaly_mask, in kinds too
+    bad/7.png bad/7_mask.png                    masks beside their images
+    test/<kind>/*  ground_truth/<kind>/<stem>_mask.png   MVTec: kinds are those that ground_truth/ has a folder for
+
+Two spellings of one folder (`good` and `Normal`, `bad` and `ungood`, `train` and `Train`) are read as one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from d24fad_lite.data.layouts.found import (
+    BAD_FOLDERS,
+    GOOD_FOLDERS,
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    SPLITS,
+    FoundImage,
+    FoundTask,
+    LayoutError,
+    composed,
+    natural_key,
+)
+from d24fad_lite.data.layouts.masks import ENDINGS, Owners, Rename, attach, attach_folder, key_of, without_endings
+from d24fad_lite.data.layouts.walking import (
+    grouped,
+    is_document,
+    is_junk,
+    list_folders,
+    list_images,
+    subfolders,
+    unused,
+)
+from d24fad_lite.data.recognise import is_image_file
+
+_CLASSES = "class folders are called good or normal, and bad, ungood, abnormal or anomaly; kinds lie below bad/"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between published layouts of folders."""
+
+    bad: frozenset[str] = BAD_FOLDERS
+    loose_train: bool = False  # normal training images lie in train/ itself
+    rename: Rename | None = None
+
+
+@dataclass
+class _Class:
+    """The files of one class folder: images and masks with their names below it, and what lies beside img/."""
+
+    images: list[tuple[Path, PurePosixPath]] = field(default_factory=list)
+    masks: list[tuple[Path, PurePosixPath]] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
+
+
+def read_folders(folder: Path, dialect: Dialect = Dialect()) -> FoundTask:
+    """Read a task whose labels are names of folders. LayoutError: images beside the class folders, a stray mask."""
+    task = FoundTask(folder, "folders")
+    mask_places = subfolders(folder, MASK_FOLDERS)
+    kinds = _kinds(mask_places)
+    anomalous, normal = Owners(), Owners(flat=False)
+    whole = (anomalous, normal) if mask_places else None
+    for split, names in SPLITS.items():
+        found = [image for place in subfolders(folder, names)
+                 for image in _Split(task, split, place, dialect, kinds, whole).read()]
+        if found:
+            task.splits[split] = sorted(found, key=lambda image: image.label)  # stable: in each class as listed
+    for place in mask_places:
+        attach_folder(task, anomalous, normal, place, dialect.rename)
+    return task
+
+
+def _kinds(mask_places: list[Path]) -> set[str]:
+    """Names of the folders in ground_truth/ (or ground_truth/test/), which MVTec's test/ has as kinds of anomalies."""
+    children = [child for place in mask_places for child in list_folders(place)]
+    splits = {name for names in SPLITS.values() for name in names}
+    children += [inner for child in children if child.name.lower() in splits for inner in list_folders(child)]
+    return {child.name.lower() for child in children} - GOOD_FOLDERS - splits
+
+
+class _Split:
+    """One folder train/, valid/ or test/."""
+
+    def __init__(self, task: FoundTask, split: str, place: Path, dialect: Dialect, kinds: set[str],
+                 whole: tuple[Owners, Owners] | None) -> None:
+        self.task, self.split, self.place, self.dialect = task, split, place, dialect
+        self.kinds = kinds if split != "train" else set()
+        self.mask_folders = subfolders(place, MASK_FOLDERS) if split != "train" else []
+        self.own = Owners(), Owners(flat=False)  # anomalous and normal images: for the mask folders of this split
+        # Where masks may come from; with a whole task's, for masks beside test/.
+        self.indices = [pair for pair in (self.own if self.mask_folders else None, whole) if pair is not None]
+
+    def read(self) -> list[FoundImage]:
+        """The images, with the masks that lie in this folder."""
+        images = self._loose()
+        for child in list_folders(self.place):
+            name = child.name.lower()
+            if name in GOOD_FOLDERS:
+                images += self._class(child, 0)
+            elif name in self.dialect.bad or name in self.kinds:
+                if self.split == "train":
+                    self._ignore(child, "training sees normal images only")
+                else:
+                    images += self._class(child, 1)
+            elif child not in self.mask_folders:
+                self._ignore(child, _CLASSES)
+        for child in self.mask_folders:
+            attach_folder(self.task, *self.own, child, self.dialect.rename)
+        return images
+
+    def _class(self, folder: Path, label: int) -> list[FoundImage]:
+        """The images of one class folder, with the masks inside it."""
+        files = _read_class(folder, self.task)
+        if files.beside:
+            self.task.left_out.append(grouped(folder, files.beside, "beside the folder that holds the images"))
+        owners = Owners()
+        images = []
+        known = folder.name.lower() not in BAD_FOLDERS | GOOD_FOLDERS
+        for path, inner in files.images:
+            kind = inner.parts[0] if len(inner.parts) > 1 else folder.name if label == 1 and known else None
+            image = FoundImage(path, label, kind=kind)
+            images.append(image)
+            if files.masks:
+                owners.add(image, key_of(inner))
+            for pair in self.indices:
+                pair[1 - label].add(image, *self._keys(folder, key_of(inner)))
+        masks = [(path, key_of(inner)) for path, inner in files.masks]
+        attach(self.task, *((owners, Owners()) if label == 1 else (Owners(), owners)), masks, self.dialect.rename)
+        return images
+
+    def _keys(self, folder: Path, key: str) -> list[str]:
+        """What a mask may call an image: "000" (anomalous only: no flat mask is a normal one's), "crack/000", ..."""
+        within = f"{folder.name}/{key}"
+        flat = [] if folder.name.lower() in GOOD_FOLDERS else [key]
+        return [*flat, within, f"{self.place.name}/{within}"]
+
+    def _loose(self) -> list[FoundImage]:
+        """Images beside the class folders: an error, except where a layout keeps its training images there."""
+        files = sorted((p for p in self.place.iterdir()
+                        if not p.is_dir() and not is_junk(p) and not is_document(p.name)), key=natural_key)
+        hidden = [p for p in files if p.name.startswith(".")]
+        hidden += [p for p in self.place.iterdir() if p.is_dir() and p.name.startswith(".") and not is_junk(p)]
+        for path in hidden:
+            self._ignore(path, "hidden")
+        loose = [p for p in files if not p.name.startswith(".") and is_image_file(p)]
+        others = [p for p in files if not p.name.startswith(".") and p not in loose]
+        if others:
+            self.task.left_out.append(grouped(self.place, others, "beside the class folders"))
+        if loose and not (self.dialect.loose_train and self.split == "train"):
+            raise LayoutError(
+                f"task '{self.task.folder.name}': {len(loose)} image(s) lie directly in '{self.place}', first: "
+                f"{loose[0].name}; move normal ones to {self.place.name}/good and anomalous ones to test/bad"
+            )
+        return [FoundImage(path, 0) for path in loose]
+
+    def _ignore(self, path: Path, why: str) -> None:
+        item = unused(path, why)
+        if item.count:
+            self.task.left_out.append(item)
+
+
+def _read_class(folder: Path, task: FoundTask) -> _Class:
+    """Sort the files of a class folder: `bad/images/x`, `bad/glioma/img/x` are images called x and glioma/x."""
+    paths = [(path, PurePosixPath(path.relative_to(folder).as_posix()))
+             for path in list_images(folder, task.left_out)]
+    with_images: set[tuple[str, ...]] = set()  # folders that keep their images in a folder of their own
+    for _, inner in paths:
+        with_images |= {inner.parts[:i] for i, part in enumerate(inner.parts[:-1]) if part.lower() in IMAGE_FOLDERS}
+    files = _Class()
+    sorted_out = {"image": files.images, "mask": files.masks}
+    for path, inner in paths:
+        role, name = _role(inner, with_images)
+        if role == "beside":
+            files.beside.append(path)
+        else:
+            sorted_out[role].append((path, name))
+    _take_out_masks(files)
+    return files
+
+
+def _take_out_masks(files: _Class) -> None:
+    """Masks that lie beside their images, told by their names: `7_mask.png` beside `7.png` is no image."""
+    ending = [(path, inner) for path, inner in files.images if inner.stem.lower().endswith(ENDINGS)]
+    keys = {composed(key_of(inner)) for _, inner in files.images} if ending else set()
+    beside = [(path, inner) for path, inner in ending
+              if any(name in keys for name in without_endings(composed(key_of(inner))))]
+    taken = {path for path, _ in beside}
+    files.images = [(path, inner) for path, inner in files.images if path not in taken]
+    files.masks += beside
+
+
+def _role(inner: PurePosixPath, with_images: set[tuple[str, ...]]) -> tuple[str, PurePosixPath]:
+    """What a file of a class folder is, and its path without the folders that say so."""
+    role, kept = "image", []
+    for i, part in enumerate(inner.parts[:-1]):
+        if part.lower() in MASK_FOLDERS:
+            role = "mask"
+        elif part.lower() not in IMAGE_FOLDERS:
+            if inner.parts[:i] in with_images:
+                return "beside", inner
+            kept.append(part)
+    if role == "image" and inner.parts[:-1] in with_images:
+        return "beside", inner
+    return role, PurePosixPath(*kept, inner.name)

@@ -1,0 +1,87 @@
+"""ISIC 2018, task 3, as MedIAnomaly uses it: naevi (NV) are normal, every other lesion is anomalous.
+
+    ISIC2018_Task3_Training_Input/<image>.jpg    ISIC2018_Task3_Training_GroundTruth/*.csv  (image,MEL,NV,BCC,...)
+    ISIC2018_Task3_Test_Input/<image>.jpg        ISIC2018_Task3_Test_GroundTruth/*.csv
+
+Training images of other classes are not used, and counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from d24fad_lite.data.layouts.found import FoundImage, FoundTask, LayoutError, LeftOut, composed, natural_key
+from d24fad_lite.data.layouts.masks import key_of
+from d24fad_lite.data.layouts.walking import grouped, list_folders, list_images
+
+NORMAL, IMAGE = "NV", "image"
+_SPLITS = {"training": "train", "validation": "valid", "test": "test"}
+_FOLDER = re.compile(r"(?:.*_)?(training|validation|test)_(input|groundtruth)", re.IGNORECASE)
+
+
+def isic_folders(folder: Path) -> dict[tuple[str, str], Path]:
+    """("train", "input") -> folder, for splits with images and table; empty without a training and a test split."""
+    found = {}
+    for child in list_folders(folder):
+        if match := _FOLDER.fullmatch(child.name):
+            found[_SPLITS[match[1].lower()], match[2].lower()] = child
+    parts = ("input", "groundtruth")
+    whole = {split for split in _SPLITS.values() if all((split, what) in found for what in parts)}
+    return {key: child for key, child in found.items() if key[0] in whole} if {"train", "test"} <= whole else {}
+
+
+def read_isic(folder: Path, folders: dict[tuple[str, str], Path]) -> FoundTask:
+    """Read a task of that release. LayoutError: no table, a row without image, a value that is neither 0 nor 1."""
+    task = FoundTask(folder, "isic")
+    for split in ("train", "valid", "test"):
+        if (split, "input") not in folders:
+            continue
+        images = _read_split(task, folders[split, "input"], _table(folders[split, "groundtruth"]))
+        if split == "train" and (others := [image.path for image in images if image.label == 1]):
+            why = f"training sees normal images only, those with {NORMAL} = 1"
+            task.left_out.append(LeftOut(folders[split, "input"], len(others), why, others[0].name))
+            images = [image for image in images if image.label == 0]
+        if images:
+            task.splits[split] = sorted(images, key=lambda image: image.label)
+    return task
+
+
+def _table(folder: Path) -> Path:
+    tables = sorted((path for path in folder.iterdir() if path.suffix.lower() == ".csv"), key=natural_key)
+    if len(tables) != 1:
+        raise LayoutError(f"'{folder}' holds {len(tables)} CSV files, expected one with columns {IMAGE} and {NORMAL}")
+    return tables[0]
+
+
+def _read_split(task: FoundTask, inputs: Path, table: Path) -> list[FoundImage]:
+    paths = {composed(key_of(path.relative_to(inputs))): path for path in list_images(inputs, task.left_out)}
+    found = []
+    for line, row in _rows(table):
+        name = composed((row[IMAGE] or "").strip())
+        if name not in paths:
+            raise LayoutError(f"'{table}', line {line}: image {name!r} is not in '{inputs}'; copy it there")
+        try:
+            marked = [key for key, value in row.items() if key != IMAGE and value and float(value) == 1]
+        except (TypeError, ValueError) as error:
+            raise LayoutError(f"'{table}', line {line}: {error}; expected 0 or 1 for each class") from error
+        if not marked:
+            raise LayoutError(f"'{table}', line {line}: image {name!r} has no class with 1; remove the line")
+        label = int(marked != [NORMAL])
+        found.append(FoundImage(paths.pop(name), label, kind=marked[0] if label else None))
+    if paths:
+        task.left_out.append(grouped(inputs, list(paths.values()), f"not listed in {table.name}"))
+    return sorted(found, key=lambda image: natural_key(image.path.name))
+
+
+def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if not {IMAGE, NORMAL} <= set(reader.fieldnames or ()):
+                found = ",".join(reader.fieldnames or ()) or "nothing"
+                raise LayoutError(f"'{table}' must have the columns {IMAGE} and {NORMAL}, found {found}")
+            return [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LayoutError(f"'{table}' is not a readable CSV file ({error}); save it as UTF-8 text") from error

@@ -1,0 +1,133 @@
+"""Which mask belongs to which image, by their names alone.
+
+A mask is called like its image, below a folder of masks as the image is below its class folder; `_mask`, `_seg` and the
+like may follow (MVTec: `000_mask.png`), and the image's suffix may stay (`000.jpg.png`). Names pair across Unicode's
+composed and decomposed forms: accents that look the same are the same. A mask without image, or with two, is an error:
+silence would falsify the pixel metrics.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from d24fad_lite.data.layouts.found import MASK_FOLDERS, FoundImage, FoundTask, LayoutError, composed
+from d24fad_lite.data.layouts.walking import grouped, list_images
+from d24fad_lite.data.recognise import IMAGE_SUFFIXES
+
+ENDINGS = ("_mask", "-mask", "_masks", "_anomaly_mask", "_label", "_gt", "_seg", "_segmentation", "_annotation")
+Rename = Callable[[str], str]  # the name of a mask -> the name that its image would have
+
+
+def key_of(inner: PurePosixPath | Path) -> str:
+    """A relative path without the suffix that says "image": what image and mask have in common."""
+    known = inner.suffix.lower() in IMAGE_SUFFIXES
+    return (inner.with_suffix("") if known else inner).as_posix()
+
+
+@dataclass
+class Owners:
+    """The images of a task that may have masks, by every name that a mask may call them.
+
+    `flat`: whether a name without folders also fits an image below a folder of its kind.
+    """
+
+    flat: bool = True
+    named: dict[str, list[tuple[str, FoundImage]]] = field(default_factory=lambda: defaultdict(list))  # composed -> own
+    stems: dict[str, list[FoundImage]] = field(default_factory=lambda: defaultdict(list))  # without the kind's folder
+
+    def add(self, image: FoundImage, *keys: str) -> None:
+        """An image under its names, such as "crack/000" and "test/crack/000"."""
+        for key in keys:
+            self.named[composed(key)].append((key, image))
+        if self.flat:
+            self.stems[composed(keys[0].rsplit("/", 1)[-1])].append(image)
+
+    def find(self, name: str, rename: Rename | None = None) -> list[FoundImage]:
+        """The images that a mask of this name (without suffix) fits; those of the same Unicode form go first."""
+        for candidate in _candidates(name, rename):
+            plain = composed(candidate)
+            if pairs := self.named.get(plain):
+                return [image for key, image in pairs if key == candidate] or [image for _, image in pairs]
+            if images := self.stems.get(plain):
+                return images
+        return []
+
+
+def without_endings(name: str) -> Iterator[str]:
+    """A mask's name without `_mask` and the like: the name of its image, if it has such an ending."""
+    for ending in ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            yield name[: -len(ending)]
+
+
+def mask_warning(folder: Path, paths: Iterable[Path]) -> list[str]:
+    """A sentence about images of an unlabelled folder that seem to be masks; they are used like the others."""
+    inner = {path: path.relative_to(folder) for path in paths}
+    keys = {composed(key_of(path)) for path in inner.values()}
+    masks = [path for path in inner.values()
+             if any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
+             or any(name in keys for name in without_endings(composed(key_of(path))))]
+    if not masks:
+        return []
+    return [f"folder '{folder.name or folder}': {len(masks)} of {len(inner)} images seem to be masks, first: "
+            f"{masks[0].as_posix()}; they are taken for images like the others: move them elsewhere"]
+
+
+def _candidates(name: str, rename: Rename | None) -> Iterator[str]:
+    yield name
+    yield from without_endings(name)
+    if (short := key_of(PurePosixPath(name))) != name:  # 000.jpg.png
+        yield short
+    if rename is not None:
+        yield rename(name)
+
+
+def attach_folder(task: FoundTask, anomalous: Owners, normal: Owners, folder: Path, rename: Rename | None = None
+                  ) -> None:
+    """Give the masks of one folder, and of those below it, to their images."""
+    masks = [(path, key_of(path.relative_to(folder))) for path in list_images(folder, task.left_out)]
+    attach(task, anomalous, normal, masks, rename)
+
+
+def attach(task: FoundTask, anomalous: Owners, normal: Owners, masks: Iterable[tuple[Path, str]],
+           rename: Rename | None = None) -> None:
+    """Give masks, with their names below the mask folder, to their images.
+
+    An image that already has a mask from another folder keeps it, and the second one is named as not used. Masks of
+    normal images are kept aside for `check()`: they say nothing as long as they are empty.
+    """
+    fresh: set[int] = set()  # images that got a mask from this very folder
+    seconds: dict[str, list[Path]] = defaultdict(list)
+    for mask, name in masks:
+        owners = anomalous.find(name, rename)
+        if not owners and (normals := normal.find(name, rename)):
+            task.normal_masks.append((normals[0].path, mask))
+            continue
+        _require_one(mask, name, owners)
+        image = owners[0]
+        if image.mask is None:
+            image.mask = mask
+            fresh.add(id(image))
+        elif id(image) in fresh:
+            raise LayoutError(f"image '{image.path}' has two masks, '{image.mask}' and '{mask}'; remove one")
+        else:
+            used = image.mask.parent.relative_to(task.folder).as_posix()
+            seconds[f"a second mask of an image; that in {used} is used"].append(mask)
+    task.left_out += [grouped(paths[0].parent, paths, why) for why, paths in seconds.items()]
+
+
+def _require_one(mask: Path, name: str, owners: list[FoundImage]) -> None:
+    if not owners:
+        raise LayoutError(
+            f"mask '{mask}' has no image: no anomalous image is called '{name}' (any image suffix); "
+            "rename the mask after its image or remove it"
+        )
+    if len(owners) > 1:
+        raise LayoutError(
+            f"mask '{mask}' fits {len(owners)} images ('{owners[0].path}' and '{owners[1].path}'); "
+            "give the images different names"
+        )
+
