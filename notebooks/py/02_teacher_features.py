@@ -21,6 +21,8 @@ seed: int = 0  # of the random teacher and the support draws
 out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
 root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "APTOS"  # the task of the close look
+teacher: str = "resnet18"  # this page walks through a ResNet's stages
+weights: str = "embedded"  # "embedded", "imagenet", "random", local-dir:FOLDER or a checkpoint
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
