@@ -70,7 +70,7 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     "quick": Profile(
         name="quick", teacher="tf_efficientnet_lite0", weights="imagenet", image_size=128, lambda_tsd=1.0,
-        lambda_ssd=0.1, reading="released", epochs=20, batch_size=16, lr=2e-3, lr_schedule="cosine", styled_tasks=0,
+        lambda_ssd=0.1, reading="released", epochs=30, batch_size=16, lr=5e-3, lr_schedule="cosine", styled_tasks=0,
         train_shots=4, shots=(2, 4, 8), draws=5, seeds=(0,), episodes="in-batch", precision="fp32", device="cpu",
         timeout=600, jobs=2,
     ),
