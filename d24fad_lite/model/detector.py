@@ -198,6 +198,7 @@ class D24FAD(nn.Module):
 
         Examples
         --------
+        >>> model = D24FAD(D24FADConfig(weights="random", image_size=64))
         >>> model.read_as("matched").config.compare_in
         'teacher'
         """

@@ -108,6 +108,7 @@ def test_averaged_weights_are_asked_for_by_name(d24fad, fit_options, tmp_path: P
     (("--shots", 10), "Blobs"),
     (("--epochs", 0), "epochs=0 must be a whole number, at least 1"),
     (("--patience", 2), "patience needs a validation loss"),
+    (("--lr-schedule", "cosin"), "lr_schedule='cosin' is not known; choose one of 'constant', 'cosine' (did you mean"),
     (("--ema", 1.0), "ema=1.0 must be at least 0 (off) and below 1"),
     (("--precision", "fp8"), "precision='fp8' is not known; choose one of 'fp32'"),
     (("--episodes", "daily"), "daily"),

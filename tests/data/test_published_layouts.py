@@ -352,3 +352,10 @@ def test_masks_in_a_folder_without_labels_are_told_and_taken_like_the_others(tmp
     touch(tmp_path, "bad/1.png", "mask/1.png", "bad/2.png", "bad/2_mask.png", "bad/3_mask.png")
     with pytest.warns(DataWarning, match=r"2 of 5 images seem to be masks, first: bad/2_mask.png; they are taken for"):
         assert len(open_folder(tmp_path)) == 5
+
+
+def test_a_folder_of_masks_within_a_folder_of_masks_makes_no_kind_of_that_name(tmp_path):
+    touch(normals(tmp_path), "test/bad/1.png", "test/masks/1.png", "ground_truth/masks/notes.txt")
+    task = find_task(tmp_path)
+    assert masks_of(task) == {"test/bad/1.png": "test/masks/1.png"} and left_out(task) == [
+        ("ground_truth/masks/notes.txt", 1)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from d24fad_lite.data.benchmark import open_benchmark
 from d24fad_lite.evaluation.evaluate import evaluate
@@ -62,6 +64,21 @@ def test_only_the_first_two_readings_are_called_honest(report: OptimismReport) -
     assert [r.honest for r in report.readings] == [True, True, False, False, False]
     assert (report.to_frame()["honest"] == "yes").sum() == 2
     assert report.readings[3].report.protocol == "official"
+
+
+@pytest.mark.parametrize(("reading", "of_a_map"), [
+    ("released", lambda values: values[-1]), ("paper", np.mean), ("matched", lambda values: np.mean(values[-102:]))])
+def test_the_leaking_protocol_scores_every_reading_by_its_own_image_score(
+    root: Path, reading: str, of_a_map: Callable[[np.ndarray], float]
+) -> None:
+    task = open_benchmark(root)["Blobs"]
+    report = evaluate(detector(), task, shots=2, draws=1, reading=reading, protocol="official")
+    view, by_class = detector().read_as(reading), np.argsort(task.test.labels, kind="stable")[:16]
+    bank = view.encode_supports(task.train.images(32, report.supports[0]))
+    blurred = gaussian_filter(view.raw_map(task.test.images(32, by_class), bank).numpy(), view.config.blur_sigma)
+    scores = np.array([of_a_map(np.sort(picture.ravel())) for picture in blurred])  # 102 of 1024 pixels: a tenth
+    expected = (scores - scores.min()) / (scores.max() - scores.min())
+    np.testing.assert_allclose(report.scores[0], expected, atol=1e-4)
 
 
 def test_validation_chooses_the_epoch_of_its_lowest_loss(report: OptimismReport) -> None:

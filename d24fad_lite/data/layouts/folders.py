@@ -80,7 +80,7 @@ def _kinds(mask_places: list[Path]) -> set[str]:
     children = [child for place in mask_places for child in list_folders(place)]
     splits = {name for names in SPLITS.values() for name in names}
     children += [inner for child in children if child.name.lower() in splits for inner in list_folders(child)]
-    return {child.name.lower() for child in children} - GOOD_FOLDERS - splits
+    return {child.name.lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - splits
 
 
 class _Split:
