@@ -14,9 +14,9 @@ CAMERA = Camera(mean=(0.76, 0.56, 0.71), mean_spread=0.05, contrast=0.115, contr
 
 PINK = np.array([0.91, 0.68, 0.79], np.float32)
 WHITE = np.array([0.96, 0.93, 0.95], np.float32)
-CYTOPLASM = np.array([0.74, 0.55, 0.77], np.float32)
-BORDER = np.array([0.90, 0.74, 0.87], np.float32)
-CLEARED = np.array([0.72, 0.58, 0.80], np.float32)
+CYTOPLASM = np.array([0.56, 0.38, 0.66], np.float32)
+BORDER = np.array([0.95, 0.84, 0.93], np.float32)
+CLEARED = np.array([0.85, 0.76, 0.90], np.float32)
 PURPLE = np.array([0.42, 0.27, 0.56], np.float32)
 SPACING = 0.135  # distance of the nuclei of ordinary tissue
 CELL = 0.175  # distance of the cells of a tumour
