@@ -9,14 +9,14 @@ from scipy.spatial import KDTree
 
 from .canvas import Array, Camera, Canvas, mix, smoothstep
 
-CAMERA = Camera(mean=(0.76, 0.56, 0.71), mean_spread=0.05, contrast=0.115, contrast_spread=0.10, tint_spread=0.03,
+CAMERA = Camera(mean=(0.76, 0.56, 0.71), mean_spread=0.08, contrast=0.115, contrast_spread=0.13, tint_spread=0.03,
                 blur=(0.003, 0.008), noise=(0.006, 0.018))
 
 PINK = np.array([0.91, 0.68, 0.79], np.float32)
 WHITE = np.array([0.96, 0.93, 0.95], np.float32)
-CYTOPLASM = np.array([0.74, 0.55, 0.77], np.float32)
-BORDER = np.array([0.90, 0.74, 0.87], np.float32)
-CLEARED = np.array([0.72, 0.58, 0.80], np.float32)
+CYTOPLASM = np.array([0.50, 0.33, 0.62], np.float32)
+BORDER = np.array([0.95, 0.84, 0.93], np.float32)
+CLEARED = np.array([0.85, 0.76, 0.90], np.float32)
 PURPLE = np.array([0.42, 0.27, 0.56], np.float32)
 SPACING = 0.135  # distance of the nuclei of ordinary tissue
 CELL = 0.175  # distance of the cells of a tumour
@@ -71,7 +71,7 @@ def _stroma(canvas: Canvas, rng: np.random.Generator) -> Array:
     tone = tone + 0.03 * canvas.texture(rng, 40, 2)
     scene = PINK * tone[..., None] * np.exp(rng.normal(0, 0.02, 3))
     clefts = 0.45 * smoothstep((0.10 - np.abs(canvas.noise(rng, 7))) / 0.10)
-    gaps = 0.75 * smoothstep((canvas.texture(rng, 6, 2) - rng.uniform(1.6, 2.3)) / 0.5)
+    gaps = 0.50 * smoothstep((canvas.texture(rng, 6, 2) - rng.uniform(1.6, 2.0)) / 0.5)
     return mix(scene, np.broadcast_to(WHITE, scene.shape), np.maximum(clefts, gaps)).astype(np.float32)
 
 
