@@ -14,7 +14,7 @@
 # - which lesions each level sees: small sharp ones in fine levels, tissue of another kind in coarse ones;
 # - what the teacher's weights are worth: photographs, fractals, or none at all.
 #
-# **Needs:** CPU · about 1 min, 2 GB (quick)
+# **Needs:** CPU · about 1.75 min, 2 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -67,10 +67,12 @@ def picture(ax, image, mask=None, **options):
 # says how many pixels one step on the grid is. The last map is the **embedding** $e$, the only thing that the student
 # will get to see.
 
-# %% tags=["nbval-check-output"]
+# %%
 bench = d2.open_benchmark(lesson.data)
 net = Teacher(p.teacher, p.weights, p.image_size, seed=lesson.seed)
 print(f"{p.teacher}, weights: {net.weights_source}")
+
+# %% tags=["nbval-check-output"]
 close = bench[task]
 bad = np.flatnonzero(close.test.labels == 1)
 rows = [0, 1, int(bad[0]), int(bad[2])]
