@@ -221,8 +221,8 @@ def table(study: Study) -> str:
     text = [f"Image AUROC / pixel AUROC, mean over {len(study.folds)} held-out tasks ({', '.join(study.folds)}), "
             f"{where}; per image, K = {o.shots}, {o.draws} draws, teacher {study.config.teacher} "
             f"({study.config.weights}). 95 % intervals over seeds, draws and test images; gains are paired.", "",
-            "| setting | seeds | TSD on unseen normals | SSD | released map, trained | its untrained twin | gain | TSD map "
-            "| both maps (paper) |", "|---" * 9 + "|"]
+            "| setting | seeds | TSD on unseen normals | SSD | released map, trained | its untrained twin | gain "
+            "| TSD map | both maps (paper) |", "|---" * 9 + "|"]
     for row in rows:
         text.append(
             f"| {row['setting']} | {row['seeds']} | {row['tsd before']:.2f} -> {row['tsd after']:.2f} "
