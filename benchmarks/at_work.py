@@ -98,6 +98,7 @@ def main() -> None:
     o = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         given = {name: value for name, value in (("teacher", o.teacher), ("weights", o.weights)) if value}
+        given |= {"root": str(o.root)} if o.root else {}
         lesson = start_lesson("at_work", {"profile": "quick", "out": folder, **given})
         texts = []
         for item in o.levels:
