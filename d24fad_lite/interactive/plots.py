@@ -108,6 +108,7 @@ def choice_figure(report: ChoiceReport, influence: bool = True) -> Figure:
             title = f"chosen {value:.3f} (line), better\nthan {rank:.0f} % of {len(others)} random sets"
             ax.set_title(title, fontsize=9)
             ax.yaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.get_major_locator().set_params(nbins=3)  # close to 1 the labels have four decimals
         if influence:
             _influence_bars(axes[-1], report)
     return figure

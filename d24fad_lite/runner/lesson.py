@@ -82,10 +82,15 @@ class Lesson:
 
     @property
     def data_kind(self) -> str:
-        """The words "synthetic samples" (the kit's own, or a folder that its generator wrote), else "your data"."""
+        """The words "synthetic samples" (the kit's own, or a folder that its generator wrote), else "your data".
+
+        A notebook's own images are those of its parameter `folder` where it has one, else the tasks under `root`.
+        """
         from d24fad_lite.data.samples.world import is_sample_world
 
-        return "synthetic samples" if self.root is None or is_sample_world(self.root) else "your data"
+        folder = self.parameters.get("folder", "").strip()
+        looked_at = Path(folder).expanduser() if folder else self.root
+        return "synthetic samples" if looked_at is None or is_sample_world(looked_at) else "your data"
 
     def config(self, **overrides: Any) -> D24FADConfig:
         """The detector's settings in this profile: teacher, image size, lambdas, reading, and the lesson's seed."""

@@ -2,18 +2,19 @@
 # # 06 · Anomaly maps and scores
 #
 # The model has compared features on coarse grids; a radiologist wants a picture, and a benchmark wants one number per
-# image. Between them lie plain steps: enlarge, add, blur, take the maximum. They look like plumbing, yet they decide
-# which pixel an alarm rests on, which lesions are too small to be seen, and what an AUROC really measures. This
-# notebook builds them as products of small matrices, and takes the result apart again.
+# image. Between them lie plain steps: enlarge, add, blur, take the maximum. They decide which pixel an alarm rests on,
+# which lesions are too small to be seen, and what an AUROC measures. This notebook builds them as products of small
+# matrices, then asks whether the map lies on the lesion. As released it does not; read in another way it does.
 #
 # **You will learn**
 # - to go from residuals per level to map and score by hand, with every number equal to the package's;
 # - on which pixels and which level a blurred maximum rests, and whether these lie on the lesion;
-# - what the score, the width of the blur, the levels and the source of the map (SSD, TSD, both) change;
-# - to measure *where*: pixel AUROC, AUPRO, coverage by lesion size, and to look at a lesion that was missed;
+# - to measure *where*: pixel AUROC, AUPRO, peak on the lesion, coverage by lesion size, for two readings side by side;
+# - why the border of the map is lit, by changing one suspect at a time;
+# - what the width of the blur, the levels and the source of the map (SSD, TSD, both) change;
 # - to set a threshold from normal images alone, and to accept a refusal when they are too few.
 #
-# **Needs:** CPU · about 30 s, 2 GB (quick)
+# **Needs:** CPU · about 1 min, 2 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -23,7 +24,12 @@ root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "RSNA"  # the task left out of training and looked at
 shots: int = 4  # K
 alpha: float = 0.1  # share of false alarms that the threshold may cause
-model_file: str = ""  # a detector written by model.save; empty: train on the other tasks
+model_file: str = ""  # a detector written by model.save; empty: the one trained on the other tasks
+teacher: str = ""  # timm name of the frozen network; empty: the profile's
+weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
+reading: str = ""  # the reading shown beside the released one; empty: "matched"
+epochs: int = 0  # of training; 0: the profile's
+lr: float = 0.0  # learning rate of training; 0: the profile's
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -32,11 +38,12 @@ import pandas as pd
 import torch
 from scipy.ndimage import binary_dilation, gaussian_filter
 from scipy.ndimage import label as regions_of
+from torch.nn import functional as F
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.baselines import DetectorVariant
+from d24fad_lite.evaluation.baselines import DetectorVariant, untrained
 from d24fad_lite.evaluation.intervals import bootstrap_auroc
-from d24fad_lite.evaluation.localisation import SIZE_EDGES, localise, missed_figure
+from d24fad_lite.evaluation.localisation import SIZE_NAMES, localise, missed_figure
 from d24fad_lite.evaluation.metrics import PixelAuroc
 from d24fad_lite.evaluation.thresholds import (
     ThresholdError,
@@ -52,31 +59,35 @@ from d24fad_lite.runner.style import ANOMALOUS, COLORS, NORMAL
 
 lesson = start_lesson("06_anomaly_maps_and_scores", globals())
 p = lesson.profile
+other = reading or "matched"
 
 # %% [markdown]
 # ## A trained model, K supports, and the test images
 #
-# Trained on the other tasks (notebook 04), with the weights of notebook 05. Everything below reads features that are
-# computed once.
+# Trained on the other tasks (notebook 04), with the weights of notebook 05, and read as the released code reads it.
+# `twin` is the same detector before any training. Everything below reads features that are computed once.
 
 # %%
 bench = d2.open_benchmark(lesson.data)
-held_out, rest = bench[task], bench.without(task)
-if model_file:
-    model = d2.D24FAD.load(model_file)
-else:
-    model = d2.D24FAD(d2.D24FADConfig(teacher=p.teacher, weights=p.weights, image_size=p.image_size, seed=lesson.seed))
-    d2.fit(model, rest, shots=p.train_shots or shots, epochs=p.epochs, seed=lesson.seed, batch_size=p.batch_size,
-           episodes=p.episodes, precision=p.precision, device=None if lesson.device != "cpu" else "cpu", progress=False)
-model.to("cpu").eval()
+held_out = bench[task]
+trained = d2.D24FAD.load(model_file) if model_file else lesson.detector(bench, task)[0]
+model = trained.to("cpu").eval().read_as("released")
+twin = untrained(model).eval()
 S, sigma = model.config.image_size, model.config.blur_sigma
 queries, labels = held_out.test.images(S), held_out.test.labels  # (N, 3, S, S), (N,)
 masks = held_out.test.masks(S)
 draws = d2.draw_supports(len(held_out.train), shots, p.draws, lesson.seed)  # (D, K)
 unique, places = np.unique(draws, return_inverse=True)
-all_supports = model.encode_supports(held_out.train.images(S, unique))
-banks = [all_supports.select(row) for row in places.reshape(draws.shape)]
-encoded = model.encode_queries(queries)
+seen_supports, seen = model.teacher(held_out.train.images(S, unique)), model.teacher(queries)  # what the teacher saw
+
+
+def banks_of(reader):
+    """Support banks of all draws, for any reading of a detector with this teacher."""
+    every = reader.encode_supports(seen_supports)
+    return [every.select(row) for row in places.reshape(draws.shape)]
+
+
+banks, encoded = banks_of(model), model.encode_queries(seen)
 prediction = model.predict(encoded, banks[0])
 
 # %% [markdown]
@@ -242,13 +253,242 @@ if near is not None:
           f"a random pixel would be there in {100 * wide[bad].mean():.0f} % of cases")
 
 # %% [markdown]
-# An anomalous image with a high score whose peak is **not** on the lesion is counted as a success by every AUROC over
-# images. It is right for a reason that has nothing to do with the disease, and only the map tells.
+# An image-level AUROC counts an anomalous image with a high score as a success wherever its peak lies. Only the map
+# tells whether the score has to do with the disease. Here it lies at the border of nearly every image, normal or not.
+#
+# ## Where: pixel AUROC and AUPRO
+#
+# The **pixel AUROC** counts pairs of pixels, so one large lesion outvotes fifty small ones. **AUPRO** asks lesion by
+# lesion: at threshold $t$, which share of each lesion is above it, averaged over lesions (PRO), against the share of
+# normal pixels above it (FPR); the area under that curve up to FPR 0.3, divided by 0.3.
+#
+# $$\mathrm{PRO}(t) = \frac{1}{|\mathcal{R}|}\sum_{R\in\mathcal{R}} \frac{|\{x\in R : \tilde m(x) \ge t\}|}{|R|}$$
+
+# %%
+def pro_curve(maps, masks):
+    """FPR and PRO at every threshold, highest first; maps, masks [N, S, S]."""
+    lesions = []
+    for values, mask in zip(maps, masks):
+        marked, count = regions_of(mask, structure=np.ones((3, 3)))  # pixels that touch at a corner belong together
+        lesions += [np.sort(values[marked == i]) for i in range(1, count + 1)]
+    normal, thresholds = np.sort(maps[~masks]), np.unique(maps)[::-1]
+
+    def share_above(ordered):
+        return 1 - np.searchsorted(ordered, thresholds) / len(ordered)
+
+    return share_above(normal), np.mean([share_above(lesion) for lesion in lesions], axis=0)
+
+# %% [markdown]
+# ## A reading that points
+#
+# The released map compares what the **student** draws, at the **same position**, and the student draws everything from
+# the embedding, a grid of a few cells. The reading `matched` keeps detector and supports and changes what is compared:
+# the **teacher's** features, each position with **all positions of all supports** (the best fit counts, so anatomy may
+# move), and the score is the mean of the highest tenth of the map. It reads nothing that was trained. `model.read_as`
+# is all it takes:
+
+# %%
+matched = model.read_as(other)
+beside = matched.predict(matched.encode_queries(seen), banks_of(matched)[0])
+picked = [*np.flatnonzero(labels == 1)[:5], *np.flatnonzero(labels == 0)[:2]]
+both = {"released": maps, other: beside.anomaly_map}
+fig, axes = plt.subplots(3, len(picked), figsize=(1.55 * len(picked), 5.0))
+for column, n in zip(axes.T, picked):
+    column[0].imshow(queries[n].permute(1, 2, 0))
+    column[0].set_title("anomalous" if labels[n] else "normal", fontsize=10, loc="center",
+                        color=ANOMALOUS if labels[n] else NORMAL)
+    for ax, (name, values) in zip(column[1:], both.items()):
+        low, high = values[picked].quantile(0.02), values[picked].max()
+        ax.imshow(values[n], cmap="magma", vmin=float(low), vmax=float(high))
+        y, x = np.unravel_index(int(values[n].argmax()), (S, S))
+        ax.plot(x, y, "+", color="#56B4E9", ms=10, mew=2)
+        axes[list(both).index(name) + 1, 0].set_ylabel(name)
+    for ax, color in zip(column if masks is not None and masks[n].any() else (), (ANOMALOUS, "white", "white")):
+        ax.contour(masks[n], [0.5], colors=color, linewidths=1.1)
+for ax in axes.flat:
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+lesson.save_figure(fig, "released_and_matched")
+plt.show()
+
+# %% [markdown]
+# Outlines: the lesions; crosses: the peaks; each row has one scale. Now the numbers, for three detectors: the trained
+# one and its untrained twin as released, and the trained one as `matched` (the twin's would be the same to the digit).
+# First the task held out, over all draws:
+
+# %%
+def peak_on_lesion(maps, masks):
+    """Share of the images with a lesion whose map peaks on it, or within one sigma of it; maps, masks [N, S, S]."""
+    maps, masks = np.asarray(maps), np.asarray(masks)
+    hits = [binary_dilation(m, iterations=max(1, round(sigma))).ravel()[v.argmax()]
+            for v, m in zip(maps, masks) if m.any()]
+    return np.mean(hits)
+
+
+memory = lesson.shared_teacher(model)
+readers = {"released, trained": (model, "released"), "released, untrained": (twin, "released"), other: (model, other)}
+scorers = {name: DetectorVariant(m, name, reading=how, teacher=memory) for name, (m, how) in readers.items()}
+rows = []
+for name, scorer in scorers.items():
+    r = d2.evaluate(scorer, held_out, shots=shots, draws=p.draws, seed=lesson.seed)
+    rows.append({"reading": name, "image AUROC": r.auroc})
+    if held_out.has_masks:
+        place = localise(scorer, held_out, shots=shots, seed=lesson.seed)
+        rows[-1] |= {"pixel AUROC": np.mean(r.pixel_aurocs), "AUPRO": place.aupro(),
+                     "peak on lesion": peak_on_lesion(place.maps, place.masks)}
+readings = pd.DataFrame(rows).set_index("reading")
+readings.round(3)
+
+# %% [markdown]
+# By hand the AUPRO of the `matched` map comes out the same; beside it the curve of the released map.
+
+# %%
+found = localise(scorers[other], held_out, shots=shots, seed=lesson.seed) if held_out.has_masks else None
+if found is None:
+    print(f"{held_out.name} has no masks: nothing can be said about places")
+else:
+    fig, ax = plt.subplots(figsize=(6.4, 3.4))
+    for name, color in (("released, trained", COLORS[1]), (other, COLORS[0])):
+        place = localise(scorers[name], held_out, shots=shots, seed=lesson.seed)
+        fpr, pro = (np.append(0, values) for values in pro_curve(place.maps, place.masks))
+        x = np.append(fpr[fpr <= 0.3], 0.3)
+        y = np.interp(x, fpr, pro)
+        y[:-1] = pro[fpr <= 0.3]
+        area = np.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2) / 0.3
+        same(f"AUPRO, {name}", area, place.aupro(), rtol=1e-4)
+        ax.plot(fpr, pro, color=color, label=f"{name}: AUPRO {area:.2f}")
+        ax.fill_between(x, y, color=color, alpha=0.15, lw=0)
+    ax.plot([0, 1], [0, 1], ":", color="#55585c", lw=1.2, label="chance")
+    ax.set(xlabel="share of normal pixels above the threshold", ylabel="mean share of each lesion", xlim=(0, 1),
+           ylim=(0, 1.02), title="AUPRO counts the left end (shaded)")
+    ax.legend(loc="lower right")
+    lesson.save_figure(fig, "aupro")
+    plt.show()
+
+# %% [markdown]
+# ## All tasks, and the size of lesions
+#
+# The embedding of a 128 px image is a grid of 4 x 4 cells: a lesion of 5 px has to show in a cell of 32. What can be
+# found at which size? All tasks, one draw each: the twin as released, and `matched`. Neither reads anything that was
+# trained, so no task has to be held out. *Coverage* is the share of a lesion above the threshold that 5 % of the task's
+# normal pixels exceed; *missed* lesions have none.
+
+# %%
+lesions, by_task = [], []
+for name, each in ((n, t) for n, t in bench.items() if t.has_masks and len(t.train) >= shots):
+    for title in ("released, untrained", other):
+        place = localise(scorers[title], each, shots=shots, seed=lesson.seed)
+        lesions.append(place.lesions().assign(reading=title, task=name))
+        by_task.append({"task": name, "reading": title, "pixel AUROC": place.pixel_auroc, "AUPRO": place.aupro(),
+                        "peak on lesion": peak_on_lesion(place.maps, place.masks)})
+by_task = pd.DataFrame(by_task, columns=["task", "reading", "pixel AUROC", "AUPRO", "peak on lesion"])
+by_task.pivot(index="task", columns="reading").swaplevel(axis=1).sort_index(axis=1).round(2)
+
+# %%
+by_size = pd.DataFrame()
+if lesions:
+    groups = pd.concat(lesions).groupby(["size", "reading"])
+    by_size = groups.agg(lesions=("missed", "size"), coverage=("coverage", "mean"), missed=("missed", "mean"))
+    by_size = by_size.reindex([n for n in SIZE_NAMES if n in by_size.index], level="size").reset_index()
+by_size.round(2)
+
+# %% [markdown]
+# Sizes as share of the image: tiny up to 0.25 % (41 pixels), small up to 1 %, medium up to 4 %, large beyond. The
+# released map, drawn from the embedding, misses 98 % of the tiny lesions and still half of the large ones (its light at
+# the border takes up part of the 5 %).
+# `matched`, with cells of 4 px at its finest level, misses 30 % of the tiny ones and none of the large. The smallest
+# lesion of this task that it missed, specks below 25 pixels apart:
+
+# %%
+own = found.lesions() if found is not None else None
+missed = own[own["missed"] & (own["pixels"] >= 25)] if own is not None else ()
+if len(missed):
+    row = missed.iloc[0]
+    figure = missed_figure(found, queries[found.images], row)
+    lesson.save_figure(figure, "missed_lesion")
+    plots.show_figure(figure, f"a missed lesion of {row['pixels']} pixels beside its anomaly map")
+elif own is not None:
+    print(f"every lesion of 25 pixels or more was touched ({len(own)} lesions in all)")
+
+# %% [markdown]
+# ## Why the border is lit
+#
+# The peaks above crowd at the edge of the image, on normal images as well. Four suspects:
+#
+# - the **student** pads its convolutions with zeros: `student_padding="reflect"` takes them away (the untrained twin
+#   serves, since its tensors are the same);
+# - **aligned corners** stretch the outermost cells: `align_corners=False`;
+# - the **embedding** itself: roll it by half its side, in query and supports alike. What stood at the border now stands
+#   in the middle. A ring that stays at the border is the student's doing, a ring that moves was in the embedding;
+# - the **teacher** pads with zeros, too: show it the image in a frame of its own mirror image, and cut the frame off
+#   the embedding.
+#
+# Measured on normal test images alone: the mean map, its outer ring (an eighth of the side) over its middle (the
+# inner half of the side); and the share of peaks in the ring, which covers 44 % of the pixels.
+
+# %%
+def rolled(features):
+    half = features.embedding.shape[2] // 2
+    return features._replace(embedding=features.embedding.roll((half, half), (2, 3)))
+
+
+def without_border(features, images):
+    """The same features with an embedding that has never seen the border: of the image within its mirror image."""
+    e = model.teacher(F.pad(images, [S // 2] * 4, mode="reflect")).embedding
+    cut = e.shape[2] // 4
+    return features._replace(embedding=e[:, :, cut:-cut, cut:-cut])
+
+
+edge = torch.minimum(torch.arange(S), torch.arange(S).flip(0))
+edge = torch.minimum(edge[:, None], edge)  # (S, S), distance of a pixel to the border
+ring, middle = edge < S // 8, edge >= S // 4
+normal = torch.from_numpy(np.flatnonzero(labels == 0))
+plain = seen.index(normal), seen_supports.index(torch.from_numpy(places.reshape(draws.shape)[0]))
+no_border = (without_border(plain[0], queries[normal]),
+             without_border(plain[1], held_out.train.images(S, draws[0])))
+turned = tuple(rolled(f) for f in plain)
+reflecting = d2.D24FAD(model.config.replace(student_padding="reflect"), model.teacher).eval()
+cases = {
+    "untrained, as released": (twin, plain), "student pads by reflection": (reflecting, plain),
+    "align_corners=False": (twin.read_as(align_corners=False), plain), "embedding rolled": (twin, turned),
+    "teacher without border": (twin, no_border), "trained, as released": (model, plain),
+    "trained, embedding rolled": (model, turned), "trained, teacher without border": (model, no_border),
+    other: (matched, plain),
+}
+
+# %%
+fig, axes = plt.subplots(3, 3, figsize=(7.0, 7.8))
+rows = []
+for ax, (name, (reader, (mine, theirs))) in zip(axes.flat, cases.items()):
+    each = reader.predict(mine, reader.encode_supports(theirs)).anomaly_map  # (N normal, S, S)
+    mean, peak = each.mean(dim=0), each.flatten(1).argmax(dim=1)
+    rows.append({"mean map of normal images": name, "ring / middle": float(mean[ring].mean() / mean[middle].mean()),
+                 "peaks in the ring": float(ring.flatten()[peak].float().mean())})
+    ax.imshow(mean, cmap="magma")
+    ax.set_title(name, fontsize=10, loc="center", fontweight="normal")
+    ax.set(xticks=[], yticks=[], xlabel=f"ring / middle {rows[-1]['ring / middle']:.2f}")
+    ax.grid(False)
+lesson.save_figure(fig, "border")
+plt.show()
+border = pd.DataFrame(rows).set_index("mean map of normal images")
+border.round(2)
+
+# %% [markdown]
+# (Each picture has its own scale.) Neither the student's zeros (1.10 with and without) nor the aligned corners (1.09)
+# light the border. Rolling the embedding turns the ratio over: 1.10 becomes 0.93, and for the trained student 1.64
+# becomes 0.58. So **the light comes from the embedding**, and the student paints it wherever it stands. Part of it is
+# the teacher's own padding: an embedding that has not seen the border leaves the untrained student at 0.94. The trained
+# student keeps its ring even then (1.60): what it answers to stands there in the images, at shoulders and flanks, where
+# normal images of this task differ from each other. The remedy is not another border, it is another comparison:
+# `matched` has 0.80, since a shoulder finds its like somewhere in the supports.
+#
+# Is it a ring on every task? Run this notebook with `task="LAG"` and look at the trained student.
 #
 # ## Maximum or mean
 #
-# The mean is the other published choice. It asks for much of a little instead of a little of much, and it does not care
-# about the blur at all: $G$ is symmetric and its rows add to one, so its columns do too, and the sum of a map survives.
+# The mean is the paper's choice: every pixel counts, also where nothing is wrong. The blur does not change it: $G$
+# is symmetric and its rows add to one, so its columns do too, and the sum of a map survives. The reading `matched` lies
+# between: the mean of the highest tenth of the pixels.
 
 # %% tags=["nbval-check-output"]
 print(f"columns of G add to 1 within 0.0001: {bool(torch.allclose(G.sum(dim=0), torch.ones(S), atol=1e-4))}")
@@ -310,7 +550,8 @@ plt.show()
 
 # %% [markdown]
 # Whoever picks the best point of these curves has chosen it **on the test images**, and must not report it. The curves
-# tell how much a result hangs on a setting; the setting itself has to come from somewhere else.
+# tell how much a result hangs on a setting; the setting has to come from other data. (`matched` and its tenth were
+# chosen on sample worlds of other seeds.)
 #
 # ## SSD, TSD, or both
 #
@@ -340,7 +581,9 @@ lesson.save_figure(fig, "sources")
 plt.show()
 
 # %% [markdown]
-# Each row has one colour scale for all images. Now the numbers, with 95 % intervals over draws and test images:
+# Each row has one colour scale for all images. Now the numbers, with 95 % intervals over draws and test images. A pixel
+# AUROC below 0.5 means that the map is darker on the lesions than beside them; where TSD is much the larger of the two
+# residuals, the sum follows it.
 
 # %%
 rows_of_table, of_source = [], {}
@@ -360,81 +603,6 @@ same("scores of map 'both', mean", of_source["both", "mean"], report.scores, ato
 table.round(3)
 
 # %% [markdown]
-# ## Where: pixel AUROC and AUPRO
-#
-# The **pixel AUROC** counts pairs of pixels, so one large lesion outvotes fifty small ones. **AUPRO** asks lesion by
-# lesion: at threshold $t$, which share of each lesion is above it, averaged over lesions (PRO), against the share of
-# normal pixels above it (FPR); the area under that curve up to FPR 0.3, divided by 0.3.
-#
-# $$\mathrm{PRO}(t) = \frac{1}{|\mathcal{R}|}\sum_{R\in\mathcal{R}} \frac{|\{x\in R : \tilde m(x) \ge t\}|}{|R|}$$
-
-# %%
-def pro_curve(maps, masks):
-    """FPR and PRO at every threshold, highest first; maps, masks [N, S, S]."""
-    lesions = []
-    for values, mask in zip(maps, masks):
-        marked, count = regions_of(mask, structure=np.ones((3, 3)))  # pixels that touch at a corner belong together
-        lesions += [np.sort(values[marked == i]) for i in range(1, count + 1)]
-    normal, thresholds = np.sort(maps[~masks]), np.unique(maps)[::-1]
-
-    def share_above(ordered):
-        return 1 - np.searchsorted(ordered, thresholds) / len(ordered)
-
-    return share_above(normal), np.mean([share_above(lesion) for lesion in lesions], axis=0)
-
-
-found = localise(model, held_out, shots=shots, seed=lesson.seed) if held_out.has_masks else None
-if found is None:
-    print(f"{held_out.name} has no masks: nothing can be said about places")
-else:
-    fpr, pro = pro_curve(found.maps, found.masks)
-    fpr, pro = np.append(0, fpr), np.append(0, pro)
-    inside = fpr <= 0.3
-    x, y = np.append(fpr[inside], 0.3), np.append(pro[inside], np.interp(0.3, fpr, pro))
-    same("AUPRO", np.sum((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2) / 0.3, found.aupro(), rtol=1e-4)
-    print(found.summary())
-
-# %%
-if found is not None:
-    lesions = found.lesions()
-    fig, axes = plt.subplots(1, 2, figsize=(10, 3.7))
-    axes[0].plot(fpr, pro, color=COLORS[0], label="overlap per lesion")
-    axes[0].fill_between(x, y, color=COLORS[0], alpha=0.2, lw=0, label="counts for AUPRO")
-    axes[0].plot([0, 1], [0, 1], ":", color="#55585c", lw=1.2, label="chance")
-    axes[0].set(xlabel="share of normal pixels above the threshold", ylabel="mean share of each lesion", xlim=(0, 1),
-                ylim=(0, 1.02), title="AUPRO looks at the left end")
-    axes[0].legend(loc="lower right")
-    for missed, color, mark in ((False, COLORS[0], "o"), (True, ANOMALOUS, "X")):
-        part = lesions[lesions["missed"] == missed]
-        axes[1].plot(100 * part["share"], part["coverage"], mark, color=color, alpha=0.8, ms=8,
-                     label=f"{'missed' if missed else 'touched'}: {len(part)}")
-    for edge in SIZE_EDGES[1:-1]:
-        axes[1].axvline(100 * edge, color="#55585c", ls=":", lw=1.2)
-    axes[1].set(xscale="log", xlabel="size of the lesion, % of the image (lines: size classes)",
-                ylabel="share above the threshold", ylim=(-0.05, 1.05), title="At 5 % false-positive pixels")
-    axes[1].legend(loc="center left")
-    lesson.save_figure(fig, "aupro_and_size")
-    plt.show()
-
-# %%
-by_size = found.by_size() if found is not None else pd.DataFrame()
-by_size.round(3)
-
-# %% [markdown]
-# And the smallest one that was missed, specks below 25 pixels apart. Is it too small for the grid, too faint for the
-# teacher, or drowned by the blur?
-
-# %%
-missed = lesions[lesions["missed"] & (lesions["pixels"] >= 25)] if found is not None else ()
-if len(missed):
-    row = missed.iloc[0]
-    figure = missed_figure(found, queries[found.images], row)
-    lesson.save_figure(figure, "missed_lesion")
-    plots.show_figure(figure, f"a missed lesion of {row['pixels']} pixels beside its anomaly map")
-elif found is not None:
-    print("every lesion of 25 pixels or more was touched")
-
-# %% [markdown]
 # ## A threshold from normal images
 #
 # A score becomes a decision by a threshold. Labelled anomalies would make it optimistic, and for a new kind of image
@@ -446,26 +614,27 @@ elif found is not None:
 # %% tags=["nbval-check-output"]
 supports = held_out.train.images(S, draws[0])
 try:
-    print(calibrate(model, supports[:4], alpha=0.1).summary())
+    print(calibrate(matched, supports[:4], alpha=0.1).summary())
 except ThresholdError as refusal:
     print("refused:", refusal)
 for rate in (0.2, 0.1, 0.05, 0.01):
     print(f"at most {100 * rate:g} % false alarms: {images_needed(rate)} normal images")
 
 # %% [markdown]
-# The task has more normal training images than supports. They have not been seen, so they may calibrate; by hand:
+# The task has more normal training images than supports. They have not been seen, so they may calibrate, here the
+# reading `matched`; by hand:
 
 # %%
 spare = np.setdiff1d(np.arange(len(held_out.train)), draws[0])
-calibration = normal_scores(model, supports, held_out.train.images(S, spare))  # (n,)
-test_scores = prediction.score.numpy()
+calibration = normal_scores(matched, supports, held_out.train.images(S, spare))  # (n,)
+test_scores = beside.score.numpy()
 n = len(calibration)
 threshold = None
 if n < images_needed(alpha):
     print(f"{n} spare normal images cannot promise {alpha:g}; {images_needed(alpha)} could")
 else:
     by_hand = np.sort(calibration)[int(np.ceil((n + 1) * (1 - alpha) - 1e-9)) - 1]
-    threshold = calibrate(model, supports, alpha, held_out.train.images(S, spare))
+    threshold = calibrate(matched, supports, alpha, held_out.train.images(S, spare))
     same("threshold", by_hand, threshold.value)
     alarms = threshold.alarms(test_scores)
     print(threshold.summary())
@@ -499,11 +668,36 @@ plt.show()
 # %% [markdown]
 # The promise is an average over calibration sets. The right side shows what a single one may turn out to be.
 #
+# ## What this lesson claims
+
+# %%
+if p.name == "quick" and lesson.data_kind == "synthetic samples" and lesson.root is None and not model_file \
+        and p.teacher == "tf_efficientnet_lite0" and other == "matched" and task == "RSNA":
+    released, untrained_one, sharp = (readings.loc[name] for name in readers)
+    assert sharp["peak on lesion"] > 0.6 and sharp["image AUROC"] > 0.9 and sharp["AUPRO"] > 0.7
+    assert max(released["peak on lesion"], untrained_one["peak on lesion"]) < 0.2
+    assert by_task[by_task["reading"] == "matched"]["peak on lesion"].mean() > 0.6
+    gone = by_size.set_index(["size", "reading"])["missed"]
+    assert gone["tiny", "released, untrained"] > 0.8 and gone["large", "released, untrained"] > 0.3
+    assert gone["tiny", "matched"] < 0.5 and gone["large", "matched"] < 0.1
+    ratio = border["ring / middle"]
+    assert ratio["untrained, as released"] > 1.05 > 1 > ratio["embedding rolled"]
+    assert abs(ratio["student pads by reflection"] - ratio["untrained, as released"]) < 0.06
+    assert abs(ratio["align_corners=False"] - ratio["untrained, as released"]) < 0.06
+    assert ratio["teacher without border"] < 1.0
+    assert ratio["trained, as released"] > 1.2 > 0.9 > ratio["trained, embedding rolled"]
+    assert ratio["trained, teacher without border"] > 1.1 > 0.95 > ratio["matched"]
+    print("all hold")
+
+# %% [markdown]
 # ## What you saw
 #
 # - From residuals to the map everything is linear; the maximum is the only step that chooses, and it chooses one pixel
 #   with a neighbourhood of a few hundred.
 # - The score splits exactly into levels, and its peak can be looked up: on the lesion, or somewhere else.
+# - As released, the peak lies at the border; read as `matched`, from the same teacher and supports, it lies on the
+#   lesion in most anomalous images. Where the student is all that is compared, its 4 x 4 cells are all there is.
+# - The lit border comes from the embedding, neither from the student's padding nor from the aligned corners.
 # - The mean does not know the blur; the maximum does. Settings read off such curves are chosen on the test set.
 # - AUPRO gives every lesion one vote, the pixel AUROC gives it one per pixel.
 # - A threshold with a promise needs normal images beyond the supports; four supports promise nothing below one in five.
@@ -517,31 +711,32 @@ plt.show()
 # 1. What do "aligned corners" do to the outermost cells of a coarse grid?
 # 2. On about how many pixels does half the weight of a score rest, and how does one find which level gave how much?
 # 3. Why does the blur not change the mean score?
-# 4. When do pixel AUROC and AUPRO disagree?
+# 4. When do pixel AUROC and AUPRO disagree? And which experiment tells the student's border from the embedding's?
 # 5. Why can four supports not promise ten per cent false alarms, and how many normal images could?
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Between maximum and mean: the mean of the highest 1 % of a map's pixels. Write it for maps [N, S, S].
+# **1.** Between maximum and mean lies the score of `matched`: the mean of the highest tenth of a map's pixels. Write it
+# for maps [N, S, S]; it is checked against the package on the released maps.
 
 # %% tags=["exercise"]
-def top_share_score(maps, share=0.01):
+def top_share_score(maps, share=0.1):
     ...  # your turn: -> [N]; the number of pixels is round(share * S * S)
 
 
-expected_top = np.sort(maps.flatten(1).numpy(), axis=1)[:, -round(0.01 * S * S) :].mean(axis=1)
-lesson.check("mean of the highest 1 %", lambda: top_share_score(maps), expected_top,
-             hint="maps.flatten(1).topk(count, dim=1).values", atol=1e-5)
+expected_top = model.read_as(image_score="top", top_share=0.1).predict(encoded, banks[0]).score
+lesson.check("mean of the highest tenth", lambda: top_share_score(maps), expected_top,
+             hint="torch.topk works along one axis: flatten the other two first", atol=1e-5)
 
 # %% tags=["solution"]
-def top_share_score(maps, share=0.01):
+def top_share_score(maps, share=0.1):
     flat = maps.flatten(1)  # (N, S * S)
     return flat.topk(round(share * flat.shape[1]), dim=1).values.mean(dim=1)
 
 
-lesson.check("mean of the highest 1 %", lambda: top_share_score(maps), expected_top,
-             hint="maps.flatten(1).topk(count, dim=1).values", atol=1e-5)
+lesson.check("mean of the highest tenth", lambda: top_share_score(maps), expected_top,
+             hint="torch.topk works along one axis: flatten the other two first", atol=1e-5)
 
 # %% [markdown]
 # **2.** A conformal **p-value** says how rare a score is among normal images: one plus the number of calibration scores
@@ -566,11 +761,18 @@ lesson.check("p-values", lambda: p_values(calibration, test_scores), expected_p,
              hint="compare all pairs: calibration[None, :] >= scores[:, None]")
 
 # %%
-best = table.loc[table["AUROC"].idxmax()]
+places_known = "peak on lesion" in readings
+first, last = readings["image AUROC"].iloc[[0, -1]]
+verdict = f"image AUROC {first:.2f} as released, {last:.2f} {other}"
+if places_known:
+    first, last = 100 * readings["peak on lesion"].iloc[[0, -1]]
+    verdict = f"the map peaks on the lesion in {first:.0f} % of images as released, in {last:.0f} % read as {other}"
 lesson.finish({
-    "headline": f"{held_out.name}: AUROC by source and score {table['AUROC'].min():.2f} to {table['AUROC'].max():.2f}"
-                + (f", AUPRO {found.aupro():.2f}" if found is not None else "") + f" ({lesson.data_kind})",
+    "headline": f"{held_out.name}: {verdict} ({lesson.data_kind})",
     "aupro": found.aupro() if found is not None else None,
-    "peak_on_lesion": float(near[labels == 1].mean()) if near is not None else None,
-    "tables": {"Map source and score": table.round(3), "Lesions by size": by_size.round(3)},
+    "peak_on_lesion": float(readings["peak on lesion"].iloc[-1]) if places_known else None,
+    "peak_on_lesion_released": float(readings["peak on lesion"].iloc[0]) if places_known else None,
+    "tables": {"Readings": readings.reset_index().round(3), "Every task": by_task.round(3),
+               "Lesions by size": by_size.round(3), "The lit border": border.reset_index().round(3),
+               "Map source and score": table.round(3)},
 })

@@ -67,6 +67,17 @@ def test_declared_teacher_reading_epochs_and_rate_become_the_profiles(tmp_path: 
         start_lesson("04_x", namespace | {"reading": "paperr"})
 
 
+def test_a_folder_of_the_readers_own_is_recorded_as_their_data(tmp_path: Path,
+                                                                capsys: pytest.CaptureFixture[str]) -> None:
+    cell = CELL + '\nfolder: str = ""'
+    namespace = {"__name__": "__main__", "In": ["", cell], "profile": "", "seed": 0, "out": str(tmp_path / "out")}
+    for folder, kind in (("", "synthetic samples"), (str(tmp_path), "your data")):
+        lesson = start_lesson("12_x", namespace | {"folder": folder, "lr": 1e-3})
+        lesson.finish({})
+        assert capsys.readouterr().out.splitlines()[0].endswith(kind)
+        assert json.loads((tmp_path / "out/metrics.json").read_text())["data"] == kind
+
+
 def test_setup_refuses_a_wrong_type_and_an_injected_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="04_x: parameter 'lr' must be float, got 'fast'"):
         start_lesson("04_x", kernel_globals(tmp_path, lr="fast"))
