@@ -123,8 +123,8 @@ for name in readings:
     for which in methods:
         label = f"{name}, {'trained' if which == 'd24fad' else 'untrained'}"
         scorers[label] = DetectorVariant(trained if which == "d24fad" else twin, label, teacher=memory, reading=name)
-for kind in ("max", "mean"):
-    scorers[f"nearest patch, {kind}"] = NearestPatch(memory, image_score=kind)
+for kind in ("max", "mean"):  # two scores of one map
+    scorers[f"nearest patch, {kind}"] = NearestPatch(memory, image_score=kind, maps=kind == "max")
 print("scored on the same draws:", "; ".join(scorers))
 
 # %%
@@ -262,12 +262,13 @@ table.drop(columns=["task", "data", "protocol", "seed", "train K"])
 # %% [markdown]
 # ## What this lesson claims
 #
-# The next cell fails where the sentences under it are not true of the shipped samples. On other data, with another
-# teacher or reading, nothing is claimed.
+# The next cell fails where the sentences under it are not true of RSNA in the shipped samples. On other tasks or data,
+# with another teacher or reading, nothing is claimed: a cell of the benchmark may turn out as it likes.
 
 # %%
 as_shipped = (lesson.root is None and p.name == "quick" and p.teacher == "tf_efficientnet_lite0" and not reading
-              and method == "d24fad,untrained" and not (epochs or lr))
+              and held_out.name == "RSNA" and method == "d24fad,untrained"
+              and not (shots or train_shots or epochs or lr))
 if as_shipped:
     at = {name: by_shots[middle] for name, by_shots in results.items()}
     assert at["matched"].auroc > 0.85 and at["matched"].ci[0] > 0.75 and at["matched"].pixel_auroc > 0.9
