@@ -125,7 +125,7 @@ def _conclude(cells: list[GridCell], folder: Path) -> None:
 
     rows = [row for cell in cells if cell.metrics for row in cell.metrics.get("rows", [])]
     if rows:
-        table = pd.DataFrame(rows)
+        table = pd.DataFrame(rows).drop_duplicates()  # cells of two detectors share what was not trained
         write_text(folder / "results.csv", table.to_csv(index=False))
         typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         typer.echo(f"\nsaved {folder / 'results.csv'}")
