@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     from d24fad_lite.training.history import History
 
 CORE_PARAMETERS = (Parameter("profile", "str", ""), Parameter("seed", "int", 0), Parameter("out", "str", ""))
-PROFILE_PARAMETERS = ("teacher", "weights", "reading", "epochs", "lr")  # where a notebook declares them
+# Those that change the profile; a notebook takes the ones that it declares, a plain call all of them.
+PROFILE_PARAMETERS = {p.name: p for p in (
+    Parameter("teacher", "str", ""), Parameter("weights", "str", ""), Parameter("reading", "str", ""),
+    Parameter("epochs", "int", 0), Parameter("lr", "float", 0.0))}
 METRICS_SCHEMA = 1
 
 
@@ -268,7 +271,7 @@ def _validated(name: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     if declared is None:
         extra = Parameter("root", "str", "")
         plain_call = "__name__" not in namespace
-        known = [*CORE_PARAMETERS, extra]
+        known = [*CORE_PARAMETERS, extra, *(PROFILE_PARAMETERS.values() if plain_call else ())]
         given = namespace if plain_call else {p.name: namespace[p.name] for p in known if p.name in namespace}
         return check_parameters(known, given, name)
     check_parameters(declared, dict.fromkeys(injected), name) if injected - {p.name for p in declared} else None

@@ -78,6 +78,12 @@ def test_a_folder_of_the_readers_own_is_recorded_as_their_data(tmp_path: Path,
         assert json.loads((tmp_path / "out/metrics.json").read_text())["data"] == kind
 
 
+def test_a_script_may_name_the_teacher_as_a_notebook_does(tmp_path: Path) -> None:
+    lesson = start_lesson("script", dict(out=str(tmp_path), teacher="resnet18", weights="embedded", epochs=2))
+    p = lesson.profile
+    assert (p.teacher, p.weights, p.epochs) == ("resnet18", "embedded", 2)
+
+
 def test_setup_refuses_a_wrong_type_and_an_injected_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="04_x: parameter 'lr' must be float, got 'fast'"):
         start_lesson("04_x", kernel_globals(tmp_path, lr="fast"))
