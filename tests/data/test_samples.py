@@ -13,6 +13,7 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from d24fad_lite.data.benchmark import Task, open_benchmark
+from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.samples.world import (
     LEVELS,
     SPLITS,
@@ -23,6 +24,7 @@ from d24fad_lite.data.samples.world import (
     severity_of,
     write_samples,
 )
+from d24fad_lite.evaluation.shortcuts import file_statistics, image_statistics
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data_samples"
 LIMIT = 0.65  # AUROC that no shortcut may reach, in either direction
@@ -58,6 +60,19 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 def test_no_shortcut_separates_the_classes_of_a_shipped_task(task: Task) -> None:
     assert {name: value for name, value in told_by_shortcuts(task, 128).items() if value >= LIMIT} == {}
+
+
+def test_nor_does_any_statistic_that_the_kit_itself_tries_as_a_shortcut(task: Task) -> None:
+    def known(images: ImageSet) -> dict[str, np.ndarray]:
+        everything = np.arange(len(images))
+        return image_statistics(images.images(128)) | file_statistics(images, everything)
+
+    usual, told = known(task.train), {}
+    for name, values in known(task.test).items():
+        for direction, scores in (("signed", values), ("distance", np.abs(values - usual[name].mean()))):
+            auroc = roc_auc_score(task.test.labels, scores)
+            told[name, direction] = round(max(auroc, 1 - auroc), 3)
+    assert {name: value for name, value in told.items() if value >= LIMIT} == {}
 
 
 @pytest.mark.parametrize("level", ["medium", "hard"])

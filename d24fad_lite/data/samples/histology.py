@@ -14,12 +14,12 @@ CAMERA = Camera(mean=(0.76, 0.56, 0.71), mean_spread=0.08, contrast=0.115, contr
 
 PINK = np.array([0.91, 0.68, 0.79], np.float32)
 WHITE = np.array([0.96, 0.93, 0.95], np.float32)
-CYTOPLASM = np.array([0.50, 0.33, 0.62], np.float32)
-BORDER = np.array([0.95, 0.84, 0.93], np.float32)
+CYTOPLASM = np.array([0.61, 0.50, 0.80], np.float32)  # with its pale borders about as light as stroma, but bluer
+BORDER = np.array([0.98, 0.94, 0.98], np.float32)
 CLEARED = np.array([0.85, 0.76, 0.90], np.float32)
 PURPLE = np.array([0.42, 0.27, 0.56], np.float32)
 SPACING = 0.135  # distance of the nuclei of ordinary tissue
-CELL = 0.175  # distance of the cells of a tumour
+CELL = 0.185  # distance of the cells of a tumour
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def _stroma(canvas: Canvas, rng: np.random.Generator) -> Array:
     tone = 1 + 0.035 * fibres * rng.uniform(0.4, 1.4) + 0.035 * canvas.texture(rng, 5, 4)
     tone = tone + 0.03 * canvas.texture(rng, 40, 2)
     scene = PINK * tone[..., None] * np.exp(rng.normal(0, 0.02, 3))
-    clefts = 0.45 * smoothstep((0.10 - np.abs(canvas.noise(rng, 7))) / 0.10)
-    gaps = 0.50 * smoothstep((canvas.texture(rng, 6, 2) - rng.uniform(1.6, 2.0)) / 0.5)
+    clefts = 0.2 * smoothstep((0.10 - np.abs(canvas.noise(rng, 7))) / 0.10)
+    gaps = 0.15 * smoothstep((canvas.texture(rng, 6, 2) - rng.uniform(1.6, 2.0)) / 0.5)
     return mix(scene, np.broadcast_to(WHITE, scene.shape), np.maximum(clefts, gaps)).astype(np.float32)
 
 
@@ -94,7 +94,7 @@ def _ordinary_nuclei(rng: np.random.Generator) -> list[Nucleus]:
     size = rng.uniform(0.037, 0.044)
     places = _scattered(rng, SPACING * rng.uniform(0.95, 1.15))
     groups = [rng.normal(rng.uniform(-0.9, 0.9, 2), rng.uniform(0.08, 0.16), (rng.integers(6, 16), 2))
-              for _ in range(rng.integers(0, 3))]
+              for _ in range(rng.integers(0, 2))]
     places = np.concatenate([places, *groups])
     return [_nucleus(rng, *place, size * 1.15, roundness=0.5, dark=0.6, vary=0.10) if rng.random() < 0.15 else
             _nucleus(rng, *place, size, roundness=0.92, dark=0.80, vary=0.08) for place in places]

@@ -2,7 +2,8 @@
 
 Each pair shares a camera, so brightness and contrast are alike. What else a shortcut could read off the whole picture
 is matched by choosing: of a few normal and a few anomalous patients, the two most alike in sharpness, roughness (which
-the size of the file follows) and distance to the mean image make the pair.
+the size of the file follows), distance to the mean image, grey level of the border and share of pixels unlike it make
+the pair.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from scipy import ndimage
 
 from .canvas import Array
 
-WEIGHTS = np.array([1.0, 1.0, 2.0])  # of the statistics; large lesions change the distance to the mean image most
+WEIGHTS = np.array([1.0, 1.0, 2.0, 1.0, 2.0])  # of the statistics; large lesions change the third and the last most
+STEP = 0.1  # grey levels of 0..1 by which a pixel is unlike the border
+
 
 @dataclass(frozen=True)
 class Yardstick:
@@ -38,8 +41,14 @@ class Yardstick:
 
 
 def statistics(picture: Array, mean: Array) -> Array:
-    """Sharpness, roughness and distance to the mean image; the first and the last as logarithms."""
-    sharpness = ndimage.laplace(picture.mean(axis=2)).var()
+    """Sharpness, roughness and distance to the mean image (the first and the last as logarithms), grey level of the
+    border and share of pixels unlike it."""
+    grey, width = picture.mean(axis=2) / 255, max(1, len(picture) // 16)
+    sharpness = ndimage.laplace(255 * grey).var()
     roughness = np.log1p(np.abs(np.diff(picture.astype(np.float32), axis=1))).mean()
     distance = np.abs(picture - mean).mean()
-    return np.array([np.log(sharpness + 1e-6), roughness, np.log(distance + 1e-6)])
+    around = np.ones(grey.shape, bool)
+    around[width:-width, width:-width] = False
+    border = grey[around]
+    unlike = np.abs(grey - np.median(border)) > STEP
+    return np.array([np.log(sharpness + 1e-6), roughness, np.log(distance + 1e-6), border.mean(), unlike.mean()])
