@@ -353,18 +353,15 @@ print("file size per pixel in the planted task:", f"{aurocs.loc['bytes per pixel
 
 # %% [markdown]
 # The five tasks of the sample world are drawn so that no such number tells the classes apart: each pair of test images
-# (one normal, one anomalous) is chosen to be alike in brightness and contrast, and both classes go through the same
-# camera and the same writer of files. Brightness, contrast, colour, sharpness and size of the file stay well between
-# 0.35 and 0.65 in all five. "Border" and "object size" are nothing that the pairs are chosen by; they reach 0.31 and
-# 0.69, which 20 + 20 images do not tell from chance.
+# (one normal, one anomalous) is chosen to be alike in sharpness, in roughness, in the brightness of the border and in the
+# share of pixels unlike it, and both go through the same camera and the same writer of files. Every statistic stays
+# between 0.35 and 0.65 in all five.
 
 # %%
 own = aurocs[list(bench)].sub(0.5).abs()
-chosen_by = own.drop(index=["border", "object size"])
-print(f"farthest from 0.5: {chosen_by.max().max():.2f} ({chosen_by.max(axis=1).idxmax()}); with border and object size "
-      f"{own.max().max():.2f}; band of chance {band:.2f}")
+print(f"farthest from 0.5: {own.max().max():.2f} ({own.max(axis=1).idxmax()}); band of chance {band:.2f}")
 if lesson.root is None:
-    assert chosen_by.max().max() < 0.15 and own.max().max() < 0.25, own.max(axis=1)
+    assert own.max().max() < 0.15, own.max(axis=1)
 
 # %% [markdown]
 # In real collections a framed number is no proof of a fault: bleeding **is** dark, and a tumour changes contrast. It is

@@ -213,7 +213,7 @@ if as_shipped:
     assert (heat.loc["matched"] > 0.9).all()
     assert (mean_pairs.loc[mean_pairs.index.str.startswith("matched"), "low"] > 0).all()
     assert mean_pairs.loc["released, trained - released, untrained", "high"] < 0
-    assert shortcut["HIS"] > 0.9 and shortcut.drop("HIS").max() < 0.75
+    assert shortcut.max() < 0.7
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
 # %%
@@ -237,9 +237,8 @@ print("\n".join(claims))
 # - The released reading of the **trained** student is below that of its **untrained** twin, with an interval that
 #   excludes zero. In this regime (four training tasks, small images) training takes away what tells images apart.
 #   Lessons 04 to 06 show how; the benchmark only says that it does.
-# - One shortcut, the share of pixels that differ from the border, reaches more than 0.9 on HIS, where the anomaly fills
-#   large parts of the image. HIS says little about a method here. On the other four tasks the best shortcut stays
-#   below 0.75.
+# - No shortcut (brightness, colour, sharpness, size of the file and so on) reaches 0.7 on any task, although the best of
+#   them is chosen on the test labels. So the table is about lesions.
 #
 # **What to question:** are the tasks really independent (two are fundus photographs)? Would another training seed
 # change the order of the methods? Is a higher mean over five tasks of any use to somebody with one of them? And the
