@@ -204,7 +204,7 @@ def _consolidation(canvas: Canvas, rng: np.random.Generator, t: Thorax, dense: A
     for side in sides:
         at = np.array([[rng.uniform(0.34, 0.50), rng.uniform(-0.30, 0.32)]])
         (cx, cy), = t.place(at, side)
-        radius = rng.uniform(0.28, 0.35) * (0.55 + 0.50 * severity) * (0.95 if both else 1.15)
+        radius = rng.uniform(0.30, 0.37) * (0.55 + 0.50 * severity) * (0.95 if both else 1.15)
         patch = canvas.blob(rng, cx, cy, radius, 0.22)
         fluffy = patch + 0.18 * canvas.texture(rng, 8, 3)
         cover = np.maximum(cover, smoothstep((1.30 - fluffy) / 0.75) * (x * side > 0))
