@@ -56,7 +56,8 @@ def test_training_moves_student_and_weighting_and_lowers_the_loss(bench: d2.Benc
 def test_where_features_are_kept_changes_nothing_but_rounding(bench: d2.Benchmark, tmp_path: Path,
                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("D24FAD_CACHE", str(tmp_path))
-    losses = {place: d2.fit(d2.D24FAD(CONFIG), bench, **(SETTINGS | {"cache": place})).rows[0]["loss"]
+    # Small steps: Adam's first ones divide a gradient by itself, and would make of a rounded feature another weight.
+    losses = {place: d2.fit(d2.D24FAD(CONFIG), bench, **(SETTINGS | {"cache": place, "lr": 1e-6})).rows[0]["loss"]
               for place in ("memory", "disk", "off")}
     assert losses["off"] == pytest.approx(losses["memory"], rel=1e-4)
     assert losses["disk"] == pytest.approx(losses["memory"], rel=1e-2)  # float16 on disk, and three steps
