@@ -11,7 +11,7 @@
 # - where the teacher's weights come from on this machine, and what to do where the good ones are absent;
 # - what the profiles quick, standard and full would cost on this machine.
 #
-# **Needs:** CPU · about 45 s, 2.25 GB (quick)
+# **Needs:** CPU · about 15 s, 2.25 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -353,9 +353,9 @@ print("file size per pixel in the planted task:", f"{aurocs.loc['bytes per pixel
 
 # %% [markdown]
 # The five tasks of the sample world are drawn so that no such number tells the classes apart: each pair of test images
-# (one normal, one anomalous) is chosen to be alike in sharpness, in roughness, in the brightness of the border and in the
-# share of pixels unlike it, and both go through the same camera and the same writer of files. Every statistic stays
-# between 0.35 and 0.65 in all five.
+# (one normal, one anomalous) is chosen to be alike in sharpness, in roughness, in the brightness of the border and in
+# the share of pixels unlike it, and both go through the same camera and the same writer of files. Every statistic
+# stays between 0.35 and 0.65 in all five.
 
 # %%
 own = aurocs[list(bench)].sub(0.5).abs()
