@@ -12,7 +12,7 @@
 # - what the two disagree about: flattened or pointwise cosine, and where gradients flow;
 # - what training changes on an unseen task, what makes the second loss collapse, and what that does to the map.
 #
-# **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -476,9 +476,9 @@ if held_out.has_masks:
         assert pointing["trained", "SSD map"][1] < 0.2, pointing
 
 # %% [markdown]
-# Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has not learned
-# any, so teacher and student disagree there. The SSD map gains next to nothing inside: what it gains on the whole image
-# are dark corners. Its peak, which is its image score, seldom lies on a lesion.
+# Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has learned
+# none, so teacher and student disagree there. The SSD map gains next to nothing inside: what it gains on the whole
+# image are dark corners. Its peak, which is its image score, seldom lies on a lesion.
 #
 # Nor does training clearly raise **how well the released map tells images apart**: here the image AUROC of the SSD map
 # falls, and the interval of the difference, printed above, says how sure 40 images are of that. The image AUROC of the
@@ -515,8 +515,8 @@ if contrast in bench and contrast != task:
 #   less than a quarter.
 # - SSD can be made small by drawing every image of a task alike. With the released lambdas at this rate that happens
 #   within a few epochs, before TSD has learned.
-# - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside the
-#   fundus, and on neither task does it tell images apart better than with an untrained student.
+# - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside
+#   the fundus, and on neither task does it tell images apart better than with an untrained student.
 #
 # **What to question:** Is the flattened cosine what you would have chosen? Would a student of a hundred tasks draw a
 # chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks 08 to 10 go on.
