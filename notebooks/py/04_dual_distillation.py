@@ -582,11 +582,12 @@ lesson.check("mean distance", lambda: mean_distance(normals_map), apart["untrain
              hint="the diagonal of the matrix of distances is no pair: divide by n (n - 1)", rtol=1e-3)
 
 # %%
+where_it_points = "; ".join(
+    f"the {kind}'s pixel AUROC inside the object goes from {pointing['untrained', kind][0]:.2f} to "
+    f"{pointing['trained', kind][0]:.2f}" for kind in reversed(maps)) if held_out.has_masks else "no masks"
 lesson.finish({
-    "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; the SSD map's pixel AUROC goes from "
-                f"{reports['untrained', 'SSD map'].pixel_auroc or float('nan'):.2f} to "
-                f"{one.pixel_auroc or float('nan'):.2f}, its image AUROC from "
-                f"{reports['untrained', 'SSD map'].auroc:.2f} to {one.auroc:.2f} ({lesson.data_kind})",
+    "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; {where_it_points}; the image AUROC of "
+                f"the SSD map from {reports['untrained', 'SSD map'].auroc:.2f} to {one.auroc:.2f} ({lesson.data_kind})",
     "loss_tsd": float(frame["loss_tsd"].iloc[-1]), "loss_ssd": float(frame["loss_ssd"].iloc[-1]),
     "tsd_unseen": [tsd_untrained, tsd_trained], "ssd_unseen": [ssd_untrained, ssd_trained],
     "tables": {"Training": frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].round(4), "The map": worth.round(3)},
