@@ -287,7 +287,7 @@ if as_shipped:
 
 # %% [markdown]
 # On APTOS, TSD falls by more than a third (to less than half): the student draws features of a kind of image that it
-# has not been trained on. SSD falls too, to about a fifth, and stays away from zero.
+# has not been trained on. SSD falls too, to less than six tenths, and stays away from zero.
 #
 # How far this carries depends on the other tasks. APTOS is a fundus, and so is LAG, which is among its training tasks.
 # A chest X-ray resembles none of the other four. The same training with RSNA left out:
@@ -435,17 +435,16 @@ for (name, kind), c in gain.items():
     print(f"{kind}, image AUROC, {name} less untrained: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]")
 if as_shipped:
     pixel = {key: r.pixel_auroc for key, r in reports.items()}
-    assert pixel["trained", "SSD map"] > pixel["untrained", "SSD map"] + 0.05
-    assert pixel["trained", "TSD map"] > pixel["untrained", "TSD map"] + 0.3 and pixel["trained", "TSD map"] > 0.85
-    assert gain["trained", "SSD map"].difference < 0 < gain["trained", "TSD map"].low, gain
+    assert pixel["trained", "TSD map"] > pixel["untrained", "TSD map"] + 0.3 and pixel["trained", "TSD map"] > 0.8
+    assert gain["trained", "SSD map"].difference < 0 < gain["trained", "TSD map"].difference - 0.1, gain
     assert gain["released lambdas", "SSD map"].difference < 0, gain
     assert all(pixel["trained", kind] > pixel["released lambdas", kind] for kind in maps), pixel
 
 # %% [markdown]
-# On APTOS training raises **where the map points**: the pixel AUROC of both maps rises, that of the TSD map from below
-# chance to about 0.9. But look at the maps once more. The trained ones are dark around the fundus, where no lesion can
-# be, and every pixel there counts as found. So the same again, on the pixels **inside** the object alone; and beside it
-# the share of anomalous images whose highest pixel lies on the lesion.
+# On APTOS the pixel AUROC of the TSD map rises from below chance to about 0.9. But look at the maps once more. The
+# trained ones are dark around the fundus, where no lesion can be, and every pixel there counts as found. So the same
+# again, on the pixels **inside** the object alone; and beside it the share of anomalous images whose highest pixel lies
+# on the lesion.
 
 # %%
 def inside(images):
@@ -472,19 +471,19 @@ if held_out.has_masks:
     for (name, kind), (pixels, peaks) in pointing.items():
         print(f"{kind}, {name:>16}: pixel AUROC inside {pixels:.2f}, peak on the lesion {100 * peaks:3.0f} %")
     if as_shipped:
-        for kind in maps:
-            assert pointing["trained", kind][0] > pointing["untrained", kind][0] + 0.03, pointing
-        assert pointing["trained", "TSD map"][0] > 0.75 and pointing["trained", "SSD map"][1] < 0.2, pointing
+        ssd_gain, tsd_gain = (pointing["trained", k][0] - pointing["untrained", k][0] for k in ("SSD map", "TSD map"))
+        assert ssd_gain < 0.1 < 0.2 < tsd_gain and pointing["trained", "TSD map"][0] > 0.75, pointing
+        assert pointing["trained", "SSD map"][1] < 0.2, pointing
 
 # %% [markdown]
-# The corners explain a part: inside the fundus the trained maps still point better than the untrained ones, by less.
-# The student cannot draw a lesion, since it has not learned any, so teacher and student disagree there. The peak of the
-# SSD map, which is its image score, is hardly ever on a lesion all the same.
+# Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has learned
+# none, so teacher and student disagree there. The SSD map gains next to nothing inside: what it gains on the whole
+# image are dark corners. Its peak, which is its image score, seldom lies on a lesion.
 #
-# Training does not raise **how well the released map tells images apart**: the image AUROC of the SSD map is
-# lower after training. Read the interval of that difference with care: it holds 0, so these 40 images cannot tell. The
-# image AUROC of the TSD map does rise, from below chance. After the short training with the released lambdas the image
-# AUROC of the SSD map is lower as well, and neither map points as well as with those of quick.
+# Nor does training clearly raise **how well the released map tells images apart**: here the image AUROC of the SSD map
+# falls, and the interval of the difference, printed above, says how sure 40 images are of that. The image AUROC of the
+# TSD map does rise, from below chance. After the short training with the released lambdas that of the SSD map is no
+# better either, and neither map has the pixel AUROC that it has with the lambdas of quick.
 #
 # And on the contrast, where the student has learned little of the unseen task?
 
@@ -498,11 +497,11 @@ if contrast in bench and contrast != task:
           f"difference {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]; pixel AUROC "
           + " -> ".join("no masks" if value is None else f"{value:.2f}" for value in far_pixel))
     if as_shipped:
-        assert c.high < 0 and far_pixel[1] < far_pixel[0] + 0.03, (c, far_pixel)
+        assert c.difference < 0, c
 
 # %% [markdown]
-# On RSNA the image AUROC of the released map falls, and the interval lies below 0; the pixel AUROC gains nothing. So
-# the map points better only where TSD came down on the unseen task, and on neither does it tell images apart better.
+# On RSNA the image AUROC of the released map is lower after training, too. So on neither task does training make the
+# released map tell images apart better.
 #
 # The explanation fits the figure above. The untrained student is a random reading of the embedding and keeps the
 # differences between images; the training takes most of them away, also those that a lesion makes.
@@ -516,8 +515,8 @@ if contrast in bench and contrast != task:
 #   less than a quarter.
 # - SSD can be made small by drawing every image of a task alike. With the released lambdas at this rate that happens
 #   within a few epochs, before TSD has learned.
-# - On APTOS the trained maps point better, partly because they are dark outside the fundus; on neither task does the
-#   released map tell images apart better than with an untrained student.
+# - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside
+#   the fundus, and on neither task does it tell images apart better than with an untrained student.
 #
 # **What to question:** Is the flattened cosine what you would have chosen? Would a student of a hundred tasks draw a
 # chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks 08 to 10 go on.
@@ -528,7 +527,7 @@ if contrast in bench and contrast != task:
 # 2. What are the two partners that the query's student features are compared with?
 # 3. Why is the SSD loss of an untrained student already small?
 # 4. What is the cheapest way to bring SSD to zero, and which figure shows that it was taken?
-# 5. Which of the two AUROCs rises with training, for which map, and what does the other do?
+# 5. Which map tells lesions from their surroundings better after training, and which hardly does?
 
 # %% [markdown]
 # ## Exercises
@@ -583,11 +582,12 @@ lesson.check("mean distance", lambda: mean_distance(normals_map), apart["untrain
              hint="the diagonal of the matrix of distances is no pair: divide by n (n - 1)", rtol=1e-3)
 
 # %%
+where_it_points = "; ".join(
+    f"the {kind}'s pixel AUROC inside the object goes from {pointing['untrained', kind][0]:.2f} to "
+    f"{pointing['trained', kind][0]:.2f}" for kind in reversed(maps)) if held_out.has_masks else "no masks"
 lesson.finish({
-    "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; the SSD map's pixel AUROC goes from "
-                f"{reports['untrained', 'SSD map'].pixel_auroc or float('nan'):.2f} to "
-                f"{one.pixel_auroc or float('nan'):.2f}, its image AUROC from "
-                f"{reports['untrained', 'SSD map'].auroc:.2f} to {one.auroc:.2f} ({lesson.data_kind})",
+    "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; {where_it_points}; the image AUROC of "
+                f"the SSD map from {reports['untrained', 'SSD map'].auroc:.2f} to {one.auroc:.2f} ({lesson.data_kind})",
     "loss_tsd": float(frame["loss_tsd"].iloc[-1]), "loss_ssd": float(frame["loss_ssd"].iloc[-1]),
     "tsd_unseen": [tsd_untrained, tsd_trained], "ssd_unseen": [ssd_untrained, ssd_trained],
     "tables": {"Training": frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].round(4), "The map": worth.round(3)},

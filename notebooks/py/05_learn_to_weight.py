@@ -12,7 +12,7 @@
 # - how the divisor and a temperature decide between "one support" and "all alike", measured;
 # - what each weighting keeps of the map, and what the learned weights gain over mean, nearest and single.
 #
-# **Needs:** CPU · about 30 s, 2.25 GB (quick)
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -145,7 +145,7 @@ table.round(2)
 # ## Does the query have a say?
 #
 # The last column counts the queries whose largest weight falls on the support that is favoured most often. On APTOS
-# that is more than two thirds of all queries at every level, normal or anomalous: they favour the **same** support.
+# that is more than half of all queries at every level, normal or anomalous: they favour the **same** support.
 #
 # The features of two queries of a task point in much the same direction (notebook 04 measured it), and then their dot
 # products with a key are much the same too. Nearly half of the features are negative, so large terms cancel in the sum,
@@ -177,7 +177,7 @@ favourite = table["queries with the same favourite"] / len(queries)
 print(f"the same favourite: {100 * favourite.min():.0f} to {100 * favourite.max():.0f} % of the queries; "
       f"of the single query: {say['of the single query'].min():.2f} to {say['of the single query'].max():.2f}")
 if as_shipped:
-    assert favourite.min() > 2 / 3 and say["of the single query"].max() < 0.5, (favourite, say)
+    assert favourite.min() > 0.5 and say["of the single query"].max() < 0.5, (favourite, say)
     assert say["negative features"].between(0.35, 0.6).all(), say
 
 # %% [markdown]
@@ -342,12 +342,11 @@ print("lowest image AUROC:", min(reports, key=lambda name: reports[name].auroc),
 if as_shipped:
     assert {"learned, by elements", "mean", "nearest"} <= set(holds_zero), against
     assert min(reports, key=lambda name: reports[name].auroc) == "single", ablation
-    assert min(reports, key=lambda name: reports[name].pixel_auroc) == "single", ablation
     assert keeps["correlation"]["learned, by elements"] > 0.95 > keeps["correlation"]["learned, by channels"], keeps
 
 # %% [markdown]
 # On APTOS these 40 images do not tell the learned weights from the mean or from the nearest support: the intervals hold
-# 0. The single support is lowest in both AUROCs. Divided by elements, the map is nearly that of the mean (correlation
+# 0. The single support has the lowest image AUROC. Divided by elements, the map is nearly that of the mean (correlation
 # above 0.95); the sharper weights by channels move it further.
 
 # %% [markdown]
@@ -375,7 +374,7 @@ else:
 # - L2W compares the query with **projected** supports over all positions, and sums the **unprojected** ones.
 # - Dividing by $\sqrt{C}$ while summing C·H·W terms makes scores larger by $\sqrt{H\,W}$; the weights are sharp before
 #   any training.
-# - On APTOS more than two thirds of the queries favour the same support at every level, and less than half of the
+# - On APTOS more than half of the queries favour the same support at every level, and less than half of the
 #   differences between scores belongs to the single query.
 # - There the learned weights differ from mean and nearest by no more than the test images can tell.
 #

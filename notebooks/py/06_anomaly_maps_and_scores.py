@@ -14,7 +14,7 @@
 # - what the width of the blur, the levels and the source of the map (SSD, TSD, both) change;
 # - to set a threshold from normal images alone, and to accept a refusal when they are too few.
 #
-# **Needs:** CPU · about 1 min, 2 GB (quick)
+# **Needs:** CPU · about 1 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -254,7 +254,7 @@ if near is not None:
 
 # %% [markdown]
 # An image-level AUROC counts an anomalous image with a high score as a success wherever its peak lies. Only the map
-# tells whether the score has to do with the disease. Here it lies at the border of nearly every image, normal or not.
+# tells whether the score has to do with the disease. Here it lies near the border of most images, normal or not.
 #
 # ## Where: pixel AUROC and AUPRO
 #
@@ -394,10 +394,10 @@ by_size.round(2)
 
 # %% [markdown]
 # Sizes as share of the image: tiny up to 0.25 % (41 pixels), small up to 1 %, medium up to 4 %, large beyond. The
-# released map, drawn from the embedding, misses 98 % of the tiny lesions and still half of the large ones (its light at
-# the border takes up part of the 5 %).
-# `matched`, with cells of 4 px at its finest level, misses 30 % of the tiny ones and none of the large. The smallest
-# lesion of this task that it missed, specks below 25 pixels apart:
+# released map, drawn from the embedding, misses more than eight in ten of the tiny lesions and still more than three in
+# ten of the large ones (its light at the border takes up part of the 5 %). `matched`, with cells of 4 px at its finest
+# level, misses fewer than half of the tiny ones and hardly any of the large. The smallest lesion of the task held out
+# that it missed, if there is one, specks below 25 pixels apart:
 
 # %%
 own = found.lesions() if found is not None else None
@@ -474,15 +474,17 @@ border = pd.DataFrame(rows).set_index("mean map of normal images")
 border.round(2)
 
 # %% [markdown]
-# (Each picture has its own scale.) Neither the student's zeros (1.10 with and without) nor the aligned corners (1.09)
-# light the border. Rolling the embedding turns the ratio over: 1.10 becomes 0.93, and for the trained student 1.64
-# becomes 0.58. So **the light comes from the embedding**, and the student paints it wherever it stands. Part of it is
-# the teacher's own padding: an embedding that has not seen the border leaves the untrained student at 0.94. The trained
-# student keeps its ring even then (1.60): what it answers to stands there in the images, at shoulders and flanks, where
-# normal images of this task differ from each other. The remedy is not another border, it is another comparison:
-# `matched` has 0.80, since a shoulder finds its like somewhere in the supports.
+# (Each picture has its own scale.) On the untrained map neither the student's zeros nor the aligned corners light the
+# border: without them the ratio is nearly the same. Rolling the embedding takes it from above 1 to below 1. So **this
+# light comes from the embedding**, and the student paints it wherever it stands. The teacher's own padding has a part
+# in it: an embedding that has not seen the border leaves the untrained student below 1 as well.
 #
-# Is it a ring on every task? Run this notebook with `task="LAG"` and look at the trained student.
+# The mean map of the trained student is another: its ring need not be brighter than its middle. Most of its **peaks**
+# lie in the ring all the same, and far fewer once the embedding is rolled. The remedy is not another border, it is
+# another comparison: `matched` has a darker ring than middle, since what stands at the border finds its like somewhere
+# in the supports.
+#
+# Is it so on every task? Run this notebook with `task="LAG"` and look at the trained student.
 #
 # ## Maximum or mean
 #
@@ -681,12 +683,13 @@ if p.name == "quick" and lesson.data_kind == "synthetic samples" and lesson.root
     assert gone["tiny", "released, untrained"] > 0.8 and gone["large", "released, untrained"] > 0.3
     assert gone["tiny", "matched"] < 0.5 and gone["large", "matched"] < 0.1
     ratio = border["ring / middle"]
-    assert ratio["untrained, as released"] > 1.05 > 1 > ratio["embedding rolled"]
+    assert ratio["untrained, as released"] > 1 > ratio["embedding rolled"]
     assert abs(ratio["student pads by reflection"] - ratio["untrained, as released"]) < 0.06
     assert abs(ratio["align_corners=False"] - ratio["untrained, as released"]) < 0.06
     assert ratio["teacher without border"] < 1.0
-    assert ratio["trained, as released"] > 1.2 > 0.9 > ratio["trained, embedding rolled"]
-    assert ratio["trained, teacher without border"] > 1.1 > 0.95 > ratio["matched"]
+    in_ring = border["peaks in the ring"]
+    assert in_ring["trained, as released"] > max(0.6, in_ring["trained, embedding rolled"] + 0.2)
+    assert ratio["matched"] < 0.95
     print("all hold")
 
 # %% [markdown]
@@ -697,7 +700,8 @@ if p.name == "quick" and lesson.data_kind == "synthetic samples" and lesson.root
 # - The score splits exactly into levels, and its peak can be looked up: on the lesion, or somewhere else.
 # - As released, the peak lies at the border; read as `matched`, from the same teacher and supports, it lies on the
 #   lesion in most anomalous images. Where the student is all that is compared, its 4 x 4 cells are all there is.
-# - The lit border comes from the embedding, neither from the student's padding nor from the aligned corners.
+# - The lit border of the untrained map comes from the embedding, neither from the student's padding nor from the
+#   aligned corners.
 # - The mean does not know the blur; the maximum does. Settings read off such curves are chosen on the test set.
 # - AUPRO gives every lesion one vote, the pixel AUROC gives it one per pixel.
 # - A threshold with a promise needs normal images beyond the supports; four supports promise nothing below one in five.

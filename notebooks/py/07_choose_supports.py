@@ -13,7 +13,7 @@
 # - which support does harm, and when the choice matters at all;
 # - why a choice made on the test labels must not be reported on them.
 #
-# **Needs:** CPU · about 1.75 min, 1.5 GB (quick)
+# **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -253,7 +253,7 @@ spread.round(3)
 
 # %% [markdown]
 # Read the spread of the random sets before the order of the strategies. Under the released reading the lottery is wide,
-# from below chance to well above it, at K = 4 hardly less than at K = 1: more supports do not mend a map that does not
+# from below chance to well above it, at K = 4 about as wide as at K = 1: more supports do not mend a map that does not
 # look at the lesion. Under `matched` one support leaves a small spread, four leave next to none: it takes the best fit
 # among all positions of all supports, so one good support is enough for each place.
 #
@@ -305,12 +305,12 @@ report.summary()
 # %%
 if p.name == "quick" and lesson.data_kind == "synthetic samples" and lesson.root is None and not model_file \
         and not support_file and p.teacher == "tf_efficientnet_lite0" and (by, task, shots) == ("matched", "RSNA", 4):
-    assert lottery["matched", 4].min() > 0.95 and lottery["matched", 4].std() < 0.01
+    assert lottery["matched", 4].min() > 0.95 and lottery["matched", 4].std() < 0.02
     assert lottery["matched", 1].std() > lottery["matched", 4].std()
     assert lottery["released", 4].min() < 0.5 and lottery["released", 4].std() > 0.04
     assert lottery["released", 4].std() > 0.6 * lottery["released", 1].std()
     if second_task == "LAG":
-        assert ranks.loc["medoids", "RSNA"] > 60 and ranks.loc["medoids", "LAG"] < 40
+        assert ranks.loc["medoids", "RSNA"] > 50 > ranks.loc["medoids", "LAG"]
     print("all hold")
 
 # %% [markdown]
