@@ -14,7 +14,7 @@
 # - which steps lead from the released reading to `matched`, and which of them pays;
 # - what becomes of the best of many cells on images that did not choose it.
 #
-# **Needs:** CPU · about 1.75 min, 1.25 GB (quick)
+# **Needs:** CPU · about 1.5 min, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
