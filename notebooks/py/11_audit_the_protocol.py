@@ -12,7 +12,7 @@
 # - what a test-chosen epoch adds to a result, beside the honest readings of the same run;
 # - which leaks sit in the data themselves: names, sizes, copies, patients.
 #
-# **Needs:** CPU · about 1.75 min, 1.75 GB (quick)
+# **Needs:** CPU · about 1.25 min, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
