@@ -14,7 +14,7 @@
 # - which steps lead from the released reading to `matched`, and which of them pays;
 # - what becomes of the best of many cells on images that did not choose it.
 #
-# **Needs:** CPU · about 1.75 min, 1.25 GB (quick)
+# **Needs:** CPU · about 45 s, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -396,8 +396,8 @@ paired.round(3)
 #
 # ## From `released` to `matched`, step by step
 #
-# The grid moves switches of the student's map, and none of its cells is good. The reading `matched` changes four more
-# switches, all of them at scoring. One at a time, each on top of those before it:
+# The grid moves switches of the student's map, and none of its cells reaches `matched` in the mean of both tasks. That
+# reading changes four more switches, all of them at scoring. One at a time, each on top of those before it:
 
 # %%
 STEPS = {
@@ -507,7 +507,8 @@ if as_shipped:
     assert steps["pixel AUROC"]["+ the teacher's features"] > steps["pixel AUROC"]["released, untrained"] + 0.15
     moved = steps["image AUROC"].diff()
     assert moved["+ positions up to 1/16 away"] > 0.05 and moved["+ best support per position"] > 0.05
-    assert steps["image AUROC"].iloc[-1] > 0.95 > wide.max().max(), "no cell of the grid reaches matched"
+    assert steps["image AUROC"].iloc[-1] > max(0.95, wide.max().max()), "no cell of the grid reaches matched"
+    assert moved["released, untrained"] > -0.02, "the trained student tells images apart no better than its twin"
     assert all(pairs["D²4FAD - nearest patch, max", where].difference < -0.05 for where in tested)
     assert all(best > other_half for _, best, other_half in luck.values())
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")

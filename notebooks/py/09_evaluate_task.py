@@ -14,7 +14,7 @@
 # - to put an untrained twin, a nearest patch and a shortcut beside every result;
 # - to look at the worst errors before believing a mean.
 #
-# **Needs:** CPU · about 1 min, 1.75 GB (quick)
+# **Needs:** CPU · about 30 s, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -12,7 +12,7 @@
 # - what training changed, in pairs: trained against untrained on the same draws and images;
 # - when nothing can be claimed.
 #
-# **Needs:** CPU · about 3.75 min, 2.75 GB (quick)
+# **Needs:** CPU · about 1.5 min, 3.25 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -237,8 +237,8 @@ print("\n".join(claims))
 # - The released reading of the **trained** student is below that of its **untrained** twin, with an interval that
 #   excludes zero. In this regime (four training tasks, small images) training takes away what tells images apart.
 #   Lessons 04 to 06 show how; the benchmark only says that it does.
-# - No shortcut (brightness, colour, sharpness, size of the file and so on) reaches 0.7 on any task, although the best of
-#   them is chosen on the test labels. So the table is about lesions.
+# - No shortcut (brightness, colour, sharpness, size of the file and so on) reaches 0.7 on any task, although the best
+#   of them is chosen on the test labels. So the table is about lesions.
 #
 # **What to question:** are the tasks really independent (two are fundus photographs)? Would another training seed
 # change the order of the methods? Is a higher mean over five tasks of any use to somebody with one of them? And the
