@@ -69,8 +69,11 @@ print(f"held out: {held_out.name}, {len(held_out.train)} normal images to draw s
 # %% [markdown]
 # ## A trained detector and its twin
 #
-# Student and learn-to-weight minimise $\lambda_\mathrm{SSD}\,\mathcal{L}_\mathrm{SSD} + \lambda_\mathrm{TSD}\,
-# \mathcal{L}_\mathrm{TSD}$ on episodes of the training tasks (lesson 04). `lesson.detector` trains once and keeps the
+# Student and learn-to-weight minimise
+#
+# $$\lambda_\mathrm{SSD}\,\mathcal{L}_\mathrm{SSD} + \lambda_\mathrm{TSD}\,\mathcal{L}_\mathrm{TSD}$$
+#
+# on episodes of the training tasks (lesson 04). `lesson.detector` trains once and keeps the
 # result, so the lessons share it. The **untrained twin** has the same teacher and the same initial weights, and has
 # learned nothing. The number of epochs is fixed beforehand: choosing the best epoch by the AUROC on the test set, as
 # published code of this method does, would already be a leak (lesson 11).
