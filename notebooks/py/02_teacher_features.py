@@ -14,7 +14,7 @@
 # - which lesions each level sees: small sharp ones in fine levels, tissue of another kind in coarse ones;
 # - what the teacher's weights are worth: photographs, fractals, or none at all.
 #
-# **Needs:** CPU · about 1.25 min, 2 GB (quick)
+# **Needs:** CPU · about 30 s, 2 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
