@@ -13,7 +13,7 @@
 # - which support does harm, and when the choice matters at all;
 # - why a choice made on the test labels must not be reported on them.
 #
-# **Needs:** CPU · about 15 s, 1.5 GB (quick)
+# **Needs:** CPU · about 1 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -271,8 +271,9 @@ ranks = pd.DataFrame(ranks, index=pd.Index(list(STRATEGIES), name="% of random s
 ranks.round(0)
 
 # %% [markdown]
-# k-medoids is above most random sets on the first task and below most on the second. Ranks on one task are no evidence
-# for a strategy; what such a comparison needs are many tasks (notebook 10).
+# Read a row across the two tasks before believing one of its numbers: a strategy that beats most random sets on one
+# task may lose to most of them on the other, and another training can turn both. Ranks on one task are no evidence for
+# a strategy; what such a comparison needs are many tasks (notebook 10).
 #
 # **A trap.** The comparison above looks at test labels. Whoever picks the best of 50 random sets by it and then reports
 # that number has trained on the test set, by hand. How large is the gift?
@@ -307,10 +308,7 @@ if p.name == "quick" and lesson.data_kind == "synthetic samples" and lesson.root
         and not support_file and p.teacher == "tf_efficientnet_lite0" and (by, task, shots) == ("matched", "RSNA", 4):
     assert lottery["matched", 4].min() > 0.95 and lottery["matched", 4].std() < 0.02
     assert lottery["matched", 1].std() > lottery["matched", 4].std()
-    assert lottery["released", 4].min() < 0.5 and lottery["released", 4].std() > 0.04
-    assert lottery["released", 4].std() > 0.6 * lottery["released", 1].std()
-    if second_task == "LAG":
-        assert ranks.loc["medoids", "RSNA"] > 50 > ranks.loc["medoids", "LAG"]
+    assert lottery["released", 4].std() > 2 * lottery["matched", 4].std()
     print("all hold")
 
 # %% [markdown]

@@ -275,8 +275,8 @@ as_shipped = (lesson.root is None and p.name == "quick" and p.teacher == "tf_eff
 if as_shipped:
     at = {name: by_shots[middle] for name, by_shots in results.items()}
     assert at["matched"].auroc > 0.85 and at["matched"].ci[0] > 0.75 and at["matched"].pixel_auroc > 0.9
-    assert last["loss_tsd"] < 0.5 * first["loss_tsd"] and after.loss_tsd > 0.75 * before.loss_tsd
-    assert after.loss_ssd < 0.5 * before.loss_ssd
+    assert last["loss_tsd"] < 0.5 * first["loss_tsd"] and after.loss_tsd > 0.5 * before.loss_tsd
+    assert after.loss_ssd < 0.8 * before.loss_ssd
     assert at["released, trained"].auroc < at["matched"].auroc - 0.1
     assert at["best shortcut"].auroc < at["matched"].auroc
 trained_below = "released, trained" in results and "released, untrained" in results and (
