@@ -18,7 +18,8 @@ TINY = 8  # pixels; below, an image holds nothing a backbone could see
 EXTREME_ASPECT = 3.0  # squeezed to a square, such an image is distorted beyond what a model was trained on
 LOOK = 64  # side in pixels at which images of 8 bits are looked at
 NEARLY_ALL = 0.9  # share of the image from which a mask marks nearly everything
-MOST_OF_BORDER = 0.9  # a mask of more than half the image that also marks its border seems to be inverted
+MOST_OF_BORDER = 0.9  # a mask that marks so much of the image's border seems to be inverted
+TWO_TONED = 0.9  # share of pixels that are black or white, nothing between: from there an image seems to be a mask
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ def inspect_task(task: Inspected, *, pixels: bool = True) -> list[Problem]:
 
     Errors: a file that cannot be decoded, a mask of another size than its image, the same content in train and test.
     Warnings: the same content twice within a split; images below 8 px, of an aspect ratio beyond 3, of one value
-    everywhere, with an orientation tag, or deep ones that use under 10 % of their range; masks that mark nothing,
-    nearly everything, the surroundings in place of the lesion, or something on a normal image.
+    everywhere, of black and white alone (masks?), with an orientation tag, or deep ones that use under 10 % of their
+    range; masks that mark nothing, most of the image, the surroundings in place of the lesion, or something on a normal
+    image.
     With `pixels` False only contents are compared (reads files, decodes none).
     """
     sets = [s for s in (task.train, task.valid, task.test) if s is not None]
@@ -91,15 +93,17 @@ class _Looks:
         try:
             facts = image_facts(path)
             low, high = facts.low, facts.high
+            two_toned = False
             if low is None or high is None:
                 pixels = decode_image(path, LOOK)
                 low, high = float(pixels.min()), float(pixels.max())
+                two_toned = low < high and _is_two_toned(pixels)
         except ImageError as error:
             return [Problem("error", str(error))]
-        self._note(path, facts, low == high)
+        self._note(path, facts, low == high, two_toned)
         return list(_shape_problems(path, facts.width, facts.height))
 
-    def _note(self, path: Path, facts: ImageFacts, flat: bool) -> None:
+    def _note(self, path: Path, facts: ImageFacts, flat: bool, two_toned: bool) -> None:
         name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
         if flat:
             self.names["flat"].append(name)
@@ -107,6 +111,8 @@ class _Looks:
             self.deep += 1
             if facts.high - facts.low < USED_RANGE:
                 self.names["faint"].append(f"{name} ({facts.low:.1%} to {facts.high:.1%})")
+        if two_toned:
+            self.names["masks"].append(name)
         if facts.orientation in ORIENTATIONS:
             self.names["turned"].append(f"{name} (tag {facts.orientation})")
 
@@ -115,6 +121,9 @@ class _Looks:
         if names := self.names["flat"]:
             yield Problem("warning", f"{self.title}: {len(names)} image(s) have the same value in every pixel, first: "
                                      f"{names[0]}; remove them, or write them again from their source")
+        if names := self.names["masks"]:
+            yield Problem("warning", f"{self.title}: {len(names)} image(s) are black and white with hardly a grey "
+                                     f"between, first: {names[0]}; they seem to be masks: move them to a folder mask")
         if names := self.names["faint"]:
             yield Problem("warning", f"{self.title}: {len(names)} of {self.deep} deep images use under "
                                      f"{USED_RANGE:.0%} of their range, first: {names[0]}, so a model sees next to "
@@ -124,6 +133,12 @@ class _Looks:
             yield Problem("warning", f"{self.title}: {len(names)} image(s) have an orientation tag, first: "
                                      f"{names[0]}; pixels are used as they are stored, viewers show them turned: save "
                                      "them upright, without the tag, and see that masks still fit")
+
+
+def _is_two_toned(pixels: np.ndarray) -> bool:
+    """Whether squares of 8 bits show black and white alone, but for edges that resizing made grey."""
+    black, white = (pixels <= 2).mean(), (pixels >= 253).mean()
+    return bool(black and white and black + white >= TWO_TONED)
 
 
 def _shape_problems(path: Path, width: int, height: int) -> Iterator[Problem]:
@@ -150,9 +165,12 @@ def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
         return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image, (nearly) everything; non-zero means "
                                    "anomalous: invert it, or write 0 for normal pixels")]
     border = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]]).mean()
-    if share > 0.5 and border >= MOST_OF_BORDER:
+    if border >= MOST_OF_BORDER:
         return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image and its border, it seems to be "
                                    "inverted; non-zero means anomalous")]
+    if share > 0.5 and border > 0.5:
+        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image and of its border more than half; "
+                                   "see whether it is inverted or holds noise: non-zero means anomalous")]
     return []
 
 

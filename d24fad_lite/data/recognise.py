@@ -117,9 +117,10 @@ def _kind(head: bytes, path: Path) -> str:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a file of a folder counts as an image: by its suffix, or as DICOM by content where the name has none.
+    """Whether a file of a folder counts as an image: by its suffix, or by its content where the name has none.
 
-    Names such as `IM000001` or `1.2.840.113619.2.55` are opened and looked at; `notes.txt` is not.
+    Names such as `IM000001` or `1.2.840.113619.2.55` are opened and looked at; `notes.txt` is not. The two letters of a
+    BMP prove nothing, so that such files need their suffix.
     """
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
@@ -131,7 +132,7 @@ def is_image_file(path: Path) -> bool:
     except ImageError:
         return False
     stream.close()
-    return _is_dicom(head)
+    return _is_dicom(head) or any(head.startswith(mark) for mark, kind in _SIGNATURES if kind != "BMP")
 
 
 def _is_dicom(head: bytes) -> bool:

@@ -83,7 +83,8 @@ class Teacher(nn.Module):
             backbone, mean, std, self.weights_source = create_backbone(backbone, weights, image_size, seed)
         else:
             self.weights_source = WeightsSource("module", type(backbone).__name__)
-        self.backbone = backbone.to(memory_format=torch.channels_last)
+        deep = any(parameter.dim() == 5 for parameter in backbone.parameters())  # 3D convolutions have no such format
+        self.backbone = backbone if deep else backbone.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -137,7 +138,8 @@ class Teacher(nn.Module):
             levels, embedding = self(noise.to(parameter.device, parameter.dtype))
         except (RuntimeError, AssertionError, IndexError, TypeError) as error:
             raise ValueError(f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
-                             f"{self.image_size}]: {error}; choose another image_size or teacher") from error
+                             f"{self.image_size}]: {str(error) or type(error).__name__}; choose another image_size or "
+                             "teacher") from error
         return Pyramid(
             channels=[f.shape[1] for f in levels],
             grids=[tuple(f.shape[2:]) for f in levels],

@@ -107,6 +107,12 @@ def test_files_without_a_suffix_count_as_images_where_they_are_dicom(tmp_path):
     assert all(is_image_file(tmp_path / name) for name in ("x.IMA", "x.dicom", "x.PNG", "x.tiff"))
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_files_without_a_suffix_count_as_images_where_their_content_proves_it(tmp_path, kind):
+    Image.new("L", (20, 20), 9).save(tmp_path / "IM0002", format=kind)
+    assert is_image_file(tmp_path / "IM0002") and decode_image(tmp_path / "IM0002", 32).max() == 9
+
+
 # --- too large -------------------------------------------------------------------------------------------------------
 
 

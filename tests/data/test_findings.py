@@ -35,6 +35,8 @@ def disc(radius: float) -> np.ndarray:
     (~LESION, "marks 96.5% of the image, (nearly) everything"),
     (np.ones((32, 32), bool), "marks 100.0% of the image, (nearly) everything"),
     (~disc(11), "and its border, it seems to be inverted"),
+    (~disc(14.5), "and its border, it seems to be inverted"),
+    (np.random.default_rng(0).random((32, 32)) < 0.75, "more than half; see whether it is inverted or holds noise"),
     (~LESION & False, "marks nothing, yet its image counts as anomalous"),
     (disc(15), ""),
     (LESION, ""),
@@ -43,6 +45,12 @@ def test_masks_of_everything_inverted_or_empty_ones_are_found(root, mask, messag
     Image.fromarray(mask.astype(np.uint8) * 255).save(root / "Blobs/test/mask/000.png")
     found = findings(root)
     assert len(found) == bool(message) and all("000.png" in text and message in text for text in found)
+
+
+def test_a_mask_among_the_images_is_found_by_what_it_shows(root):
+    Image.fromarray(LESION.astype(np.uint8) * 255).save(root / "Blobs/test/bad/000_m.png")
+    found = "".join(findings(root))
+    assert "1 image(s) are black and white" in found and "test/bad/000_m.png; they seem to be masks" in found
 
 
 def test_a_white_layer_whose_opacity_is_the_lesion_is_taken_for_the_lesion_or_found(root):

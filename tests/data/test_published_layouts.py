@@ -44,7 +44,8 @@ def left_out(task: FoundTask) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize(("images", "masks"), [
     ("images", "masks"), ("img", "mask"), ("img", "label"), ("img", "anomaly_mask"), ("Images", "Ground_Truth"),
-    ("", "masks"), ("image", "labels"),
+    ("", "masks"), ("image", "labels"), ("images", "seg"), ("img", "Ground Truth"), ("images", "lesion_masks"),
+    ("", "GT_mask"), ("img", "mask images"),
 ])
 @pytest.mark.parametrize("kind", ["", "glioma/"])
 def test_masks_inside_a_class_folder_are_masks_and_no_images(tmp_path, images, masks, kind):
@@ -58,6 +59,34 @@ def test_kinds_below_images_and_masks_pair_by_kind(tmp_path):
     names = [f"test/bad/{what}/{kind}/1.png" for what in ("images", "masks") for kind in ("a", "b")]
     task = find_task(touch(normals(tmp_path), *names))
     assert masks_of(task) == dict(zip(names[:2], names[2:], strict=True))
+
+
+def test_a_kind_that_speaks_of_masks_first_is_no_folder_of_masks(tmp_path):
+    task = find_task(touch(normals(tmp_path), "test/bad/crack/1.png", "test/bad/mask_defect/1.png"))
+    assert [image.kind for image in task.splits["test"]] == [None, "crack", "mask_defect"] and not masks_of(task)
+
+
+@pytest.mark.parametrize("mask", ["7_GT", "7 mask", "mask_7", "7.mask", "7_binary_mask", "7_groundtruth", "7_mask_1"])
+def test_masks_beside_their_images_are_told_by_any_common_name(tmp_path, mask):
+    task = find_task(touch(normals(tmp_path), "test/bad/7.png", f"test/bad/{mask}.png"))
+    assert masks_of(task) == {"test/bad/7.png": f"test/bad/{mask}.png"} and task.warnings == []
+
+
+def test_images_that_differ_by_their_suffix_alone_are_asked_about(tmp_path):
+    task = find_task(touch(normals(tmp_path), "test/bad/7.jpg", "test/bad/7.png"))
+    assert "2 images in 'bad'" in task.warnings[0] and "if one is a mask, move it" in task.warnings[0]
+
+
+def test_kinds_of_mvtec_pair_across_unicode_forms(tmp_path):
+    image, mask = f"test/{COMPOSED}/1.png", f"ground_truth/{DECOMPOSED}/1_mask.png"
+    assert masks_of(find_task(touch(normals(tmp_path), image, mask))) == {image: mask}
+
+
+def test_a_file_below_images_with_the_name_of_a_listed_one_is_counted(tmp_path):
+    listing = {"train": {"0": ["1.png"]}, "test": {"0": ["2.png"], "1": ["3.png"]}}
+    touch(tmp_path, *(f"images/{name}.png" for name in ("1", "2", "3", "masks/3")))
+    (tmp_path / "data.json").write_text(json.dumps(listing))
+    assert left_out(find_task(tmp_path)) == [("images/masks/3.png", 1)]
 
 
 def test_files_beside_the_folder_of_images_are_counted_and_named(tmp_path):

@@ -198,6 +198,10 @@ def test_a_model_that_cannot_take_the_image_size_says_so() -> None:
         Teacher("test_maxvit", "random", 50)
 
 
+def test_a_teacher_with_3d_convolutions_is_used_as_it_is() -> None:
+    assert len(Teacher("lambda_resnet26t", "random", 64).channels) > 1  # its weights have five dimensions
+
+
 def test_a_model_without_feature_maps_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_features(*_: Any, **__: Any) -> NoReturn:
         raise RuntimeError("features_only not implemented for this model")

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..images import IMAGE_SUFFIXES
 from ..layouts import natural_key
+from ..layouts.found import composed
 
 MakePicture = Callable[[Path], None]  # writes a PNG file
 MakeMask = Callable[[int, int], np.ndarray]  # (width, height) -> bool [H, W]
@@ -125,7 +126,7 @@ def plain_stem(path: Path) -> str:
 
 
 class FileIndex:
-    """The files below a folder by name, found in any case, with or without their suffix."""
+    """The files below a folder by name, found in any case and Unicode form, with or without their suffix."""
 
     def __init__(self, folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> None:
         self.folder = folder
@@ -141,14 +142,14 @@ class FileIndex:
     def _add(self, path: Path) -> None:
         self.paths.append(path)
         inner = path.relative_to(self.folder)
-        for key in {inner.as_posix().casefold(), inner.with_name(plain_stem(inner)).as_posix().casefold()}:
+        for key in {_plain(inner.as_posix()), _plain(inner.with_name(plain_stem(inner)).as_posix())}:
             self._by_name.setdefault(key, []).append(path)
 
     def find(self, name: str, suffix: str = "") -> Path | None:
         """The file a table calls `name`; SourceError where several fit."""
         wanted = name.replace("\\", "/").removeprefix("./")
         for key in (wanted, wanted + suffix):
-            candidates = self._by_name.get(key.casefold(), [])
+            candidates = self._by_name.get(_plain(key), [])
             exact = [path for path in candidates if path.relative_to(self.folder).as_posix() == key]
             candidates = exact or candidates
             if len(candidates) > 1:
@@ -157,6 +158,10 @@ class FileIndex:
             if candidates:
                 return candidates[0]
         return None
+
+
+def _plain(name: str) -> str:
+    return composed(name).casefold()
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:

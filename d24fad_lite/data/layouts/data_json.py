@@ -111,11 +111,12 @@ def _attach_masks(task: FoundTask) -> None:
 def _name_unlisted(task: FoundTask) -> None:
     """Files under images/ that the listing does not use; those it lists for another purpose are counted already."""
     used = {image.path for split in task.splits.values() for image in split}
-    named = {composed(PurePosixPath(name.replace("\\", "/")).name) for name in _names(read_json(task.folder / NAME))}
+    named = {composed(PurePosixPath(name.replace("\\", "/")).as_posix())
+             for name in _names(read_json(task.folder / NAME))}
     for place in list_folders(task.folder):
         if place.name.lower() in MASK_FOLDERS:
             continue
-        spare = [path for path in list_images(place, task.left_out)
-                 if path not in used and composed(path.name) not in named]
+        spare = [path for path in list_images(place, task.left_out) if path not in used and not named & {
+            composed(path.relative_to(top).as_posix()) for top in (place, task.folder)}]
         if spare:
             task.left_out.append(grouped(place, spare, f"not listed in {NAME}"))

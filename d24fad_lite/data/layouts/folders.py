@@ -10,6 +10,7 @@ Two spellings of one folder (`good` and `Normal`, `bad` and `ungood`, `train` an
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -23,9 +24,10 @@ from d24fad_lite.data.layouts.found import (
     FoundTask,
     LayoutError,
     composed,
+    holds_masks,
     natural_key,
 )
-from d24fad_lite.data.layouts.masks import ENDINGS, Owners, Rename, attach, attach_folder, key_of, without_endings
+from d24fad_lite.data.layouts.masks import Owners, Rename, attach, attach_folder, key_of, without_endings
 from d24fad_lite.data.layouts.walking import (
     grouped,
     is_document,
@@ -80,7 +82,7 @@ def _kinds(mask_places: list[Path]) -> set[str]:
     children = [child for place in mask_places for child in list_folders(place)]
     splits = {name for names in SPLITS.values() for name in names}
     children += [inner for child in children if child.name.lower() in splits for inner in list_folders(child)]
-    return {child.name.lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - splits
+    return {composed(child.name).lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - splits
 
 
 class _Split:
@@ -99,7 +101,7 @@ class _Split:
         """The images, with the masks that lie in this folder."""
         images = self._loose()
         for child in list_folders(self.place):
-            name = child.name.lower()
+            name = composed(child.name).lower()
             if name in GOOD_FOLDERS:
                 images += self._class(child, 0)
             elif name in self.dialect.bad or name in self.kinds:
@@ -180,14 +182,17 @@ def _read_class(folder: Path, task: FoundTask) -> _Class:
         else:
             sorted_out[role].append((path, name))
     _take_out_masks(files)
+    names = Counter(composed(key_of(inner)) for _, inner in files.images)
+    if twins := [inner for _, inner in files.images if names[composed(key_of(inner))] > 1]:
+        task.warnings.append(f"{len(twins)} images in '{folder.name}' of task '{task.folder.name}' differ by their "
+                             f"suffix alone, first: {twins[0]}; if one is a mask, move it to a folder mask")
     return files
 
 
 def _take_out_masks(files: _Class) -> None:
     """Masks that lie beside their images, told by their names: `7_mask.png` beside `7.png` is no image."""
-    ending = [(path, inner) for path, inner in files.images if inner.stem.lower().endswith(ENDINGS)]
-    keys = {composed(key_of(inner)) for _, inner in files.images} if ending else set()
-    beside = [(path, inner) for path, inner in ending
+    keys = {composed(key_of(inner)) for _, inner in files.images}
+    beside = [(path, inner) for path, inner in files.images
               if any(name in keys for name in without_endings(composed(key_of(inner))))]
     taken = {path for path, _ in beside}
     files.images = [(path, inner) for path, inner in files.images if path not in taken]
@@ -198,7 +203,7 @@ def _role(inner: PurePosixPath, with_images: set[tuple[str, ...]]) -> tuple[str,
     """What a file of a class folder is, and its path without the folders that say so."""
     role, kept = "image", []
     for i, part in enumerate(inner.parts[:-1]):
-        if part.lower() in MASK_FOLDERS:
+        if holds_masks(part):
             role = "mask"
         elif part.lower() not in IMAGE_FOLDERS:
             if inner.parts[:i] in with_images:

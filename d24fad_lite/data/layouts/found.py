@@ -14,8 +14,9 @@ BAD_FOLDERS = frozenset({"bad", "ungood", "abnormal", "anomaly"})
 IMAGE_FOLDERS = frozenset({"img", "imgs", "image", "images"})
 MASK_FOLDERS = frozenset({
     "mask", "masks", "label", "labels", "anomaly_mask", "anomaly_masks", "ground_truth", "groundtruth", "gt",
-    "annotation", "annotations", "segmentation", "segmentations",
+    "annotation", "annotations", "segmentation", "segmentations", "seg", "segs", "msk", "ground truth", "ground-truth",
 })  # fmt: skip
+_MASK_WORDS = frozenset({"mask", "masks", "gt", "groundtruth", "segmentation", "segmentations"})
 SPLITS = {"train": ("train",), "valid": ("valid", "val", "validation"), "test": ("test",)}
 EXPECTED = "train/good, test/good and test/bad (or BMAD's test/Ungood, MVTec's ground_truth/, or a data.json)"
 MOST_TOLD = 8  # places that one warning names; the list `left_out` has them all
@@ -88,6 +89,14 @@ def natural_key(name: str | Path) -> tuple[tuple[tuple[int, int, str], ...], str
 def composed(name: str) -> str:
     """The name in Unicode's composed form: macOS writes accents as signs of their own, most others do not."""
     return unicodedata.normalize("NFC", name)
+
+
+def holds_masks(name: str) -> bool:
+    """Whether a folder among images holds masks by its name: `masks`, `GT_mask`, `mask images`, `lesion_masks`."""
+    words = re.split(r"[\W_]+", name.lower())
+    if words[-1] in IMAGE_FOLDERS and len(words) > 1:
+        words.pop()
+    return name.lower() in MASK_FOLDERS or words[-1] in _MASK_WORDS
 
 
 def printable(text: str) -> str:

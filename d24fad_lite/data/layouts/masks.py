@@ -1,23 +1,27 @@
 """Which mask belongs to which image, by their names alone.
 
 A mask is called like its image, below a folder of masks as the image is below its class folder; `_mask`, `_seg` and the
-like may follow (MVTec: `000_mask.png`), and the image's suffix may stay (`000.jpg.png`). Names pair across Unicode's
-composed and decomposed forms: accents that look the same are the same. A mask without image, or with two, is an error:
-silence would falsify the pixel metrics.
+like may follow (MVTec: `000_mask.png`) or go before, and the image's suffix may stay (`000.jpg.png`). Names pair across
+Unicode's composed and decomposed forms: accents that look the same are the same. A mask without image, or with two, is
+an error: silence would falsify the pixel metrics.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from d24fad_lite.data.layouts.found import MASK_FOLDERS, FoundImage, FoundTask, LayoutError, composed
+from d24fad_lite.data.layouts.found import FoundImage, FoundTask, LayoutError, composed, holds_masks
 from d24fad_lite.data.layouts.walking import grouped, list_images
 from d24fad_lite.data.recognise import IMAGE_SUFFIXES
 
-ENDINGS = ("_mask", "-mask", "_masks", "_anomaly_mask", "_label", "_gt", "_seg", "_segmentation", "_annotation")
+_MASK = r"(?:masks?|msk|labels?|gt|seg|segmentation|annotation|ground[ _-]?truth)"
+_ENDED = re.compile(rf"(.+)[ ._-]{_MASK}(?:(?<=mask)[ _-]?\d+)?", re.IGNORECASE)  # also several of one image: 7_mask_1
+_BEGUN = re.compile(rf"{_MASK}[ ._-](.+)", re.IGNORECASE)
+_OF_WHAT = re.compile(r"(.+)[ ._-](?:anomaly|binary|lesion|tumou?r|gt)", re.IGNORECASE)
 Rename = Callable[[str], str]  # the name of a mask -> the name that its image would have
 
 
@@ -57,10 +61,12 @@ class Owners:
 
 
 def without_endings(name: str) -> Iterator[str]:
-    """A mask's name without `_mask` and the like: the name of its image, if it has such an ending."""
-    for ending in ENDINGS:
-        if name.lower().endswith(ending) and len(name) > len(ending):
-            yield name[: -len(ending)]
+    """A mask's name without `_mask`, `mask_` and the like: the name of its image, if it says so."""
+    folder, slash, stem = name.rpartition("/")
+    for match in filter(None, (_ENDED.fullmatch(stem), _BEGUN.fullmatch(stem))):
+        yield folder + slash + match[1]
+        if inner := _OF_WHAT.fullmatch(match[1]):
+            yield folder + slash + inner[1]
 
 
 def mask_warning(folder: Path, paths: Iterable[Path]) -> list[str]:
@@ -68,7 +74,7 @@ def mask_warning(folder: Path, paths: Iterable[Path]) -> list[str]:
     inner = {path: path.relative_to(folder) for path in paths}
     keys = {composed(key_of(path)) for path in inner.values()}
     masks = [path for path in inner.values()
-             if any(part.lower() in MASK_FOLDERS for part in path.parts[:-1])
+             if any(holds_masks(part) for part in path.parts[:-1])
              or any(name in keys for name in without_endings(composed(key_of(path))))]
     if not masks:
         return []

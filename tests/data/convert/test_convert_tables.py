@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,12 @@ def test_a_table_with_semicolons_and_a_group_column_becomes_a_task(tmp_path):
     assert not set(task.train.groups) & set(task.test.groups) and len(set(task.train.groups)) == 5
     assert (len(task.train), len(task.test), int(task.test.labels.sum())) == (10, 6, 4)
     assert [(row.source_class, row.found) for row in done.table] == [("finding = none", 12), ("finding = cyst", 4)]
+
+
+def test_names_in_a_table_find_files_of_the_other_unicode_form(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Läsion.png") for form in ("NFC", "NFD"))
+    sources.save(tmp_path / decomposed, "a")
+    assert FileIndex(tmp_path).find(composed) == tmp_path / decomposed
 
 
 def test_without_a_group_column_the_report_warns_that_patients_may_be_divided(tmp_path):
