@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_files import dicom_dataset, write_dicom
+from image_files import dicom_item as item
+from image_files import dicom_table as table
 from PIL import Image
 
 from d24fad_lite.data.dicom import read_dicom
@@ -22,19 +24,6 @@ Y, X = np.mgrid[0:24, 0:32]
 RAMP = (X * 4095 // 31 - Y * 7).clip(0, 4095).astype(np.uint16)
 SIGNED = (RAMP.astype(np.int16) - 2048)
 COLOUR = np.stack([X * 8, 255 - X * 8, Y * 10], axis=2).astype(np.uint8)
-
-
-def item(**elements: object) -> pydicom.Dataset:
-    dataset = pydicom.Dataset()
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    return dataset
-
-
-def table(entries: np.ndarray, first: int = 0, bits: int = 16) -> pydicom.Dataset:
-    lut = item(LUTDescriptor=[len(entries) % 65536, first, bits], LUTData=entries.astype("<u2").tobytes())
-    lut["LUTData"].VR = "OW"
-    return lut
 
 
 def value_of(path: Path) -> float:
@@ -104,7 +93,7 @@ def test_a_negative_slope_turns_values_and_range_alike(tmp_path):
 @pytest.mark.parametrize("empty", [
     {"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 5, "WindowWidth": None}, {"VOILUTFunction": ""},
     {"RescaleSlope": None, "RescaleIntercept": None}, {"VOILUTSequence": []}, {"ModalityLUTSequence": []},
-    {"NumberOfFrames": None},
+    {"ModalityLUTSequence": [item()]}, {"NumberOfFrames": None},
 ])
 def test_elements_that_are_there_but_empty_count_as_missing(tmp_path, empty):
     plain = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP))
@@ -136,6 +125,7 @@ def test_window_and_rescale_of_enhanced_files_come_from_the_functional_groups(tm
 @pytest.mark.parametrize(("elements", "said"), [
     ({"WindowCenter": 5, "WindowWidth": 0}, "window of width 0"),
     ({"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "the VOI function 'CUBIC'"),
+    ({"PixelData": b""}, "DICOM file without pixels"),
     ({"RescaleSlope": 0, "RescaleIntercept": 0}, "the rescale slope 0"),
     ({"HighBit": 15}, "keeps its 12 bits up to bit 15"),
     ({"PhotometricInterpretation": "HSV"}, "photometric interpretation 'HSV', expected one of"),
