@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.benchmark import Task
+from ..data.benchmark import Task, require_both_classes
 from ..data.episodes import draw_supports
 from ..model.anomaly_map import gaussian_blur
 from ..model.config import CHOICES
@@ -86,6 +86,7 @@ def contamination_experiment(scorers: Mapping[str, D24FAD | Scorer], task: Task,
 
     if shots < 2:
         raise ValueError(f"shots={shots!r}: with fewer than 2 supports a contaminated set holds nothing else")
+    require_both_classes(task)
     sets = draw_supports(len(task.train), shots, draws, seed)
     rows = []
     for name, model in scorers.items():

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .metrics import checked
+
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -35,6 +37,7 @@ def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, *, groups: Sequence[
     resamples are a few matrix products.
     """
     labels, scores = np.asarray(labels), np.atleast_2d(scores)
+    checked(labels, scores[0])
     generator = np.random.default_rng([seed, 95])
     image_weights = image_counts(labels, groups, generator, resamples)  # (R, N)
     u, v = image_weights[:, labels == 1].astype(np.float32), image_weights[:, labels == 0].astype(np.float32)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..data.benchmark import Task
+from ..data.benchmark import Task, require_both_classes
 from ..model.detector import D24FAD
 from .evaluate import evaluate
 from .report import EvaluationReport
@@ -81,10 +81,12 @@ def optimism_report(model: D24FAD, tasks: Mapping[str, Task], task: Task, fit: F
 
     Raises
     ------
-    ValueError : fewer than 16 test images (the official protocol drops incomplete batches), or no validation.
+    ValueError : fewer than 16 test images (the official protocol drops incomplete batches), of one class alone,
+        or no validation.
     """
     if not validation > 0:
         raise ValueError(f"validation={validation!r} must be above 0: one of the readings is chosen by it")
+    require_both_classes(task)  # before anything is trained
     honest: list[EvaluationReport] = []
     official: list[EvaluationReport] = []
 

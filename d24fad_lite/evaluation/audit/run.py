@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...data.benchmark import Task
+from ...data.benchmark import Task, require_both_classes
 from ...data.episodes import draw_supports
 from ...model.detector import D24FAD
 from ..scorer import Scorer, as_scorer
@@ -59,6 +59,8 @@ def audit(
     """
     if takes not in ("images", "files"):
         raise ValueError(f"takes={takes!r} is not known; choose 'images' or 'files'")
+    if scorer is not None:
+        require_both_classes(task)
     size = image_size or getattr(getattr(scorer, "config", scorer), "image_size", None) or 128
     rows = np.sort(np.concatenate([np.flatnonzero(task.test.labels == c)[:limit] for c in (0, 1)]))
     test = task.test.subset(rows)
