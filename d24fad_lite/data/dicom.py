@@ -142,11 +142,17 @@ def _pixel_element(dataset: Any) -> str:
     return next((name for name in _PIXELS if name in dataset), "")
 
 
+def _held(dataset: Any, name: str) -> int:
+    """Bytes that an element of pixels holds, as stored."""
+    length = getattr(dataset.get_item(name), "length", None)  # unread elements know it too
+    return len(dataset[name].value or b"") if length is None else length
+
+
 def _require_readable(path: Path, dataset: Any) -> None:
     """ImageError for what the header rules out, before a pixel is read."""
     require_one_frame(path, first_value(dataset, "NumberOfFrames", path, int) or 1)
     name = _pixel_element(dataset)
-    if not name:
+    if not name or _held(dataset, name) == 0:
         raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
     width, height = _size(path, dataset)
     frame = promised_bytes(path, dataset)
@@ -171,7 +177,7 @@ def _require_readable(path: Path, dataset: Any) -> None:
         require_fitting(path, dataset[name].value, (width, height), frame, MAX_BYTES, run_length=syntax == _RLE)
         return
     frame = frame * 2 // 3 if photometric == "YBR_FULL_422" else frame
-    held = getattr(dataset.get_item(name), "length", None) or len(dataset[name].value)  # unread elements know it too
+    held = _held(dataset, name)
     if held >= 2 * frame and frame > 8:  # small ones may be padded
         require_one_frame(path, held // frame)  # more than NumberOfFrames says
 

@@ -28,11 +28,21 @@ def first_item(dataset: Any, name: str) -> Any:
     return items[0] if items else None
 
 
-def functional_group(dataset: Any, name: str) -> Any:
-    """The item of a functional group of an enhanced file, that of the frame before that shared by all; else None."""
+def first_table(dataset: Any, name: str) -> Any:
+    """The first item of a sequence of lookup tables; None where it is missing, or there but empty."""
+    item = first_item(dataset, name)
+    told = item is not None and any(item.get(element) is not None for element in ("LUTDescriptor", "LUTData"))
+    return item if told else None
+
+
+def functional_group(dataset: Any, name: str, tells: Callable[[Any], bool]) -> Any:
+    """The item of a functional group of an enhanced file, that of the frame before that shared by all; else None.
+
+    An item that does not hold what is asked for, as `tells` judges it, counts as missing.
+    """
     for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
         item = first_item(dataset, groups)
         found = first_item(item, name) if item is not None else None
-        if found is not None:
+        if found is not None and tells(found):
             return found
     return None

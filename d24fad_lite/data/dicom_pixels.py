@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from d24fad_lite.data.dicom_elements import first_item, first_value, functional_group
+from d24fad_lite.data.dicom_elements import first_table, first_value, functional_group
 from d24fad_lite.data.recognise import ImageError
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
@@ -34,11 +34,11 @@ def displayed(stored: np.ndarray, photometric: str, dataset: Any, path: Path) ->
     if not np.isfinite(values).all():
         raise ImageError(f"image '{path}' has NaN or infinite values after its rescale; correct its header")
     source = _value_of_interest(dataset, path)
-    table = first_item(source, "VOILUTSequence")
+    table = first_table(source, "VOILUTSequence")
     if table is not None:
         looked_up, bits = _looked_up(values, table, dataset)
         unit = looked_up / np.float32(2**bits - 1)
-    elif all(first_value(source, name, path) is not None for name in ("WindowCenter", "WindowWidth")):
+    elif _has_window(source, path):
         unit = _windowed(values, source, path)
     elif stored.dtype.kind == "f":
         unit = _float_range(values, path)
@@ -77,11 +77,12 @@ def _palette(stored: np.ndarray, dataset: Any, path: Path) -> np.ndarray:
 
 def _modality(stored: np.ndarray, dataset: Any, path: Path) -> tuple[np.ndarray, tuple[float, float]]:
     """(values after the modality transform, range that stands for black to white without a window)."""
-    table = first_item(dataset, "ModalityLUTSequence")
+    table = first_table(dataset, "ModalityLUTSequence")
     if table is not None:
         values, bits = _looked_up(stored, table, dataset)
         return values, (0.0, 2.0**bits - 1)
-    group = functional_group(dataset, "PixelValueTransformationSequence")
+    group = functional_group(dataset, "PixelValueTransformationSequence", lambda item: any(
+        first_value(item, name, path) is not None for name in ("RescaleSlope", "RescaleIntercept")))
     group = dataset if group is None else group
     slope, intercept = first_value(group, "RescaleSlope", path), first_value(group, "RescaleIntercept", path)
     if slope == 0:
@@ -108,11 +109,13 @@ def _stored_range(stored: np.ndarray, dataset: Any) -> tuple[float, float]:
 
 def _value_of_interest(dataset: Any, path: Path) -> Any:
     """Where table and window are told: the functional groups of an enhanced file, else the dataset itself."""
-    group = functional_group(dataset, "FrameVOILUTSequence")
-    if group is None:
-        return dataset
-    told = first_item(group, "VOILUTSequence") is not None or first_value(group, "WindowWidth", path) is not None
-    return group if told else dataset
+    group = functional_group(dataset, "FrameVOILUTSequence", lambda item: (
+        first_table(item, "VOILUTSequence") is not None or _has_window(item, path)))
+    return dataset if group is None else group
+
+
+def _has_window(source: Any, path: Path) -> bool:
+    return all(first_value(source, name, path) is not None for name in ("WindowCenter", "WindowWidth"))
 
 
 def _windowed(values: np.ndarray, source: Any, path: Path) -> np.ndarray:
@@ -143,7 +146,9 @@ def _looked_up(values: np.ndarray, item: Any, dataset: Any) -> tuple[np.ndarray,
     entries, first, bits = (int(value) for value in item.LUTDescriptor)
     if not 1 <= bits <= 16:
         raise ValueError(f"its lookup table has entries of {bits} bits")
-    return _table(item.LUTData, entries, dataset)[_places(values, first, entries)].astype(np.float32), bits
+    table = _table(item.LUTData, entries, dataset)
+    bits = bits if table.max() < 2**bits else 16  # some write 16-bit entries and say fewer
+    return table[_places(values, first, entries)].astype(np.float32), bits
 
 
 def _table(data: Any, entries: int, dataset: Any) -> np.ndarray:

@@ -70,9 +70,12 @@ def _inspect_pixels(title: str, root: Path, sets: list[ImageSet], normal_masks: 
     for images in sets:
         for path, mask, label in zip(images.paths, images.mask_paths, images.labels, strict=True):
             problems += looks.image(path)
-            problems += _inspect_mask(path, mask, int(label)) if mask is not None else []
+            if mask is not None:
+                problems += _inspect_mask(path, mask, int(label))
+                looks.mask(mask)
     for path, mask in normal_masks:
         problems += _inspect_mask(path, mask, 0)
+        looks.mask(mask)
     return [*problems, *looks.summary()]
 
 
@@ -103,8 +106,20 @@ class _Looks:
         self._note(path, facts, low == high, two_toned)
         return list(_shape_problems(path, facts.width, facts.height))
 
+    def mask(self, path: Path) -> None:
+        """Note the orientation tag of a mask; damage is told by the look at its pixels."""
+        try:
+            orientation = image_facts(path, pixels=False).orientation
+        except ImageError:
+            return
+        if orientation in ORIENTATIONS:
+            self.names["turned masks"].append(f"{self._name(path)} (tag {orientation})")
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
     def _note(self, path: Path, facts: ImageFacts, flat: bool, two_toned: bool) -> None:
-        name = path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+        name = self._name(path)
         if flat:
             self.names["flat"].append(name)
         elif facts.low is not None and facts.high is not None:
@@ -133,6 +148,10 @@ class _Looks:
             yield Problem("warning", f"{self.title}: {len(names)} image(s) have an orientation tag, first: "
                                      f"{names[0]}; pixels are used as they are stored, viewers show them turned: save "
                                      "them upright, without the tag, and see that masks still fit")
+        if names := self.names["turned masks"]:
+            yield Problem("warning", f"{self.title}: {len(names)} mask(s) have an orientation tag, first: {names[0]}; "
+                                     "pixels are used as they are stored, like those of images: see that they fit, and "
+                                     "save them without the tag")
 
 
 def _is_two_toned(pixels: np.ndarray) -> bool:

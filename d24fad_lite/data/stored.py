@@ -129,6 +129,8 @@ def _read_tiff(path: Path, stream: BinaryIO) -> Stored:
     if not page.is_plain:
         stored = _split(*_shown(tiff.read_values(stream, page, path), page))
         stored.lossy = page.lossy
+        if page.get(tiff.EXTRA) != tiff.ALPHA:
+            stored.alpha = None  # a channel of unknown meaning hides nothing
         return _as_picture(stored) if stored.top == 255 else stored
     stream.seek(0)
     with Image.open(stream, formats=("TIFF",)) as image:

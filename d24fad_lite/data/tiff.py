@@ -24,10 +24,11 @@ from d24fad_lite.data.tiff_segments import COMPRESSIONS, unpack_segment
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, ORIENTATION = 256, 257, 258, 259, 262, 266, 273, 274
 SAMPLES, ROWS, STRIP_BYTES, PLANAR, PREDICTOR = 277, 278, 279, 284, 317
 TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, INK_SET, EXTRA, FORMAT, SUBSAMPLING = 322, 323, 324, 325, 332, 338, 339, 530
+COLOUR_MAP, ALPHA = 320, 2
 _SUBFILE, _OLD_SUBFILE, _DESCRIPTION, _DEPTH = 254, 255, 270, 32997
 _USED = frozenset({WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, STRIPS, ORIENTATION, SAMPLES, ROWS,
                    STRIP_BYTES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, INK_SET, EXTRA, FORMAT,
-                   SUBSAMPLING, _SUBFILE, _OLD_SUBFILE, _DESCRIPTION, _DEPTH})
+                   SUBSAMPLING, COLOUR_MAP, _SUBFILE, _OLD_SUBFILE, _DESCRIPTION, _DEPTH})
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
 _COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}  # samples that carry colour
@@ -172,6 +173,8 @@ def _require_known(page: TiffPage, path: Path) -> None:
         found = f"holds samples of {page.bits} bits ({kind}), {'planes apart' if page.planar else 'pixel by pixel'}"
     elif not page.is_plain and page.samples > page.colours and page.get(EXTRA) == 1:
         found = "holds colours that are multiplied with their alpha"
+    elif page.get(PHOTOMETRIC) == PALETTE and 0 < max(page.tags.get(COLOUR_MAP, (0,))) < 256:
+        found = "holds a palette that counts up to 255, where the format has 65535"
     elif page.get(PHOTOMETRIC) == CMYK and page.get(INK_SET, 1) != 1:
         found = "holds inks that are not cyan, magenta, yellow and black"
     elif page.get(PHOTOMETRIC) == YCBCR and not page.lossy and page.tags.get(SUBSAMPLING, (2, 2)) != (1, 1):

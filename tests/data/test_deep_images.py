@@ -223,6 +223,28 @@ def test_colours_that_are_multiplied_with_their_alpha_are_refused(tmp_path):
         load_image(tmp_path / "a.tif", 31)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("kind", ["u1", "u2"])
+@pytest.mark.parametrize(("extra", "hides"), [("unspecified", False), ("unassalpha", True)])
+def test_a_channel_beside_the_colours_hides_a_mask_only_where_it_is_alpha(tmp_path, kind, planar, extra, hides):
+    pixels = np.full((20, 20, 4), 200, kind)
+    pixels[:, :8, 3] = 0
+    stored = pixels.transpose(2, 0, 1) if planar == "separate" else pixels
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", extrasamples=[extra], planarconfig=planar)
+    assert read_mask(tmp_path / "a.tif").mean() == (0.6 if hides else 1)
+
+
+def test_a_palette_of_eight_bit_colours_is_refused_not_shown_black(tmp_path):
+    fields = {256: [16], 257: [16], 258: [8], 259: [1], 262: [3], 277: [1], 278: [16], 320: [*range(256)] * 3}
+    path = write_tiff(tmp_path / "a.tif", [bytes(range(256))], fields)
+    for read in (read_mask, lambda path: load_image(path, 16)):
+        with pytest.raises(ImageError, match=r"a\.tif' holds a palette that counts up to 255"):
+            read(path)
+    fields[320] = [257 * value for value in range(256)] * 3
+    path = write_tiff(tmp_path / "b.tif", [bytes(range(256))], fields)
+    assert np.array_equal(decode_image(path, 16)[:, :, 1].ravel(), np.arange(256))
+
+
 def test_deep_colour_of_an_unread_compression_is_refused_not_cut_to_eight_bits(tmp_path):
     fields = {256: [4], 257: [4], 258: [16, 16, 16], 259: [34712], 262: [2], 277: [3], 278: [4]}
     path = write_tiff(tmp_path / "a.tif", [bytes(96)], fields)

@@ -104,7 +104,7 @@ def test_a_negative_slope_turns_values_and_range_alike(tmp_path):
 @pytest.mark.parametrize("empty", [
     {"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 5, "WindowWidth": None}, {"VOILUTFunction": ""},
     {"RescaleSlope": None, "RescaleIntercept": None}, {"VOILUTSequence": []}, {"ModalityLUTSequence": []},
-    {"NumberOfFrames": None},
+    {"ModalityLUTSequence": [item()]}, {"NumberOfFrames": None},
 ])
 def test_elements_that_are_there_but_empty_count_as_missing(tmp_path, empty):
     plain = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP))
@@ -133,9 +133,29 @@ def test_window_and_rescale_of_enhanced_files_come_from_the_functional_groups(tm
     assert np.array_equal(read_dicom(enhanced), read_dicom(plain))
 
 
+@pytest.mark.parametrize("empty", [
+    item(FrameVOILUTSequence=[item()], PixelValueTransformationSequence=[item(RescaleSlope=None)]),
+    item(FrameVOILUTSequence=[item(WindowWidth=400)]), item(FrameVOILUTSequence=[item(VOILUTSequence=[item()])]),
+])
+@pytest.mark.parametrize("shared", [True, False])
+def test_empty_functional_groups_hide_neither_shared_ones_nor_the_dataset(tmp_path, empty, shared):
+    window, rescale = {"WindowCenter": 40, "WindowWidth": 400}, {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    groups = item(FrameVOILUTSequence=[item(**window)], PixelValueTransformationSequence=[item(**rescale)])
+    told = {"SharedFunctionalGroupsSequence": [groups]} if shared else window | rescale
+    enhanced = write_dicom(tmp_path / "a.dcm", RAMP, PerFrameFunctionalGroupsSequence=[empty], **told)
+    assert np.array_equal(read_dicom(enhanced), read_dicom(write_dicom(tmp_path / "b.dcm", RAMP, **window | rescale)))
+
+
+@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_a_table_of_more_bits_than_it_says_is_not_cut_to_white(tmp_path, sequence):
+    files = [write_dicom(tmp_path / f"{n}.dcm", RAMP, **{sequence: [table(CURVE, bits=n)]}) for n in (8, 16)]
+    assert np.array_equal(*map(read_dicom, files))
+
+
 @pytest.mark.parametrize(("elements", "said"), [
     ({"WindowCenter": 5, "WindowWidth": 0}, "window of width 0"),
     ({"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "the VOI function 'CUBIC'"),
+    ({"PixelData": b""}, "DICOM file without pixels"),
     ({"RescaleSlope": 0, "RescaleIntercept": 0}, "the rescale slope 0"),
     ({"HighBit": 15}, "keeps its 12 bits up to bit 15"),
     ({"PhotometricInterpretation": "HSV"}, "photometric interpretation 'HSV', expected one of"),

@@ -92,3 +92,14 @@ def test_images_of_one_value_are_found(root):
         Image.fromarray(np.full((32, 32), ord(name), np.uint8)).save(root / f"Blobs/test/good/{name}.png")
     assert findings(root) == ["task 'Blobs': 2 image(s) have the same value in every pixel, first: test/good/a.png; "
                               "remove them, or write them again from their source"]
+
+
+def test_an_orientation_tag_of_a_mask_is_found_where_its_image_has_none(root):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    mask = next(path for path in open_benchmark(root)["Blobs"].test.mask_paths if path is not None)
+    Image.open(mask).save(mask, exif=exif)
+    name = mask.relative_to(root / "Blobs").as_posix()
+    assert [text for text in findings(root) if "orientation" in text] == [
+        f"task 'Blobs': 1 mask(s) have an orientation tag, first: {name} (tag 3); "
+        "pixels are used as they are stored, like those of images: see that they fit, and save them without the tag"]
