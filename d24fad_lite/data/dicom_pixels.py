@@ -63,6 +63,8 @@ def _palette(stored: np.ndarray, dataset: Any, path: Path) -> np.ndarray:
     """Colours of a palette, by its three tables; the depth is that of the entries, not of the indices."""
     if first_value(dataset, "PixelPresentation", path, str) in ("MIXED", "COLOR"):
         raise ImageError(f"image '{path}' mixes grey with a supplemental palette, which is not read; convert it to RGB")
+    if stored.dtype.kind == "f":
+        raise ImageError(f"image '{path}' holds floats where a palette needs whole numbers; convert it to RGB")
     entries, first, bits = (int(value) for value in dataset.RedPaletteColorLookupTableDescriptor)
     if "RedPaletteColorLookupTableData" not in dataset:  # in segments: tables are made of lines and repetitions
         from pydicom.pixels import apply_color_lut
@@ -164,8 +166,13 @@ def _table(data: Any, entries: int, dataset: Any) -> np.ndarray:
 
 
 def _places(values: np.ndarray, first: int, entries: int) -> np.ndarray:
-    """Positions in a table: values below its first entry take the first, above its last the last."""
-    return np.clip(np.floor(values.astype(np.float64) - first), 0, (entries or 2**16) - 1).astype(np.intp)
+    """Positions in a table: values below its first entry take the first, above its last the last.
+
+    A table that would reach beyond 16 bits begins below zero: implicit files do not tell the sign of the number.
+    """
+    count = entries or 2**16
+    first -= 2**16 if first >= 2**15 and first + count > 2**16 else 0
+    return np.clip(np.floor(values.astype(np.float64) - first), 0, count - 1).astype(np.intp)
 
 
 def _float_range(values: np.ndarray, path: Path) -> np.ndarray:

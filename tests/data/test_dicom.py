@@ -152,6 +152,12 @@ def test_a_table_of_more_bits_than_it_says_is_not_cut_to_white(tmp_path, sequenc
     assert np.array_equal(*map(read_dicom, files))
 
 
+def test_a_table_that_begins_below_zero_is_read_so_whatever_sign_its_header_gives(tmp_path):
+    elements = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    path = write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table(CURVE, first=2**16 - 1024)], **elements)
+    assert np.abs(read_dicom(path) - CURVE.astype(np.uint16)[RAMP] / 65535).max() < 1e-6
+
+
 @pytest.mark.parametrize(("elements", "said"), [
     ({"WindowCenter": 5, "WindowWidth": 0}, "window of width 0"),
     ({"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "the VOI function 'CUBIC'"),
