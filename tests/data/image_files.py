@@ -102,3 +102,18 @@ def dicom_dataset(pixels: np.ndarray, bits: int = 12, **elements: object):
 def write_dicom(path: Path, pixels: np.ndarray, bits: int = 12, **elements: object) -> Path:
     dicom_dataset(pixels, bits, **elements).save_as(path, enforce_file_format=True)
     return path
+
+
+def dicom_item(**elements: object):
+    """An item of a sequence."""
+    item = pytest.importorskip("pydicom").Dataset()
+    for name, value in elements.items():
+        setattr(item, name, value)
+    return item
+
+
+def dicom_table(entries: np.ndarray, first: int = 0, bits: int = 16):
+    """An item that holds a lookup table, for values from `first` on."""
+    lut = dicom_item(LUTDescriptor=[len(entries) % 65536, first, bits], LUTData=entries.astype("<u2").tobytes())
+    lut["LUTData"].VR = "OW"
+    return lut

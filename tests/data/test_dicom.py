@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_files import dicom_dataset, write_dicom
+from image_files import dicom_item as item
+from image_files import dicom_table as table
 from PIL import Image
 
 from d24fad_lite.data.dicom import read_dicom
@@ -22,19 +24,6 @@ Y, X = np.mgrid[0:24, 0:32]
 RAMP = (X * 4095 // 31 - Y * 7).clip(0, 4095).astype(np.uint16)
 SIGNED = (RAMP.astype(np.int16) - 2048)
 COLOUR = np.stack([X * 8, 255 - X * 8, Y * 10], axis=2).astype(np.uint8)
-
-
-def item(**elements: object) -> pydicom.Dataset:
-    dataset = pydicom.Dataset()
-    for name, value in elements.items():
-        setattr(dataset, name, value)
-    return dataset
-
-
-def table(entries: np.ndarray, first: int = 0, bits: int = 16) -> pydicom.Dataset:
-    lut = item(LUTDescriptor=[len(entries) % 65536, first, bits], LUTData=entries.astype("<u2").tobytes())
-    lut["LUTData"].VR = "OW"
-    return lut
 
 
 def value_of(path: Path) -> float:
@@ -131,31 +120,6 @@ def test_window_and_rescale_of_enhanced_files_come_from_the_functional_groups(tm
     plain = write_dicom(tmp_path / "b.dcm", RAMP, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=40,
                         WindowWidth=400)
     assert np.array_equal(read_dicom(enhanced), read_dicom(plain))
-
-
-@pytest.mark.parametrize("empty", [
-    item(FrameVOILUTSequence=[item()], PixelValueTransformationSequence=[item(RescaleSlope=None)]),
-    item(FrameVOILUTSequence=[item(WindowWidth=400)]), item(FrameVOILUTSequence=[item(VOILUTSequence=[item()])]),
-])
-@pytest.mark.parametrize("shared", [True, False])
-def test_empty_functional_groups_hide_neither_shared_ones_nor_the_dataset(tmp_path, empty, shared):
-    window, rescale = {"WindowCenter": 40, "WindowWidth": 400}, {"RescaleSlope": 1, "RescaleIntercept": -1024}
-    groups = item(FrameVOILUTSequence=[item(**window)], PixelValueTransformationSequence=[item(**rescale)])
-    told = {"SharedFunctionalGroupsSequence": [groups]} if shared else window | rescale
-    enhanced = write_dicom(tmp_path / "a.dcm", RAMP, PerFrameFunctionalGroupsSequence=[empty], **told)
-    assert np.array_equal(read_dicom(enhanced), read_dicom(write_dicom(tmp_path / "b.dcm", RAMP, **window | rescale)))
-
-
-@pytest.mark.parametrize("sequence", ["VOILUTSequence", "ModalityLUTSequence"])
-def test_a_table_of_more_bits_than_it_says_is_not_cut_to_white(tmp_path, sequence):
-    files = [write_dicom(tmp_path / f"{n}.dcm", RAMP, **{sequence: [table(CURVE, bits=n)]}) for n in (8, 16)]
-    assert np.array_equal(*map(read_dicom, files))
-
-
-def test_a_table_that_begins_below_zero_is_read_so_whatever_sign_its_header_gives(tmp_path):
-    elements = {"RescaleSlope": 1, "RescaleIntercept": -1024}
-    path = write_dicom(tmp_path / "a.dcm", RAMP, VOILUTSequence=[table(CURVE, first=2**16 - 1024)], **elements)
-    assert np.abs(read_dicom(path) - CURVE.astype(np.uint16)[RAMP] / 65535).max() < 1e-6
 
 
 @pytest.mark.parametrize(("elements", "said"), [
