@@ -12,6 +12,7 @@ from pathlib import Path
 from d24fad_lite.data.recognise import ImageError
 
 MAX_BYTES = 400 * 2**20  # memory for decoding one file: about 80 megapixels of 8-bit colour, 50 of 16-bit grey
+_BEYOND = 2**16  # bytes, no more than a damaged stream runs over or a writer pads
 
 
 def require_room(path: Path, width: int, height: int, bytes_per_pixel: float) -> None:
@@ -26,9 +27,15 @@ def require_room(path: Path, width: int, height: int, bytes_per_pixel: float) ->
 
 
 def inflate(compressed: bytes, expected: int, window: int = zlib.MAX_WBITS) -> bytes:
-    """zlib data -> exactly `expected` bytes; OSError where there are fewer. Bytes beyond are never unpacked."""
+    """zlib data -> exactly `expected` bytes; OSError where there are fewer or the checksum is wrong.
+
+    Of the bytes beyond only the next few are unpacked: asking for them makes zlib compare the checksum behind the last.
+    """
+    unpack = zlib.decompressobj(window)
     try:
-        raw = zlib.decompressobj(window).decompress(compressed, max(expected, 1))
+        raw = unpack.decompress(compressed, max(expected, 1))
+        if unpack.unconsumed_tail:
+            unpack.decompress(unpack.unconsumed_tail, _BEYOND)
     except zlib.error as error:
         raise OSError(str(error)) from error
     if len(raw) < expected:

@@ -223,6 +223,16 @@ def test_colours_that_are_multiplied_with_their_alpha_are_refused(tmp_path):
         load_image(tmp_path / "a.tif", 31)
 
 
+def test_a_deep_tiff_whose_deflated_data_are_damaged_is_refused_by_its_checksum(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (20, 20), np.uint16)
+    packed = bytearray(zlib.compress(values.tobytes(), 0))  # stored: the length stays right
+    fields = {256: [20], 257: [20], 258: [16], 259: [8], 262: [1], 277: [1], 278: [20]}
+    assert decode_image(write_tiff(tmp_path / "a.tif", [bytes(packed)], fields), 20)[0, 0, 0] == values[0, 0]
+    packed[400] ^= 0xFF
+    with pytest.raises(ImageError, match=r"b\.tif' cannot be decoded, it is damaged.*incorrect data check"):
+        decode_image(write_tiff(tmp_path / "b.tif", [bytes(packed)], fields), 20)
+
+
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 @pytest.mark.parametrize(("extra", "hides"), [("unspecified", False), ("unassalpha", True)])
