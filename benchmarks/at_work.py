@@ -100,18 +100,21 @@ def main() -> None:
         given = {name: value for name, value in (("teacher", o.teacher), ("weights", o.weights)) if value}
         given |= {"root": str(o.root)} if o.root else {}
         lesson = start_lesson("at_work", {"profile": "quick", "out": folder, **given})
-        texts = []
         for item in o.levels:
             level, _, seed = item.partition(":")
             world = write_samples(Path(folder) / item.replace(":", "-"), seed=int(seed), severity=level)
-            texts.append(measure(lesson, world, o, f"Sample world (synthetic), {level}, seed {seed}"))
+            tell(measure(lesson, world, o, f"Sample world (synthetic), {level}, seed {seed}"), o.page)
         if not o.levels:
             what = o.root.name if o.root else "Shipped samples (synthetic), plain, seed 0"
-            texts.append(measure(lesson, o.root or lesson.data, o, what))
-    print("\n".join(texts))
-    if o.page:
-        with o.page.open("a", encoding="utf-8") as page:
-            page.write("\n" + "\n".join(texts))
+            tell(measure(lesson, o.root or lesson.data, o, what), o.page)
+
+
+def tell(text: str, page: Path | None) -> None:
+    """Print a table and, where a page is named, add it there at once: what is measured is kept."""
+    print(text, flush=True)
+    if page:
+        with page.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + text)
 
 
 if __name__ == "__main__":
