@@ -14,7 +14,7 @@
 # - which steps lead from the released reading to `matched`, and which of them pays;
 # - what becomes of the best of many cells on images that did not choose it.
 #
-# **Needs:** CPU · about 1.25 min, 1.75 GB (quick)
+# **Needs:** CPU · about 45 s, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -285,9 +285,9 @@ plt.show()
 
 # %% [markdown]
 # Purple and orange are the two sides of chance. Before you look for the darkest cell: look at how much **neighbours**
-# differ, and at the distance between the seeds above. The rows of the TSD map are purple for the two models that
-# learned to draw the teacher: on a task that they never saw, they draw a lesion no worse than healthy tissue, so the
-# residual does not point at it.
+# differ, and at the distance between the seeds above. Look at the rows of the TSD map too: a student that draws a lesion of an
+# unseen task no worse than its healthy tissue has a residual that does not point at it. Whether it does changes from
+# one training to the next.
 #
 # ## Beside methods without any learning
 #
@@ -501,16 +501,14 @@ if as_shipped:
                   for side in ("first", "last"))
     assert end["loss_ssd"]["SSD only"] < 0.1 and end["loss_tsd"]["SSD only"] > 0.8 * begin["loss_tsd"]["SSD only"]
     assert end["loss_tsd"]["TSD only"] < 0.7 * begin["loss_tsd"]["TSD only"]
-    assert wide.xs("tsd", level="map").loc[["TSD + SSD", "TSD only"]].max().max() < 0.65
     assert (method["max"] - method["min"]).max() > 0.01, "two seeds of one method differ"
-    assert steps["pixel AUROC"]["released, trained"] > steps["pixel AUROC"]["released, untrained"]
     assert steps["pixel AUROC"]["+ the teacher's features"] > steps["pixel AUROC"]["released, untrained"] + 0.15
     moved = steps["image AUROC"].diff()
     assert moved["+ positions up to 1/16 away"] > 0.05 and moved["+ best support per position"] > 0.05
     assert steps["image AUROC"].iloc[-1] > max(0.95, wide.max().max()), "no cell of the grid reaches matched"
     assert moved["released, untrained"] > -0.05, "the trained student tells images apart no better than its twin"
     assert all(pairs["D²4FAD - nearest patch, max", where].difference < 0 for where in tested)
-    assert all(best > other_half for _, best, other_half in luck.values())
+    assert np.mean([best - other_half for _, best, other_half in luck.values()]) > 0
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
 # %% [markdown]
@@ -519,8 +517,9 @@ print("as the text says" if as_shipped else "other settings than the text's: not
 # - Few switches need training; hundreds of cells are read from a handful of models in seconds.
 # - One method moves from seed to seed, by more than 0.05 on one of the tasks. That distance is the unit in which
 #   differences between methods must be measured.
-# - SSD alone collapses (below 0.05) and teaches nothing; TSD alone lowers TSD, but its map stays below chance here.
-# - The trained method points better than its untrained twin (pixel AUROC), and tells images apart no better; it stays
+# - SSD alone collapses and teaches nothing about the teacher; TSD alone lowers TSD. What its map is worth on a task that
+#   it has not seen changes from one training to the next.
+# - The trained method tells images apart no better than its untrained twin; where it points, the table says. It stays
 #   below the nearest patch, which learns nothing.
 # - What leads from `released` to `matched` is not training: the teacher's own maps bring the pixel AUROC, and the
 #   freedom to look for the counterpart of a position in any support, and up to 1/16 of the side away, the image AUROC.
