@@ -285,9 +285,9 @@ plt.show()
 
 # %% [markdown]
 # Purple and orange are the two sides of chance. Before you look for the darkest cell: look at how much **neighbours**
-# differ, and at the distance between the seeds above. Look at the rows of the TSD map too: a student that draws a lesion of an
-# unseen task no worse than its healthy tissue has a residual that does not point at it. Whether it does changes from
-# one training to the next.
+# differ, and at the distance between the seeds above. Look at the rows of the TSD map too: a student that draws a
+# lesion of an unseen task no worse than its healthy tissue has a residual that does not point at it. Whether it does
+# changes from one training to the next.
 #
 # ## Beside methods without any learning
 #
@@ -517,8 +517,8 @@ print("as the text says" if as_shipped else "other settings than the text's: not
 # - Few switches need training; hundreds of cells are read from a handful of models in seconds.
 # - One method moves from seed to seed, by more than 0.05 on one of the tasks. That distance is the unit in which
 #   differences between methods must be measured.
-# - SSD alone collapses and teaches nothing about the teacher; TSD alone lowers TSD. What its map is worth on a task that
-#   it has not seen changes from one training to the next.
+# - SSD alone collapses and teaches nothing about the teacher; TSD alone lowers TSD. What its map is worth on a task
+#   that it has not seen changes from one training to the next.
 # - The trained method tells images apart no better than its untrained twin; where it points, the table says. It stays
 #   below the nearest patch, which learns nothing.
 # - What leads from `released` to `matched` is not training: the teacher's own maps bring the pixel AUROC, and the
