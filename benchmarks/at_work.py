@@ -24,10 +24,10 @@ from tqdm.auto import tqdm
 
 import d24fad_lite as d2
 from d24fad_lite.data.samples.world import write_samples
-from d24fad_lite.evaluation.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.shortcuts import shortcut_reports
 from d24fad_lite.evaluation.report import EvaluationReport
-from d24fad_lite.evaluation.shortcuts import shortcut_reports
-from d24fad_lite.runner.lesson import Lesson, start_lesson
+from d24fad_lite.lessons.lesson import Lesson, start_lesson
 
 
 def reports_of(lesson: Lesson, bench: d2.Benchmark, task: d2.Task, o: argparse.Namespace) -> dict[str, Any]:
@@ -35,10 +35,12 @@ def reports_of(lesson: Lesson, bench: d2.Benchmark, task: d2.Task, o: argparse.N
     model, _ = lesson.detector(bench, task, epochs=o.epochs or lesson.profile.epochs)
     untrained, seen = lesson.untrained(), lesson.shared_teacher(model)
     scorers: dict[str, Any] = {f"{reading}, trained": model.read_as(reading) for reading in ("released", "paper")}
-    scorers |= {"released, untrained twin": untrained.read_as("released"),
-                "matched (reads nothing trained)": model.read_as("matched"),
-                "nearest patch, max": NearestPatch(seen, None, "max"),
-                "nearest patch, mean": NearestPatch(seen, None, "mean")}
+    scorers |= {
+        "released, untrained twin": untrained.read_as("released"),
+        "matched (reads nothing trained)": model.read_as("matched"),
+        "nearest patch, max": NearestPatch(seen, None, "max"),
+        "nearest patch, mean": NearestPatch(seen, None, "mean"),
+    }
     rows = {name: d2.evaluate(scorer, task, o.shots, o.draws, 0) for name, scorer in scorers.items()}
     shortcuts = shortcut_reports(task, rows["nearest patch, max"], model.config.image_size)
     unsigned = [report for report in shortcuts if report.facts["direction"] == "distance"]  # signed ones read labels
@@ -76,11 +78,16 @@ def measure(lesson: Lesson, root: Path, o: argparse.Namespace, what: str) -> str
     results = {name: reports_of(lesson, bench, bench[name], o) for name in tqdm(names, desc=what)}
     sizes = {name: (int((bench[name].test.labels == 0).sum()), int(bench[name].test.labels.sum())) for name in names}
     same = len(set(sizes.values())) == 1
-    count = "{}+{} test images a task".format(*next(iter(sizes.values()))) if same else ", ".join(
-        f"{name} {a}+{b}" for name, (a, b) in sizes.items())
+    count = (
+        "{}+{} test images a task".format(*next(iter(sizes.values())))
+        if same
+        else ", ".join(f"{name} {a}+{b}" for name, (a, b) in sizes.items())
+    )
     p = lesson.profile
-    title = (f"{what}: {count}, K = {o.shots}, {o.draws} draws, per image; {p.teacher} ({p.weights}), "
-             f"{o.epochs or p.epochs} epochs")
+    title = (
+        f"{what}: {count}, K = {o.shots}, {o.draws} draws, per image; {p.teacher} ({p.weights}), "
+        f"{o.epochs or p.epochs} epochs"
+    )
     return markdown(title, tables(bench, results))
 
 

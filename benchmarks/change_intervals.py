@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from d24fad_lite import Task
-from d24fad_lite.evaluation.intervals import image_counts, wins
+from d24fad_lite.evaluation.uncertainty.intervals import image_counts, wins
 
 RESAMPLES = 500
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d24fad_lite.evaluation.baselines import variant
 from d24fad_lite.model.anomaly_map import gaussian_blur, image_score, sum_levels
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.features import QueryFeatures, SupportBank
@@ -50,27 +49,40 @@ def _readings() -> list[Reading]:
         Reading("element-scaled attention (scoring)", ("elements",), dict(attention_scale="elements")),
         Reading("uniform weights", ("uniform",), dict(weighting="mean")),
         Reading("best support per position", ("student nearest",), dict(matching="nearest")),
-        Reading("window, weighted distances", ("student window weighted",),
-                dict(fusion="distances", match_radius=WINDOW)),
+        Reading(
+            "window, weighted distances", ("student window weighted",), dict(fusion="distances", match_radius=WINDOW)
+        ),
         Reading("window, best support", ("student window",), near),
         Reading("support subspace", ("student subspace",), dict(matching="subspace")),
         Reading("teacher space, weighted", ("teacher weighted",), dict(compare_in="teacher")),
-        Reading("teacher space, best support per position", ("teacher nearest",),
-                dict(compare_in="teacher", matching="nearest")),
+        Reading(
+            "teacher space, best support per position",
+            ("teacher nearest",),
+            dict(compare_in="teacher", matching="nearest"),
+        ),
         Reading("teacher space, window, best support", ("teacher window",), near | dict(compare_in="teacher")),
         Reading("teacher space, window, best support, mirrored too", ("teacher window mirrored",), None),
-        Reading("teacher space, support subspace", ("teacher subspace",),
-                dict(compare_in="teacher", matching="subspace")),
-        Reading("both spaces, window, best support", ("student window", "teacher window"),
-                near | dict(compare_in="both")),
-        Reading("teacher window + TSD", ("teacher window", "tsd"), near | dict(compare_in="teacher",
-                                                                               map_source="both")),
-        Reading("both spaces, window + TSD", ("student window", "teacher window", "tsd"),
-                near | dict(compare_in="both", map_source="both")),
+        Reading(
+            "teacher space, support subspace", ("teacher subspace",), dict(compare_in="teacher", matching="subspace")
+        ),
+        Reading(
+            "both spaces, window, best support", ("student window", "teacher window"), near | dict(compare_in="both")
+        ),
+        Reading(
+            "teacher window + TSD", ("teacher window", "tsd"), near | dict(compare_in="teacher", map_source="both")
+        ),
+        Reading(
+            "both spaces, window + TSD",
+            ("student window", "teacher window", "tsd"),
+            near | dict(compare_in="both", map_source="both"),
+        ),
     ]
     for origin, word in (("averaged", "EMA: "), ("initial", "untrained: ")):
-        rows += [Reading(word + row.name, row.parts, row.settings, origin) for row in rows if row.weights == "last"
-                 and row.name in ("D²4FAD", "map from both residuals", "teacher window + TSD")]
+        rows += [
+            Reading(word + row.name, row.parts, row.settings, origin)
+            for row in rows
+            if row.weights == "last" and row.name in ("D²4FAD", "map from both residuals", "teacher window + TSD")
+        ]
     return rows
 
 
@@ -92,8 +104,15 @@ class Residuals:
     frozen : what only the teacher determines; filled on first use and kept by the caller.
     """
 
-    def __init__(self, model: D24FAD, queries: QueryFeatures, bank: SupportBank, mirrored: Levels,
-                 draws: np.ndarray, frozen: dict[str, Levels]) -> None:
+    def __init__(
+        self,
+        model: D24FAD,
+        queries: QueryFeatures,
+        bank: SupportBank,
+        mirrored: Levels,
+        draws: np.ndarray,
+        frozen: dict[str, Levels],
+    ) -> None:
         self.model, self.queries, self.bank, self.mirrored = model, queries, bank, mirrored
         self.draws, self.frozen = draws, frozen
         self._own: dict[str, Levels] = {}
@@ -119,25 +138,35 @@ class Residuals:
             return self._subspace(space)
         cosines = self._cosines(f"{space} cosines {'window' if 'window' in how else ''}")
         if "mirrored" in how:
-            cosines = [torch.maximum(c, largest_cosine(q, m, WINDOW))
-                       for c, q, m in zip(cosines, self.queries.teacher, self.mirrored, strict=True)]
+            cosines = [
+                torch.maximum(c, largest_cosine(q, m, WINDOW))
+                for c, q, m in zip(cosines, self.queries.teacher, self.mirrored, strict=True)
+            ]
         if "weighted" in how:
-            return [torch.stack([1 - (w[:, :, None, None] * c[:, row]).sum(dim=1)
-                                 for row, w in zip(self.draws, self._weights("weighted", level), strict=True)])
-                    for level, c in enumerate(cosines)]
+            return [
+                torch.stack(
+                    [
+                        1 - (w[:, :, None, None] * c[:, row]).sum(dim=1)
+                        for row, w in zip(self.draws, self._weights("weighted", level), strict=True)
+                    ]
+                )
+                for level, c in enumerate(cosines)
+            ]
         return [torch.stack([1 - c[:, row].amax(dim=1) for row in self.draws]) for c in cosines]
 
     def _cosines(self, name: str) -> Levels:
         """[B, U, H, W] per level."""
         space = name.split()[0]
         radius = WINDOW if "window" in name else 0.0
-        return self._kept(name, space == "teacher", lambda _: [
-            largest_cosine(q, s, radius) for q, s in self._pairs(space)])
+        return self._kept(
+            name, space == "teacher", lambda _: [largest_cosine(q, s, radius) for q, s in self._pairs(space)]
+        )
 
     def _gram(self, space: str) -> Levels:
         """Cosines of the supports among each other, [U, U, H, W] per level."""
-        return self._kept(f"{space} gram", space == "teacher", lambda _: [
-            largest_cosine(s, s) for _, s in self._pairs(space)])
+        return self._kept(
+            f"{space} gram", space == "teacher", lambda _: [largest_cosine(s, s) for _, s in self._pairs(space)]
+        )
 
     def _subspace(self, space: str) -> Levels:
         levels = []
@@ -168,7 +197,7 @@ class Residuals:
 
     def _weights(self, name: str, level: int) -> list[Tensor]:
         changes = {"elements": dict(attention_scale="elements"), "uniform": dict(weighting="mean")}.get(name, {})
-        weighting = variant(self.model, **changes).weighting
+        weighting = self.model.read_as(**changes).weighting
         g, s, k = self.queries.student[level], self.bank.levels[level], self.bank.keys[level]
         return [weighting(g, s[row], k[row]) for row in self.draws]
 
@@ -204,6 +233,6 @@ def check_against_package(model: D24FAD, reading: Reading, residuals: Residuals,
     if reading.settings is None:
         return
     for kind, mine in zip(SCORES, scores[:, 0], strict=True):
-        view = variant(model, **({"compare_in": "student"} | reading.settings | {"image_score": kind}))
+        view = model.read_as(**({"compare_in": "student"} | reading.settings | {"image_score": kind}))
         theirs = view.predict(residuals.queries, residuals.bank.select(residuals.draws[0])).score
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5, msg=f"{reading.name}, {kind} of the map")

@@ -30,7 +30,7 @@ FAULTS = ("signal", "hang", "growth", "foreign")
 
 def work() -> None:
     """Read the files named on standard input; one word for each goes to standard output."""
-    from d24fad_lite.data.facts import image_facts
+    from d24fad_lite.data.image_facts import image_facts
     from d24fad_lite.data.images import ImageError, decode_image, read_mask, stored_size
 
     warnings.simplefilter("ignore")
@@ -61,12 +61,18 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, __file__, "--worker"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
         self.baseline = int(self.process.stdout.readline().split()[1])
 
     def read(self, path: Path) -> str:
-        """"read", "refused", or the fault."""
+        """ "read", "refused", or the fault."""
         self.process.stdin.write(f"{path}\n")
         if not select.select([self.process.stdout], [], [], SECONDS)[0]:
             return self._again("hang")
@@ -146,8 +152,10 @@ def main() -> None:
         worker.stop()
     print(f"{'format':7}{'files':>7}{'read':>7}{'refused':>9}" + "".join(f"{fault:>9}" for fault in FAULTS))
     for suffix, counts in [*totals.items(), ("all", sum(totals.values(), Counter()))]:
-        print(f"{suffix:7}{counts.total():7}{counts['read']:7}{counts['refused']:9}"
-              + "".join(f"{counts[fault]:9}" for fault in FAULTS))
+        print(
+            f"{suffix:7}{counts.total():7}{counts['read']:7}{counts['refused']:9}"
+            + "".join(f"{counts[fault]:9}" for fault in FAULTS)
+        )
     print(*faults, sep="\n")
     print(f"seed {options.seed}, {len(sources)} sources, {time.monotonic() - began:.0f} s")
     sys.exit(bool(faults))

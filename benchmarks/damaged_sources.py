@@ -103,13 +103,19 @@ def _bmps(deep: np.ndarray) -> list[bytes]:
 
 def _tiffs(deep: np.ndarray) -> list[bytes]:
     colour = _eight(deep)
-    files = [_saved(colour, "TIFF", compression=name)
-             for name in ("raw", "tiff_lzw", "tiff_deflate", "packbits", "jpeg")]
-    files += [_saved(colour.convert("1"), "TIFF", compression="group4"), _saved(colour.convert("P"), "TIFF"),
-              _saved(colour, "TIFF", exif=_turned()), _saved(colour.convert("CMYK"), "TIFF"),
-              _saved(colour, "TIFF", save_all=True, append_images=[colour])]
-    files += [_saved(Image.fromarray(deep[:, :, 0]), "TIFF", compression=name)
-              for name in ("raw", "tiff_lzw", "tiff_deflate")]
+    files = [
+        _saved(colour, "TIFF", compression=name) for name in ("raw", "tiff_lzw", "tiff_deflate", "packbits", "jpeg")
+    ]
+    files += [
+        _saved(colour.convert("1"), "TIFF", compression="group4"),
+        _saved(colour.convert("P"), "TIFF"),
+        _saved(colour, "TIFF", exif=_turned()),
+        _saved(colour.convert("CMYK"), "TIFF"),
+        _saved(colour, "TIFF", save_all=True, append_images=[colour]),
+    ]
+    files += [
+        _saved(Image.fromarray(deep[:, :, 0]), "TIFF", compression=name) for name in ("raw", "tiff_lzw", "tiff_deflate")
+    ]
     grey, colours = deep[:, :, :1], deep[:, :, :3]
     unit = (grey / 65535).astype
     files += [_deep_tiff(grey, 0), _deep_tiff(colours, 2), _deep_tiff(colours, 2, planar=True), _deep_tiff(deep, 5)]
@@ -124,9 +130,19 @@ def _deep_tiff(pixels: np.ndarray, photometric: int, planar: bool = False, defla
     strips = [plane[row : row + 16].tobytes() for plane in planes for row in range(0, height, 16)]
     strips = [zlib.compress(strip) for strip in strips] if deflate else strips
     offsets = [8 + sum(len(strip) for strip in strips[:index]) for index in range(len(strips))]
-    fields = {256: [width], 257: [height], 258: [pixels.dtype.itemsize * 8] * samples, 259: [8 if deflate else 1],
-              262: [photometric], 273: offsets, 277: [samples], 278: [16], 279: [len(strip) for strip in strips],
-              284: [2 if planar else 1], 339: [3 if pixels.dtype.kind == "f" else 1] * samples}
+    fields = {
+        256: [width],
+        257: [height],
+        258: [pixels.dtype.itemsize * 8] * samples,
+        259: [8 if deflate else 1],
+        262: [photometric],
+        273: offsets,
+        277: [samples],
+        278: [16],
+        279: [len(strip) for strip in strips],
+        284: [2 if planar else 1],
+        339: [3 if pixels.dtype.kind == "f" else 1] * samples,
+    }
     start = 8 + sum(map(len, strips))
     lists, entries = b"", b""
     for tag, values in fields.items():

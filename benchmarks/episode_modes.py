@@ -19,16 +19,24 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 import d24fad_lite as d2
-from d24fad_lite.data.episodes import MODES
-from d24fad_lite.evaluation.statistics import compare_paired
-from d24fad_lite.runner.profiles import resolve_data, resolve_profile
+from d24fad_lite.evaluation.uncertainty.paired import compare_paired
+from d24fad_lite.lessons.profiles import resolve_data, resolve_profile
+from d24fad_lite.training.settings import EPISODES
 
 
 def train(bench: d2.Benchmark, held_out: str, mode: str, seed: int, options: argparse.Namespace) -> d2.D24FAD:
     """A detector trained on the other tasks with one kind of episode."""
     model = d2.D24FAD(d2.D24FADConfig(teacher="resnet18", weights=options.weights, seed=seed))
-    d2.fit(model, bench.without(held_out), shots=options.shots, epochs=options.epochs, seed=seed,
-           episodes=mode, device="cpu", progress=False)
+    d2.fit(
+        model,
+        bench.without(held_out),
+        shots=options.shots,
+        epochs=options.epochs,
+        seed=seed,
+        episodes=mode,
+        device="cpu",
+        progress=False,
+    )
     return model
 
 
@@ -44,11 +52,13 @@ def main() -> None:
     options = parser.parse_args()
     bench = d2.open_benchmark(options.root or resolve_data(resolve_profile("quick")))
     cells = [(task, seed) for task in options.tasks for seed in options.seeds]
-    print(f"| held out | seed | {' | '.join(MODES)} | in-batch less independent | seconds |\n|---|---|---|---|---|---|")
+    print(
+        f"| held out | seed | {' | '.join(EPISODES)} | in-batch less independent | seconds |\n|---|---|---|---|---|---|"
+    )
     differences = []
     for task, seed in tqdm(cells):
         reports, seconds = {}, {}
-        for mode in MODES:
+        for mode in EPISODES:
             began = time.perf_counter()
             model = train(bench, task, mode, seed, options)
             seconds[mode] = time.perf_counter() - began
@@ -61,8 +71,10 @@ def main() -> None:
         tqdm.write(f"| {task} | {seed} | {' | '.join(texts)} |")
     mean, error = np.mean(differences), stats.sem(differences)
     low, high = stats.t.interval(0.95, len(differences) - 1, mean, error)
-    print(f"mean difference over {len(differences)} cells: {mean:+.3f} [{low:+.3f}, {high:+.3f}]; K = {options.shots}, "
-          f"{options.draws} draws, {options.epochs} epochs, per image")
+    print(
+        f"mean difference over {len(differences)} cells: {mean:+.3f} [{low:+.3f}, {high:+.3f}]; K = {options.shots}, "
+        f"{options.draws} draws, {options.epochs} epochs, per image"
+    )
 
 
 if __name__ == "__main__":

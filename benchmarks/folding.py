@@ -22,8 +22,8 @@ from measuring import CHANNELS_LAST, build, random_images
 from timing import Timings, interleave
 from torch import Tensor, nn
 
-from d24fad_lite.model.allocator import keep_freed_memory
-from d24fad_lite.model.folding import fold, no_folding
+from d24fad_lite.model.speed.allocator import keep_freed_memory
+from d24fad_lite.model.speed.folding import fold, no_folding
 
 TEACHERS = ("tf_efficientnet_lite0", "resnet18", "wide_resnet50_2")
 
@@ -40,14 +40,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()
-    print(f"{options.batch} images of {options.image_size} px, {options.threads} threads, "
-          f"{torch.backends.cpu.get_cpu_capability()}, PyTorch {torch.__version__}")
+    print(
+        f"{options.batch} images of {options.image_size} px, {options.threads} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}, PyTorch {torch.__version__}"
+    )
     rows = []
     for teacher in options.teachers.split(","):
         for row in measure(teacher, options.image_size, options.batch, options.rounds):
             rows.append(row)
-            print("  ".join(f"{value:>9.3g}" if isinstance(value, float) else f"{value!s:<22}"
-                            for value in row.values()), flush=True)
+            print(
+                "  ".join(f"{value:>9.3g}" if isinstance(value, float) else f"{value!s:<22}" for value in row.values()),
+                flush=True,
+            )
     print("columns: " + ", ".join(rows[0]))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=2) + "\n")
@@ -63,8 +67,9 @@ def measure(teacher: str, image_size: int, batch: int, rounds: int) -> list[dict
     for name, network, x in ((teacher, model.teacher.backbone, images), ("  its student", model.student, embedding)):
         runs, start = _ways(network, x)
         timings = interleave(runs, rounds)
-        rows += [_row(name, way, timings, start[way], _difference(run(), runs["unfolded"]()))
-                 for way, run in runs.items()]
+        rows += [
+            _row(name, way, timings, start[way], _difference(run(), runs["unfolded"]())) for way, run in runs.items()
+        ]
     return rows
 
 
@@ -93,8 +98,15 @@ def _as_it_is(network: nn.Module, x: Tensor) -> list[Tensor]:
 
 def _row(name: str, way: str, timings: Timings, start: float, difference: float) -> dict[str, object]:
     gain = timings.ratio("unfolded", way)
-    return {"network": name, "way": way, "ms": 1000 * timings.seconds(way), "gain": gain["ratio"],
-            "gain (CPU)": gain["cpu_ratio"], "first pass, s": start, "difference": difference}
+    return {
+        "network": name,
+        "way": way,
+        "ms": 1000 * timings.seconds(way),
+        "gain": gain["ratio"],
+        "gain (CPU)": gain["cpu_ratio"],
+        "first pass, s": start,
+        "difference": difference,
+    }
 
 
 def _difference(found: list[Tensor], expected: list[Tensor]) -> float:

@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import d24fad_lite as d2
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.samples.world import write_samples
-from d24fad_lite.model.folding import for_inference, no_folding
-from d24fad_lite.model.teacher import TeacherFeatures
+from d24fad_lite.model.features import TeacherFeatures
+from d24fad_lite.model.speed.folding import for_inference, no_folding
 
 TEST_IMAGES = 400  # over which the one encoding of the supports is spread, as in a published test set
 CHANNELS_LAST = torch.channels_last
@@ -78,14 +78,21 @@ def evaluation(model: d2.D24FAD, shots: int, batch: int, rounds: int) -> dict:
     flops, results = count_flops(runs)  # also the unmeasured first run of each
     timings = interleave(runs, rounds, warm=False)
     share = batch / TEST_IMAGES
-    row = {"shots": shots, "batch": batch, "gflop_released": flops["released"] / 1e9, "gflop_kit": flops["fp32"] / 1e9,
-           "seconds_released": timings.seconds("released")}
+    row = {
+        "shots": shots,
+        "batch": batch,
+        "gflop_released": flops["released"] / 1e9,
+        "gflop_kit": flops["fp32"] / 1e9,
+        "seconds_released": timings.seconds("released"),
+    }
     for p in precisions:
         for times in (timings.wall, timings.cpu):  # the bank's share joins the batch
             times[p] = [a + share * b for a, b in zip(times[p], times[f"bank {p}"], strict=True)]
         difference = results[p].score / results["released"] - 1
         row[p] = timings.ratio("released", p) | {
-            "seconds": timings.seconds(p), "score_difference": float(difference.abs().max())}
+            "seconds": timings.seconds(p),
+            "score_difference": float(difference.abs().max()),
+        }
     return row
 
 
@@ -95,8 +102,10 @@ def growth_with_shots(model: d2.D24FAD, batch: int, rounds: int) -> dict:
     queries = random_images(batch, 3, size, size)
     banks = {k: model.encode_supports(random_images(k, 3, size, size)) for k in (2, 4, 8)}
     timings = interleave({str(k): lambda k=k: model.predict(queries, banks[k]) for k in banks}, rounds)
-    return {"seconds_per_query": {k: timings.seconds(k) / batch for k in timings.wall},
-            "growth_2_to_8": timings.ratio("8", "2")}
+    return {
+        "seconds_per_query": {k: timings.seconds(k) / batch for k in timings.wall},
+        "growth_2_to_8": timings.ratio("8", "2"),
+    }
 
 
 def training(model: d2.D24FAD, shots: int, batch: int, rounds: int) -> dict:
@@ -118,15 +127,24 @@ def training(model: d2.D24FAD, shots: int, batch: int, rounds: int) -> dict:
     model.train()
     with torch.no_grad():
         equal = [float(released.losses(queries, own)), float(model(f, TeacherFeatures([], embeddings)).loss)]
-    runs = {"released": lambda: released.step(queries, own),
-            "independent": lambda: step(supports=TeacherFeatures([], embeddings)),
-            "in-batch": lambda: step(rows=rows)}
+    runs = {
+        "released": lambda: released.step(queries, own),
+        "independent": lambda: step(supports=TeacherFeatures([], embeddings)),
+        "in-batch": lambda: step(support_rows=rows),
+    }
     flops, _ = count_flops(runs)
     timings = interleave(runs, rounds, warm=False)
-    row = {"shots": shots, "batch": batch, "loss_difference": abs(equal[0] - equal[1]) / equal[0],
-           "seconds_released": timings.seconds("released"), "gflop": {k: v / 1e9 for k, v in flops.items()}}
-    return row | {name: timings.ratio("released", name) | {"seconds": timings.seconds(name)}
-                  for name in ("independent", "in-batch")}
+    row = {
+        "shots": shots,
+        "batch": batch,
+        "loss_difference": abs(equal[0] - equal[1]) / equal[0],
+        "seconds_released": timings.seconds("released"),
+        "gflop": {k: v / 1e9 for k, v in flops.items()},
+    }
+    return row | {
+        name: timings.ratio("released", name) | {"seconds": timings.seconds(name)}
+        for name in ("independent", "in-batch")
+    }
 
 
 def roofline(model: d2.D24FAD, batch: int, rounds: int) -> dict:
@@ -141,12 +159,17 @@ def roofline(model: d2.D24FAD, batch: int, rounds: int) -> dict:
         embedding = model.teacher(images).embedding
         calls = _own_convolutions(model, images, embedding)
     released = ReleasedWay(model)
-    runs = {"convolution 3x3": lambda: plain(x), "matrix product": lambda: a @ a,
-            "own convolutions": lambda: [layer(inputs) for layer, inputs in calls],
-            "teacher": lambda: model.teacher(images), "student": lambda: model.student(embedding),
-            "encode": lambda: model.encode_queries(images), "encode bf16": lambda: model.encode_queries(images, "bf16"),
-            "encode unfolded": lambda: _unfolded(model, images),
-            "encode contiguous": lambda: released.encode(images)}
+    runs = {
+        "convolution 3x3": lambda: plain(x),
+        "matrix product": lambda: a @ a,
+        "own convolutions": lambda: [layer(inputs) for layer, inputs in calls],
+        "teacher": lambda: model.teacher(images),
+        "student": lambda: model.student(embedding),
+        "encode": lambda: model.encode_queries(images),
+        "encode bf16": lambda: model.encode_queries(images, "bf16"),
+        "encode unfolded": lambda: _unfolded(model, images),
+        "encode contiguous": lambda: released.encode(images),
+    }
     model.eval()
     released.student.eval()
     with torch.no_grad():
@@ -158,11 +181,17 @@ def roofline(model: d2.D24FAD, batch: int, rounds: int) -> dict:
         """Rate of encoding in that of `of`, median over rounds of processor time."""
         return timings.ratio(of, "encode")["cpu_ratio"] * flops["encode"] / flops[of]
 
-    return {"gflop_per_s": rates, "images_per_s": {n: batch / timings.seconds(n) for n in ("encode", "encode bf16")},
-            "share_of_convolution": share("convolution 3x3"), "share_of_own_convolutions": share("own convolutions"),
-            "gain": {"folding": timings.ratio("encode unfolded", "encode"),
-                     "bf16": timings.ratio("encode", "encode bf16"),
-                     "channels last": timings.ratio("encode contiguous", "encode unfolded")}}
+    return {
+        "gflop_per_s": rates,
+        "images_per_s": {n: batch / timings.seconds(n) for n in ("encode", "encode bf16")},
+        "share_of_convolution": share("convolution 3x3"),
+        "share_of_own_convolutions": share("own convolutions"),
+        "gain": {
+            "folding": timings.ratio("encode unfolded", "encode"),
+            "bf16": timings.ratio("encode", "encode bf16"),
+            "channels last": timings.ratio("encode contiguous", "encode unfolded"),
+        },
+    }
 
 
 def _unfolded(model: d2.D24FAD, images: Tensor) -> object:
@@ -173,8 +202,12 @@ def _unfolded(model: d2.D24FAD, images: Tensor) -> object:
 def _own_convolutions(model: d2.D24FAD, images: Tensor, embedding: Tensor) -> list[tuple[nn.Module, Tensor]]:
     calls: list[tuple[nn.Module, Tensor]] = []
     copies = [for_inference(model.teacher.backbone, images), for_inference(model.student.eval(), embedding)]
-    hooks = [layer.register_forward_hook(lambda m, x, y: calls.append((m, x[0])))
-             for twin in copies for layer in twin.modules() if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]
+    hooks = [
+        layer.register_forward_hook(lambda m, x, y: calls.append((m, x[0])))
+        for twin in copies
+        for layer in twin.modules()
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+    ]
     copies[0](images.to(memory_format=CHANNELS_LAST))
     model.student(embedding)  # runs through its copy
     for hook in hooks:
@@ -187,8 +220,14 @@ def image_sizes(teacher: str, sizes: tuple[int, ...], rounds: int) -> list[dict]
     models = {size: build(teacher, size) for size in sizes}
     images = {size: random_images(4, 3, size, size) for size in sizes}
     timings = interleave({str(s): lambda s=s: models[s].encode_queries(images[s]) for s in sizes}, rounds)
-    return [{"size": s, "ms_per_image": 250 * timings.seconds(str(s)),
-             "s_per_megapixel": timings.seconds(str(s)) / 4 / (s * s / 1e6)} for s in sizes]
+    return [
+        {
+            "size": s,
+            "ms_per_image": 250 * timings.seconds(str(s)),
+            "s_per_megapixel": timings.seconds(str(s)) / 4 / (s * s / 1e6),
+        }
+        for s in sizes
+    ]
 
 
 def loading(folder: Path, count: int, size: int, rounds: int) -> dict:
@@ -205,8 +244,12 @@ def loading(folder: Path, count: int, size: int, rounds: int) -> dict:
         return images.images(size)
 
     timings = interleave({"plain": plain, "first": first, "kept": lambda: images.images(size)}, rounds)
-    return {"images": count, "images_per_s": {n: count / timings.seconds(n) for n in timings.wall},
-            "first": timings.ratio("plain", "first"), "kept": timings.ratio("plain", "kept")}
+    return {
+        "images": count,
+        "images_per_s": {n: count / timings.seconds(n) for n in timings.wall},
+        "first": timings.ratio("plain", "first"),
+        "kept": timings.ratio("plain", "kept"),
+    }
 
 
 def agreement(root: Path, count: int, shots: int = 4, draws: int = 5) -> list[dict]:
@@ -223,10 +266,16 @@ def agreement(root: Path, count: int, shots: int = 4, draws: int = 5) -> list[di
         with no_folding():
             plain = model.predict(queries, model.encode_supports(supports))
         pairs = torch.stack([maps["fp32"].anomaly_map.flatten(), maps["bf16"].anomaly_map.flatten()])
-        rows.append({"task": name, "images": len(images), "auroc": reports["fp32"].auroc,
-                     "auroc_change": abs(reports["bf16"].auroc - reports["fp32"].auroc),
-                     "map_correlation": float(torch.corrcoef(pairs)[0, 1]),
-                     "folding_score_difference": float((maps["fp32"].score / plain.score - 1).abs().max())})
+        rows.append(
+            {
+                "task": name,
+                "images": len(images),
+                "auroc": reports["fp32"].auroc,
+                "auroc_change": abs(reports["bf16"].auroc - reports["fp32"].auroc),
+                "map_correlation": float(torch.corrcoef(pairs)[0, 1]),
+                "folding_score_difference": float((maps["fp32"].score / plain.score - 1).abs().max()),
+            }
+        )
     return rows
 
 
@@ -254,7 +303,7 @@ def job(what: str, teacher: str, size: int, batch: int, shots: int, count: int, 
     else:
         f, rows = model.teacher(images), (torch.arange(batch) + torch.arange(1, shots + 1)[:, None]) % batch
         embeddings = torch.cat([f.embedding] * shots)
-        episode = {"rows": rows} if what == "in-batch" else {"supports": TeacherFeatures([], embeddings)}
+        episode = {"support_rows": rows} if what == "in-batch" else {"supports": TeacherFeatures([], embeddings)}
         model.train()(f, **episode).loss.backward()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return {"peak_mib": round(peak), "seconds": time.perf_counter() - started}

@@ -29,11 +29,12 @@ from change_readings import READINGS, SCORES, Reading, Residuals, Scale, check_a
 from torch import Tensor, nn
 
 from d24fad_lite import D24FAD, D24FADConfig, Task, draw_supports, evaluate, fit, open_benchmark
-from d24fad_lite.evaluation.baselines import MeanFeature, self_distillation_only, teacher_student_only
-from d24fad_lite.evaluation.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
+from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.shortcuts import shortcut_reports
+from d24fad_lite.evaluation.baselines.variants import self_distillation_only, teacher_student_only
 from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
-from d24fad_lite.evaluation.shortcuts import shortcut_reports
 from d24fad_lite.model.checkpoint import read_tensors
 from d24fad_lite.model.features import SupportBank
 from d24fad_lite.training.state import STATE_FILE
@@ -58,8 +59,9 @@ class Bench:
         self.tasks = options.tasks or list(self.bench)
         self.train_tasks = {name: thinned(task, options.train_images, None) for name, task in self.bench.items()}
         self.test_tasks = {name: thinned(self.bench[name], None, options.test_images) for name in self.tasks}
-        self.draws = {name: draw_supports(len(self.bench[name].train), options.shots, options.draws, 0)
-                      for name in self.tasks}
+        self.draws = {
+            name: draw_supports(len(self.bench[name].train), options.shots, options.draws, 0) for name in self.tasks
+        }
         teacher: str | nn.Module = options.teacher
         if options.teacher_module:
             teacher = load_module(options.teacher_module)
@@ -67,8 +69,11 @@ class Bench:
         first = D24FAD(self.config)
         self.teacher = first.teacher
         self.scale = Scale(options.size, self.config.blur_sigma)
-        settings = {key: str(value) for key, value in sorted(vars(options).items())
-                    if key not in ("out", "tasks", "seeds", "trainings")}
+        settings = {
+            key: str(value)
+            for key, value in sorted(vars(options).items())
+            if key not in ("out", "tasks", "seeds", "trainings")
+        }
         settings["teacher fingerprint"] = self.teacher.fingerprint()
         stored = Path(options.out) / "settings.json"
         if stored.is_file() and json.loads(stored.read_text()) != settings:
@@ -117,8 +122,18 @@ def train(bench: Bench, training: str, task: str, seed: int) -> dict[str, D24FAD
     o, folder = bench.o, bench.folder(training, task, seed)
     averaged = bench.model(training, seed)
     others = {name: other for name, other in bench.train_tasks.items() if name != task}
-    fit(averaged, others, shots=o.shots, epochs=o.epochs, seed=seed, lr=o.lr, ema=o.ema,
-        episodes="in-batch", out=folder, progress=False)
+    fit(
+        averaged,
+        others,
+        shots=o.shots,
+        epochs=o.epochs,
+        seed=seed,
+        lr=o.lr,
+        ema=o.ema,
+        episodes="in-batch",
+        out=folder,
+        progress=False,
+    )
     tensors, _ = read_tensors(folder / STATE_FILE)
     last = bench.model(training, seed)
     last.load_trainable_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
@@ -135,8 +150,14 @@ def readings_of(training: str, config: D24FADConfig) -> list[Reading]:
     return [Reading(name, (part,), settings), Reading(f"EMA: {name}", (part,), settings, "averaged")]
 
 
-def score(bench: Bench, readings: list[Reading], models: dict[str, D24FAD], task: Task, seen: SharedTeacher,
-          frozen: dict[int, dict[str, Any]]) -> np.ndarray:
+def score(
+    bench: Bench,
+    readings: list[Reading],
+    models: dict[str, D24FAD],
+    task: Task,
+    seen: SharedTeacher,
+    frozen: dict[int, dict[str, Any]],
+) -> np.ndarray:
     """Scores [readings, 2, D, N] of all test images."""
     draws = bench.draws[task.name]
     unique, places = np.unique(draws, return_inverse=True)
@@ -151,8 +172,10 @@ def score(bench: Bench, readings: list[Reading], models: dict[str, D24FAD], task
         for start in range(0, len(task.test), BATCH):
             features = seen(task.test.images(bench.o.size, np.arange(start, min(start + BATCH, len(task.test)))))
             kept = frozen.setdefault(start, {})
-            parts = {name: Residuals(model, model.encode_queries(features), banks[name], mirrored, places, kept)
-                     for name, model in views.items()}
+            parts = {
+                name: Residuals(model, model.encode_queries(features), banks[name], mirrored, places, kept)
+                for name, model in views.items()
+            }
             block = torch.stack([bench.scale.scores(added(parts[r.weights], r)) for r in readings])
             if start == 0:
                 for reading, values in zip(readings, block, strict=True):
@@ -179,8 +202,7 @@ def encode(model: D24FAD, seen: SharedTeacher, images: Tensor) -> SupportBank:
 
 def cells(bench: Bench) -> None:
     """Train and score whatever is not on disk yet, task by task."""
-    todo = [(task, training, seed) for task in bench.tasks for training in bench.o.trainings
-            for seed in bench.o.seeds]
+    todo = [(task, training, seed) for task in bench.tasks for training in bench.o.trainings for seed in bench.o.seeds]
     seen, frozen, current = None, {}, None
     for count, (name, training, seed) in enumerate(todo, start=1):
         target = bench.folder(training, name, seed) / "scores.npz"
@@ -196,16 +218,22 @@ def cells(bench: Bench) -> None:
         partial = target.with_suffix(".partial.npz")
         np.savez(partial, scores=values.astype(np.float32), names=[r.name for r in readings])
         os.replace(partial, target)
-        print(f"{count}/{len(todo)} {name}, {training}, seed {seed}: trained {trained - began:.0f} s, "
-              f"scored {time.process_time() - trained:.0f} s (CPU)", flush=True)
+        print(
+            f"{count}/{len(todo)} {name}, {training}, seed {seed}: trained {trained - began:.0f} s, "
+            f"scored {time.process_time() - trained:.0f} s (CPU)",
+            flush=True,
+        )
 
 
 def baselines(bench: Bench, name: str) -> dict[str, EvaluationReport]:
     """Nearest patch, mean feature and the best shortcut on the same draws; kept on disk."""
     folder, task, o = Path(bench.o.out) / "baselines" / name, bench.test_tasks[name], bench.o
     seen = SharedTeacher(bench.teacher, 2**31)
-    scorers = [NearestPatch(seen, None, "max", maps=False), NearestPatch(seen, None, "mean", maps=False),
-               MeanFeature(seen)]
+    scorers = [
+        NearestPatch(seen, None, "max", maps=False),
+        NearestPatch(seen, None, "mean", maps=False),
+        MeanFeature(seen),
+    ]
     reports = {}
     for scorer in scorers:
         place = folder / scorer.name.replace(" ", "_").replace(",", "")
@@ -252,10 +280,17 @@ def tabulate(bench: Bench) -> pd.DataFrame:
         patch = max((key for key in usable if key[0] == "nearest patch"), key=lambda key: means[key][0])
         for key in usable:
             reference = means[METHOD, key[1]] if (METHOD, key[1]) in means else means[METHOD, "max"]
-            rows.append({"task": name, "method": key[0], "image score": key[1],
-                         "seeds": min(sampled[task, *key][1] for task in members), **interval("AUROC", means[key]),
-                         **interval("over D²4FAD", means[key] - reference),
-                         **interval(f"over {' '.join(patch)}", means[key] - means[patch])})
+            rows.append(
+                {
+                    "task": name,
+                    "method": key[0],
+                    "image score": key[1],
+                    "seeds": min(sampled[task, *key][1] for task in members),
+                    **interval("AUROC", means[key]),
+                    **interval("over D²4FAD", means[key] - reference),
+                    **interval(f"over {' '.join(patch)}", means[key] - means[patch]),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -263,21 +298,33 @@ def markdown(bench: Bench, frame: pd.DataFrame) -> str:
     """One table per task, best first."""
     o = bench.o
     teacher = "of a module" if o.teacher_module else f"{o.teacher}, {o.weights} weights"
-    text = [f"Image AUROC, per image, K = {o.shots}, {o.draws} draws, training seeds {o.seeds}, {o.epochs} epochs of "
-            f"{o.train_images or 'all'} images of each training task (in-batch episodes, lr {o.lr}), EMA decay "
-            f"{o.ema}, {o.size} px, teacher {teacher}. Intervals: 95 %, seeds, draws and test images resampled; "
-            "differences paired; \"over D²4FAD\" against the same image score."]
+    text = [
+        f"Image AUROC, per image, K = {o.shots}, {o.draws} draws, training seeds {o.seeds}, {o.epochs} epochs of "
+        f"{o.train_images or 'all'} images of each training task (in-batch episodes, lr {o.lr}), EMA decay "
+        f"{o.ema}, {o.size} px, teacher {teacher}. Intervals: 95 %, seeds, draws and test images resampled; "
+        'differences paired; "over D²4FAD" against the same image score.'
+    ]
     for name, part in frame.groupby("task", sort=False):
         task = bench.test_tasks.get(name)
-        size = "" if task is None else f" (test: {int((task.test.labels == 0).sum())} normal, " \
-                                       f"{int((task.test.labels == 1).sum())} anomalous)"
+        size = (
+            ""
+            if task is None
+            else f" (test: {int((task.test.labels == 0).sum())} normal, {int((task.test.labels == 1).sum())} anomalous)"
+        )
         part = part.dropna(axis=1, how="all").sort_values("AUROC", ascending=False)
         heads = [c for c in part.columns[4:] if not c.endswith((", low", ", high"))]
-        text += ["", f"### {name}{size}", "", "| method | score | seeds | " + " | ".join(heads) + " |",
-                 "|---|---|---|" + "---|" * len(heads)]
+        text += [
+            "",
+            f"### {name}{size}",
+            "",
+            "| method | score | seeds | " + " | ".join(heads) + " |",
+            "|---|---|---|" + "---|" * len(heads),
+        ]
         for row in part.to_dict("records"):
-            values = [f"{row[h]:{'+' if h != 'AUROC' else ''}.3f} [{row[h + ', low']:.3f}, {row[h + ', high']:.3f}]"
-                      for h in heads]
+            values = [
+                f"{row[h]:{'+' if h != 'AUROC' else ''}.3f} [{row[h + ', low']:.3f}, {row[h + ', high']:.3f}]"
+                for h in heads
+            ]
             text.append(f"| {row['method']} | {row['image score']} | {row['seeds']} | " + " | ".join(values) + " |")
     return "\n".join(text) + "\n"
 

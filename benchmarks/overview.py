@@ -15,9 +15,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 import d24fad_lite as d2
-from d24fad_lite.interactive.overlay import overlay
-from d24fad_lite.runner.lesson import start_lesson
-from d24fad_lite.runner.style import use_style
+from d24fad_lite.figures.overlay import overlay
+from d24fad_lite.figures.style import use_style
+from d24fad_lite.lessons.lesson import start_lesson
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOTS = 4
@@ -51,8 +51,12 @@ def main() -> None:
     fig, axes = plt.subplots(4, len(bench), figsize=(1.9 * len(bench), 8), layout="constrained")
     for column, task in zip(axes.T, tqdm(bench.values(), desc="held-out tasks"), strict=True):
         draw_column(column, task, lesson.detector(bench, task)[0])
-    texts = ("test image,\nlesion outlined", "anomaly map,\nthe method", "anomaly map,\nreading matched",
-             f"its {SHOTS} supports")
+    texts = (
+        "test image,\nlesion outlined",
+        "anomaly map,\nthe method",
+        "anomaly map,\nreading matched",
+        f"its {SHOTS} supports",
+    )
     for ax, text in zip(axes[:, 0], texts, strict=True):
         ax.set_ylabel(text)
     fig.savefig(options.out, dpi=90, metadata={"Software": None})

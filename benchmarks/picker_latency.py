@@ -21,8 +21,8 @@ from PIL import Image
 
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.interactive.picker import SupportPicker
-from d24fad_lite.interactive.selection import SupportSelection
-from d24fad_lite.interactive.strategies import STRATEGIES
+from d24fad_lite.supports.selection import SupportSelection
+from d24fad_lite.supports.strategies import STRATEGIES
 
 COUNTS = (100, 1000, 5000)
 
@@ -65,10 +65,15 @@ def measure(images: ImageSet) -> dict[str, object]:
     clicks = [picker.cards[k % 6].click for k in range(60)]
     pages = [lambda k=k: selection.set_page(k % selection.pages) for k in range(1, 21)]
     cold = timed(pages[:4])
-    figures = {"candidates": len(images), "open (ms)": round(opened), "click (ms)": middle(clicks),
-               "worst click (ms)": round(max(timed(clicks)), 1), "page, first time (ms)": round(max(cold), 1),
-               "page, again (ms)": middle(pages[:4]), "filter (ms)": middle(
-                   [lambda t=t: selection.set_filter(t) for t in ("1", "12", "", "007", "")])}
+    figures = {
+        "candidates": len(images),
+        "open (ms)": round(opened),
+        "click (ms)": middle(clicks),
+        "worst click (ms)": round(max(timed(clicks)), 1),
+        "page, first time (ms)": round(max(cold), 1),
+        "page, again (ms)": middle(pages[:4]),
+        "filter (ms)": middle([lambda t=t: selection.set_filter(t) for t in ("1", "12", "", "007", "")]),
+    }
     selection.set_filter("")
     for name in STRATEGIES:
         figures[f"suggest {name} (ms)"] = round(timed([lambda n=name: selection.suggest(n)])[0])

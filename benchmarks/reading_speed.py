@@ -1,6 +1,6 @@
 """Seconds to read ordinary 8-bit files, against another checkout of the package: both in one run, in turn.
 
-    python benchmarks/reading_speed.py --against ../other-checkout
+python benchmarks/reading_speed.py --against ../other-checkout
 """
 
 from __future__ import annotations
@@ -67,8 +67,13 @@ def main() -> None:
         for path in write_files(Path(folder)):
             repeats = max(1, 400 // int(path.stem.split("_")[1]) * 8)
             for what in own:
-                times = interleave({"here": partial(repeat, own[what], path, repeats),
-                                    "there": partial(repeat, other[what], path, repeats)}, options.rounds)
+                times = interleave(
+                    {
+                        "here": partial(repeat, own[what], path, repeats),
+                        "there": partial(repeat, other[what], path, repeats),
+                    },
+                    options.rounds,
+                )
                 used = {name: 1000 * times.cpu_seconds(name) / repeats for name in every}
                 every = {name: every[name] + used[name] / used["here"] for name in every}
                 ratio = times.ratio("there", "here")["cpu_ratio"]

@@ -27,8 +27,13 @@ from change_intervals import interval, resampled
 import d24fad_lite as d2
 from d24fad_lite.model.weights.local import best_local_teacher
 
-MAPS = {"released": ("released", {}), "tsd": ("released", {"map_source": "tsd"}), "paper": ("paper", {}),
-        "untrained twin": ("released", {}), "matched": ("matched", {})}
+MAPS = {
+    "released": ("released", {}),
+    "tsd": ("released", {"map_source": "tsd"}),
+    "paper": ("paper", {}),
+    "untrained twin": ("released", {}),
+    "matched": ("matched", {}),
+}
 BATCH = 16
 
 
@@ -54,8 +59,15 @@ class Regime:
     student_padding: str = "zeros"
 
     def config(self, **changes: Any) -> dict[str, Any]:
-        names = ("lambda_tsd", "lambda_ssd", "stop_gradient", "distance", "attention_scale", "weighting",
-                 "student_padding")
+        names = (
+            "lambda_tsd",
+            "lambda_ssd",
+            "stop_gradient",
+            "distance",
+            "attention_scale",
+            "weighting",
+            "student_padding",
+        )
         return {name: getattr(self, name) for name in names} | changes
 
 
@@ -140,8 +152,20 @@ def train(study: Study, regime: Regime, held_out: str, seed: int) -> d2.D24FAD:
         part = study.model(regime, seed, **changes)
         part.load_trainable_state_dict(model.trainable_state_dict())
         epochs = max(1, round(regime.steps * share * BATCH / images))
-        d2.fit(part, tasks, shots=study.o.shots, epochs=epochs, seed=seed, lr=regime.lr, batch_size=BATCH,
-               episodes="in-batch", lr_schedule=regime.lr_schedule, cache="disk", device="cpu", progress=False)
+        d2.fit(
+            part,
+            tasks,
+            shots=study.o.shots,
+            epochs=epochs,
+            seed=seed,
+            lr=regime.lr,
+            batch_size=BATCH,
+            episodes="in-batch",
+            lr_schedule=regime.lr_schedule,
+            cache="disk",
+            device="cpu",
+            progress=False,
+        )
         model = part
     return model.eval()
 
@@ -152,7 +176,7 @@ def losses(study: Study, model: d2.D24FAD, held_out: str) -> dict[str, float]:
     count = min(24, len(study.bench[held_out].train))
     images = study.bench[held_out].train.images(model.config.image_size, range(count))
     rows = torch.tensor([[(i + j + 1) % count for i in range(count)] for j in range(4)])
-    out = model(study.teacher(images), rows=rows)
+    out = model(study.teacher(images), support_rows=rows)
     return {"tsd": float(out.loss_tsd), "ssd": float(out.loss_ssd)}
 
 
@@ -166,8 +190,12 @@ def cell(study: Study, name: str, held_out: str, seed: int) -> None:
     model = train(study, regime, held_out, seed)
     trained = time.perf_counter() - began
     twin = study.model(regime, seed).eval()
-    facts = {"before": losses(study, twin, held_out), "after": losses(study, model, held_out), "seconds": trained,
-             "regime": asdict(regime)}
+    facts = {
+        "before": losses(study, twin, held_out),
+        "after": losses(study, model, held_out),
+        "seconds": trained,
+        "regime": asdict(regime),
+    }
     kept: dict[str, np.ndarray] = {}
     for map_name, (reading, switches) in MAPS.items():
         if map_name == "matched" and name != next(iter(SETTINGS)):
@@ -180,8 +208,11 @@ def cell(study: Study, name: str, held_out: str, seed: int) -> None:
     partial = target.with_suffix(".partial.npz")
     np.savez(partial, facts=json.dumps(facts), **kept)
     os.replace(partial, target)
-    print(f"{name} | {held_out} | seed {seed}: {trained:.0f} s, TSD {facts['before']['tsd']:.2f} -> "
-          f"{facts['after']['tsd']:.2f}, SSD {facts['before']['ssd']:.2f} -> {facts['after']['ssd']:.3f}", flush=True)
+    print(
+        f"{name} | {held_out} | seed {seed}: {trained:.0f} s, TSD {facts['before']['tsd']:.2f} -> "
+        f"{facts['after']['tsd']:.2f}, SSD {facts['before']['ssd']:.2f} -> {facts['after']['ssd']:.3f}",
+        flush=True,
+    )
 
 
 def rows_of(study: Study, name: str) -> dict[str, Any] | None:
@@ -216,24 +247,35 @@ def table(study: Study) -> str:
     rows = [row for name in SETTINGS if (row := rows_of(study, name))]
     rows.sort(key=lambda row: -row["released"])
     o = study.o
-    where = f"the tasks of {Path(o.root).name}" if o.root else (
-        f"sample world (synthetic), level {o.level}, development seed {o.world_seed}")
-    text = [f"Image AUROC / pixel AUROC, mean over {len(study.folds)} held-out tasks ({', '.join(study.folds)}), "
-            f"{where}; per image, K = {o.shots}, {o.draws} draws, teacher {study.config.teacher} "
-            f"({study.config.weights}). 95 % intervals over seeds, draws and test images; gains are paired.", "",
-            "| setting | seeds | TSD on unseen normals | SSD | released map, trained | its untrained twin | gain "
-            "| TSD map | both maps (paper) |", "|---" * 9 + "|"]
+    where = (
+        f"the tasks of {Path(o.root).name}"
+        if o.root
+        else (f"sample world (synthetic), level {o.level}, development seed {o.world_seed}")
+    )
+    text = [
+        f"Image AUROC / pixel AUROC, mean over {len(study.folds)} held-out tasks ({', '.join(study.folds)}), "
+        f"{where}; per image, K = {o.shots}, {o.draws} draws, teacher {study.config.teacher} "
+        f"({study.config.weights}). 95 % intervals over seeds, draws and test images; gains are paired.",
+        "",
+        "| setting | seeds | TSD on unseen normals | SSD | released map, trained | its untrained twin | gain "
+        "| TSD map | both maps (paper) |",
+        "|---" * 9 + "|",
+    ]
     for row in rows:
         text.append(
             f"| {row['setting']} | {row['seeds']} | {row['tsd before']:.2f} -> {row['tsd after']:.2f} "
             f"| {row['ssd before']:.2f} -> {row['ssd after']:.3f} | {spread(row, 'released')} / "
             f"{row['released pixel']:.2f} | {row['untrained twin']:.3f} / {row['untrained twin pixel']:.2f} | "
             f"{spread(row, 'gain', '+')} | {row['tsd']:.3f} / {row['tsd pixel']:.2f} | {row['paper']:.3f} / "
-            f"{row['paper pixel']:.2f} |")
+            f"{row['paper pixel']:.2f} |"
+        )
     best = next((row for row in rows if "matched" in row), None)
     if best:
-        text += ["", f"Beside them, reading nothing that was trained: `matched` {spread(best, 'matched')} / "
-                     f"{best['matched pixel']:.2f}."]
+        text += [
+            "",
+            f"Beside them, reading nothing that was trained: `matched` {spread(best, 'matched')} / "
+            f"{best['matched pixel']:.2f}.",
+        ]
     return "\n".join(text) + "\n"
 
 
@@ -244,8 +286,9 @@ def spread(row: dict[str, Any], name: str, sign: str = "") -> str:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True, help="folder of cells; kept, and gone on with")
-    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), metavar="NAME",
-                        help="some of: " + "; ".join(SETTINGS))
+    parser.add_argument(
+        "--settings", nargs="+", choices=list(SETTINGS), metavar="NAME", help="some of: " + "; ".join(SETTINGS)
+    )
     parser.add_argument("--folds", nargs="+", help="held-out tasks; default all")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="training seeds")
     parser.add_argument("--level", default="plain", help="of the sample world: plain, medium, hard")

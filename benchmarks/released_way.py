@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from d24fad_lite import D24FAD
-from d24fad_lite.model.folding import no_folding
+from d24fad_lite.model.speed.folding import no_folding
 
 
 class ReleasedWay:
@@ -57,8 +57,9 @@ class ReleasedWay:
             total = torch.zeros(len(queries), *queries.shape[2:])
             for mine, theirs in zip(g, self.weigh(g, encoded), strict=True):
                 residual = 1 - F.cosine_similarity(mine, theirs, dim=1)
-                total += F.interpolate(residual[:, None], size=queries.shape[2:], mode="bilinear",
-                                       align_corners=True)[:, 0]
+                total += F.interpolate(residual[:, None], size=queries.shape[2:], mode="bilinear", align_corners=True)[
+                    :, 0
+                ]
         maps = [gaussian_filter(image, sigma=self.config.blur_sigma) for image in total.numpy()]
         return torch.tensor([float(image.max()) for image in maps])
 

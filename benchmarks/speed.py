@@ -22,7 +22,7 @@ import measuring
 import torch
 from speed_report import draw, write_table
 
-from d24fad_lite.model.allocator import keep_freed_memory
+from d24fad_lite.model.speed.allocator import keep_freed_memory
 
 HERE = Path(__file__).resolve().parent
 SHOTS = (2, 4, 8)
@@ -52,10 +52,19 @@ def main() -> None:
 
 def measure(o: argparse.Namespace) -> dict:
     """All sections, by name."""
-    results: dict = {"setting": {
-        "teacher": o.teacher, "image_size": o.image_size, "batch": o.batch, "rounds": o.rounds, "threads": o.threads,
-        "quick": o.quick, "torch": torch.__version__, "machine": platform.machine(),
-        "cpu": torch.backends.cpu.get_cpu_capability()}}
+    results: dict = {
+        "setting": {
+            "teacher": o.teacher,
+            "image_size": o.image_size,
+            "batch": o.batch,
+            "rounds": o.rounds,
+            "threads": o.threads,
+            "quick": o.quick,
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+            "cpu": torch.backends.cpu.get_cpu_capability(),
+        }
+    }
     model = measuring.build(o.teacher, o.image_size)
     sizes, files = ((32, 64), 32) if o.quick else ((64, 128, 256), 128)
     with tempfile.TemporaryDirectory() as folder:
@@ -98,8 +107,10 @@ def _memory(o: argparse.Namespace, folder: Path) -> dict:
         measuring.write_task(folder, count, 64)
     small = "resnet18"  # memory over many images: the teacher matters little, the time much
     common = [str(o.image_size), str(o.batch)]
-    jobs = {f"evaluate {n} images, K={k}": ["evaluate", small, *common, str(k), str(n), str(o.threads), str(folder)]
-            for n, k in ((counts[0], 2), (counts[1], 2), (counts[1], 8))}
+    jobs = {
+        f"evaluate {n} images, K={k}": ["evaluate", small, *common, str(k), str(n), str(o.threads), str(folder)]
+        for n, k in ((counts[0], 2), (counts[1], 2), (counts[1], 8))
+    }
     shots = str(min(8, o.batch - 1))
     for what in ("released evaluation", "released training", "independent", "in-batch"):
         jobs[f"{what}, {o.teacher}, K={shots}"] = [what, o.teacher, *common, shots, "0", str(o.threads), str(folder)]

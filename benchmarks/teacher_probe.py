@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.teacher_probe import probe_teachers
+from d24fad_lite.evaluation.baselines.teacher_probe import probe_teachers
+from d24fad_lite.lessons.profiles import resolve_data, resolve_profile
 from d24fad_lite.model.teacher import Teacher
-from d24fad_lite.runner.profiles import resolve_data, resolve_profile
 
 
 def main() -> None:
@@ -28,8 +28,10 @@ def main() -> None:
     teachers = {weights: Teacher(options.teacher, weights) for weights in options.weights}
     probe = probe_teachers(teachers, bench, draws=options.draws, progress=True)
     shown = next(iter(probe.reports.values()))
-    print(f"nearest support patch, image AUROC by max / mean of the patch distances; K = {shown.shots}, "
-          f"{shown.draws} draws, per image")
+    print(
+        f"nearest support patch, image AUROC by max / mean of the patch distances; K = {shown.shots}, "
+        f"{shown.draws} draws, per image"
+    )
     table = probe.table()
     print(f"| weights | {' | '.join(table.columns)} |\n|{'---|' * (len(table.columns) + 1)}")
     for name, row in table.iterrows():

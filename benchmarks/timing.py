@@ -27,8 +27,12 @@ class Timings:
         """Median over rounds of slow / fast, its extremes, and the same of processor time."""
         wall = [a / b for a, b in zip(self.wall[slow], self.wall[fast], strict=True)]
         cpu = [a / b for a, b in zip(self.cpu[slow], self.cpu[fast], strict=True)]
-        return {"ratio": statistics.median(wall), "low": min(wall), "high": max(wall),
-                "cpu_ratio": statistics.median(cpu)}
+        return {
+            "ratio": statistics.median(wall),
+            "low": min(wall),
+            "high": max(wall),
+            "cpu_ratio": statistics.median(cpu),
+        }
 
 
 def interleave(candidates: Mapping[str, Callable[[], object]], rounds: int, warm: bool = True) -> Timings:

@@ -7,80 +7,182 @@
     d2.fit(model, bench.without("RSNA"), shots=4, epochs=10)
     print(d2.evaluate(model, bench["RSNA"], shots=4).summary())
 
-Nothing heavy is imported until a name is used. Not for clinical use.
+Every public name stands in `_HOME` below, room by room; nothing heavy is imported until a name is used. What only a
+notebook needs (its set-up, checks and plot colours) is in `d24fad_lite.lessons`. Not for clinical use.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from d24fad_lite.lazy import lazy_names
 
 __version__ = "0.1.0"
 
+# Public name -> module; behind a colon, the name inside that module where it is another one.
 _HOME = {
+    # data: folders of tasks, images, samples, draws of supports
     "open_benchmark": "data.benchmark",
     "open_folder": "data.benchmark",
     "Benchmark": "data.benchmark",
     "Task": "data.benchmark",
     "ImageSet": "data.image_set",
-    "draw_supports": "data.episodes",
-    "styled_tasks": "data.styles",
     "load_image": "data.images",
+    "load_mask": "data.images",
+    "ImageError": "data.images",
+    "draw_supports": "data.supports",
+    "styled_tasks": "data.styles",
+    "draw_sample": "data.samples.world",
+    "write_samples": "data.samples.world",
+    # model: the detector and its parts
     "D24FADConfig": "model.config",
     "READINGS": "model.config",
+    "READ_AT_SCORING": "model.config",
     "D24FAD": "model.detector",
     "D24FADOutput": "model.features",
     "Prediction": "model.features",
     "SupportBank": "model.features",
-    "TeacherFeatures": "model.teacher",
+    "Teacher": "model.teacher",
+    "TeacherFeatures": "model.features",
+    "fuse": "model.losses",
+    "residual": "model.losses",
+    "support_distance": "model.losses",
+    "effective_number": "model.weighting",
     "best_local_teacher": "model.weights.local",
     "weights_available": "model.weights.local",
+    "embedded_catalog": "model.weights.embedded",
+    # training: episodes, and how the embedded teacher was made from fractals
     "fit": "training.fit",
     "History": "training.history",
+    "EpisodeSampler": "training.episodes",
+    "PretrainingRecipe": "training.pretrain.recipe:Recipe",
+    "find_fractal": "training.pretrain.fractals:find_class",
+    "render_fractal": "training.pretrain.fractals:render",
+    "FRACTAL_PERTURBATION": "training.pretrain.fractals:PERTURBATION",
+    "draw_fractal_views": "training.pretrain.views:draw_views",
+    # evaluation: one protocol, simple methods beside the detector, localisation
     "evaluate": "evaluation.evaluate",
     "EvaluationReport": "evaluation.report",
     "image_auroc": "evaluation.metrics",
-    "intake_report": "evaluation.intake.report",
-    "IntakeReport": "evaluation.intake.report",
+    "PixelAuroc": "evaluation.metrics",
+    "ScoredBatch": "evaluation.scorer",
+    "SharedTeacher": "evaluation.shared_teacher",
+    "DetectorVariant": "evaluation.baselines.variants",
+    "UntrainedStudent": "evaluation.baselines.variants",
+    "untrained_twin": "evaluation.baselines.variants",
+    "MeanFeature": "evaluation.baselines.mean_feature",
+    "NearestPatch": "evaluation.baselines.nearest_patch",
+    "Comparison": "evaluation.baselines.compare",
+    "shortcut_reports": "evaluation.baselines.shortcuts",
+    "image_statistics": "evaluation.baselines.shortcuts",
+    "file_statistics": "evaluation.baselines.shortcuts",
+    "localise": "evaluation.localisation",
+    "LESION_SIZES": "evaluation.localisation",
+    # evaluation: how sure a number is, and thresholds that keep a promise
+    "bootstrap_auroc": "evaluation.uncertainty.intervals",
+    "compare_paired": "evaluation.uncertainty.paired",
+    "calibrate": "evaluation.uncertainty.thresholds",
+    "ThresholdError": "evaluation.uncertainty.thresholds",
+    "false_alarm_interval": "evaluation.uncertainty.thresholds",
+    "images_needed": "evaluation.uncertainty.thresholds",
+    "normal_scores": "evaluation.uncertainty.thresholds",
+    "leave_one_out_scores": "evaluation.uncertainty.thresholds",
+    # evaluation: what is wrong with a data set or a protocol
+    "intake_report": "evaluation.intake.intake",
+    "IntakeReport": "evaluation.intake.intake",
     "audit": "evaluation.audit.run",
     "AuditReport": "evaluation.audit.findings",
-    "optimism_report": "evaluation.optimism",
+    "support_function": "evaluation.audit.run",
+    "optimism_report": "evaluation.audit.optimism",
+    # supports: choosing them, and what a choice is worth
+    "SupportSelection": "supports.selection",
+    "SUPPORT_STRATEGIES": "supports.strategies:STRATEGIES",
+    "suggest_supports": "supports.strategies:choose",
+    "describe_images": "supports.strategies:describe",
+    "LiveDetector": "supports.live",
+    "assess_choice": "supports.influence",
+    "score_support_sets": "supports.influence:score_sets",
+    "SupportLottery": "supports.lottery",
+    "suspicious_supports": "supports.suspicion",
+    # predicting, figures, widgets
+    "predict_folder": "predicting.folder",
+    "FolderPrediction": "predicting.folder",
+    "overlay": "figures.overlay",
+    "missed_figure": "figures.localisation",
+    "contact_sheet": "figures.plots",
+    "map_figure": "figures.plots",
+    "weights_figure": "figures.plots",
+    "choice_figure": "figures.plots",
+    "show_figure": "figures.plots",
+    "choose_supports": "interactive.inspector",
+    "SupportInspector": "interactive.inspector",
+    # runs: many notebooks unattended
+    "run_grid": "runs.grid",
 }
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
-    from .data.benchmark import Benchmark, Task, open_benchmark, open_folder
-    from .data.episodes import draw_supports
-    from .data.image_set import ImageSet
-    from .data.images import load_image
-    from .data.styles import styled_tasks
-    from .evaluation.audit.findings import AuditReport
-    from .evaluation.audit.run import audit
-    from .evaluation.evaluate import evaluate
-    from .evaluation.intake.report import IntakeReport, intake_report
-    from .evaluation.metrics import image_auroc
-    from .evaluation.optimism import optimism_report
-    from .evaluation.report import EvaluationReport
-    from .model.config import READINGS, D24FADConfig
-    from .model.detector import D24FAD
-    from .model.features import D24FADOutput, Prediction, SupportBank
-    from .model.teacher import TeacherFeatures
-    from .model.weights.local import best_local_teacher, weights_available
-    from .training.fit import fit
-    from .training.history import History
+    from d24fad_lite.data.benchmark import Benchmark, Task, open_benchmark, open_folder
+    from d24fad_lite.data.image_set import ImageSet
+    from d24fad_lite.data.images import ImageError, load_image, load_mask
+    from d24fad_lite.data.samples.world import draw_sample, write_samples
+    from d24fad_lite.data.styles import styled_tasks
+    from d24fad_lite.data.supports import draw_supports
+    from d24fad_lite.evaluation.audit.findings import AuditReport
+    from d24fad_lite.evaluation.audit.optimism import optimism_report
+    from d24fad_lite.evaluation.audit.run import audit, support_function
+    from d24fad_lite.evaluation.baselines.compare import Comparison
+    from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
+    from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+    from d24fad_lite.evaluation.baselines.shortcuts import file_statistics, image_statistics, shortcut_reports
+    from d24fad_lite.evaluation.baselines.variants import DetectorVariant, UntrainedStudent, untrained_twin
+    from d24fad_lite.evaluation.evaluate import evaluate
+    from d24fad_lite.evaluation.intake.intake import IntakeReport, intake_report
+    from d24fad_lite.evaluation.localisation import LESION_SIZES, localise
+    from d24fad_lite.evaluation.metrics import PixelAuroc, image_auroc
+    from d24fad_lite.evaluation.report import EvaluationReport
+    from d24fad_lite.evaluation.scorer import ScoredBatch
+    from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+    from d24fad_lite.evaluation.uncertainty.intervals import bootstrap_auroc
+    from d24fad_lite.evaluation.uncertainty.paired import compare_paired
+    from d24fad_lite.evaluation.uncertainty.thresholds import (
+        ThresholdError,
+        calibrate,
+        false_alarm_interval,
+        images_needed,
+        leave_one_out_scores,
+        normal_scores,
+    )
+    from d24fad_lite.figures.localisation import missed_figure
+    from d24fad_lite.figures.overlay import overlay
+    from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
+    from d24fad_lite.model.config import READ_AT_SCORING, READINGS, D24FADConfig
+    from d24fad_lite.model.detector import D24FAD
+    from d24fad_lite.model.features import D24FADOutput, Prediction, SupportBank, TeacherFeatures
+    from d24fad_lite.model.losses import fuse, residual, support_distance
+    from d24fad_lite.model.teacher import Teacher
+    from d24fad_lite.model.weighting import effective_number
+    from d24fad_lite.model.weights.embedded import embedded_catalog
+    from d24fad_lite.model.weights.local import best_local_teacher, weights_available
+    from d24fad_lite.predicting.folder import FolderPrediction, predict_folder
+    from d24fad_lite.runs.grid import run_grid
+    from d24fad_lite.supports.influence import assess_choice
+    from d24fad_lite.supports.influence import score_sets as score_support_sets
+    from d24fad_lite.supports.live import LiveDetector
+    from d24fad_lite.supports.lottery import SupportLottery
+    from d24fad_lite.supports.selection import SupportSelection
+    from d24fad_lite.supports.strategies import STRATEGIES as SUPPORT_STRATEGIES
+    from d24fad_lite.supports.strategies import choose as suggest_supports
+    from d24fad_lite.supports.strategies import describe as describe_images
+    from d24fad_lite.supports.suspicion import suspicious_supports
+    from d24fad_lite.training.episodes import EpisodeSampler
+    from d24fad_lite.training.fit import fit
+    from d24fad_lite.training.history import History
+    from d24fad_lite.training.pretrain.fractals import PERTURBATION as FRACTAL_PERTURBATION
+    from d24fad_lite.training.pretrain.fractals import find_class as find_fractal
+    from d24fad_lite.training.pretrain.fractals import render as render_fractal
+    from d24fad_lite.training.pretrain.recipe import Recipe as PretrainingRecipe
+    from d24fad_lite.training.pretrain.views import draw_views as draw_fractal_views
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
-    if name not in _HOME:
-        near = difflib.get_close_matches(name, _HOME, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

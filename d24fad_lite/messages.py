@@ -14,6 +14,11 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
 
 
 def choose_one_of(what: str, name: object, known: Iterable[object]) -> str:
-    """"what='nam' is not known; choose one of 'name', 'other' (did you mean 'name'?)"."""
+    """ "what='nam' is not known; choose one of 'name', 'other' (did you mean 'name'?)"."""
     names = list(known)
     return f"{what}={name!r} is not known; choose one of {', '.join(map(repr, names))}{did_you_mean(str(name), names)}"
+
+
+def printable(text: str) -> str:
+    """Any name as every terminal and page can show it: bytes that are no text, and line breaks, become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from d24fad_lite.data.benchmark import Task, open_benchmark
 
 TINY_TASKS = ("Stripes", "Blobs")
 TINY_TRAIN, TINY_TEST_GOOD, TINY_TEST_BAD, TINY_SIZE = 10, 5, 5, 32
@@ -48,3 +51,17 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for task, name in enumerate(TINY_TASKS):
         write_tiny_task(root / name, task)
     return root
+
+
+@pytest.fixture
+def task(tiny_root: Path) -> Task:
+    """10 normal training images, 5 + 5 test images of 32 px with masks; opened anew for each test."""
+    return open_benchmark(tiny_root)["Blobs"]
+
+
+@pytest.fixture(scope="session")
+def model():
+    """An untrained detector for 32-px images; never changed by a test."""
+    d2 = importlib.import_module("d24fad_lite")
+    config = d2.D24FADConfig(teacher="resnet18", weights="random", image_size=32, blur_sigma=1.0)
+    return d2.D24FAD(config).eval()

@@ -13,9 +13,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopped the command, in one line on stderr; 130 stopped with Ctrl-C. `--debug` may stand anywhere and shows where
     an error came from.
     """
-    from .app import app
+    from d24fad_lite.cli.app import app
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if "--debug" in given:
-        given = ["--debug", *(word for word in given if word != "--debug")]
-    app(given, prog_name="d24fad")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "--debug" in words:
+        words = ["--debug", *(word for word in words if word != "--debug")]
+    app(words, prog_name="d24fad")

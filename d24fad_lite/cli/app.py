@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from .. import __version__
-from . import checking, converting, evaluating, fitting, predicting, sampling, series
-from .errors import OneLineErrors
+from d24fad_lite import __version__
+from d24fad_lite.cli import checking, converting, evaluating, fitting, predicting, sampling, series
+from d24fad_lite.cli.errors import OneLineErrors
 
 app = typer.Typer(
     name="d24fad", cls=OneLineErrors, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
@@ -25,8 +26,9 @@ def _version(value: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                                 help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Few-shot anomaly detection in medical images by dual distillation (D²4FAD): learn it, test it, use it.
 
@@ -47,7 +49,7 @@ def options(
     """
 
 
-COMMANDS = {  # in the order of a first tour, each with its line in the list of commands
+COMMANDS: dict[Callable[..., None], str] = {  # in the order of a first tour, each with its line in the list of commands
     checking.check: "See what is installed and try it, or look at a folder of data.",
     sampling.samples: "Draw synthetic tasks with exact lesion masks.",
     fitting.fit: "Train a detector with one task left out.",

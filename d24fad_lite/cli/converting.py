@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import FAILED, say
-from .options import names_of
+from d24fad_lite.cli.errors import FAILED, say
+from d24fad_lite.listings import names_of
 
 if TYPE_CHECKING:
-    from ..data.convert.converting import Conversion
-    from ..data.convert.records import Plan
+    from d24fad_lite.data.convert.converting import Conversion
+    from d24fad_lite.data.convert.records import Plan
 
 MOST_LINES = 20  # problems told one by one
 
@@ -48,9 +48,16 @@ def convert() -> None:
 
 @app.command(context_settings=WIDE, short_help="Chest X-rays (DICOM, boxes): normal against lung opacity.")
 def rsna(
-    source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.2,
-    include_not_normal: Annotated[bool, typer.Option(
-        "--include-not-normal", help="Also take 'No Lung Opacity / Not Normal', as anomalous, without masks.")] = False,
+    source: Source,
+    out: Out,
+    seed: Seed = 0,
+    test_fraction: Fraction = 0.2,
+    include_not_normal: Annotated[
+        bool,
+        typer.Option(
+            "--include-not-normal", help="Also take 'No Lung Opacity / Not Normal', as anomalous, without masks."
+        ),
+    ] = False,
 ) -> None:
     """RSNA Pneumonia Detection Challenge: normal against lung opacity.
 
@@ -66,7 +73,7 @@ def rsna(
       d24fad convert rsna rsna-pneumonia-detection-challenge data/RSNA
       d24fad convert rsna rsna-pneumonia-detection-challenge data/RSNA --test-fraction 0.15 --seed 1
     """
-    from ..data.convert.rsna import plan_rsna
+    from d24fad_lite.data.convert.rsna import plan_rsna
 
     _convert(plan_rsna(source, include_not_normal=include_not_normal), out, seed, test_fraction)
 
@@ -84,7 +91,7 @@ def lag(source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.2)
     Examples:
       d24fad convert lag LAG_database_part_1 data/LAG
     """
-    from ..data.convert.lag import plan_lag
+    from d24fad_lite.data.convert.lag import plan_lag
 
     _convert(plan_lag(source), out, seed, test_fraction)
 
@@ -102,18 +109,26 @@ def aptos(source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.
     Examples:
       d24fad convert aptos aptos2019-blindness-detection data/APTOS
     """
-    from ..data.convert.aptos import plan_aptos
+    from d24fad_lite.data.convert.aptos import plan_aptos
 
     _convert(plan_aptos(source), out, seed, test_fraction)
 
 
 @app.command("brats-kaggle", context_settings=WIDE, short_help="Brain MRI slices: no tumour, glioma, meningioma.")
 def brats_kaggle(
-    source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.2,
-    split: Annotated[str, typer.Option(metavar="published|new", help="Keep Training and Testing apart, or put them "
-                                                                     "together and split anew.")] = "published",
-    include_pituitary: Annotated[bool, typer.Option("--include-pituitary", help="Also take pituitary tumours.")]
-    = False,
+    source: Source,
+    out: Out,
+    seed: Seed = 0,
+    test_fraction: Fraction = 0.2,
+    split: Annotated[
+        str,
+        typer.Option(
+            metavar="published|new", help="Keep Training and Testing apart, or put them together and split anew."
+        ),
+    ] = "published",
+    include_pituitary: Annotated[
+        bool, typer.Option("--include-pituitary", help="Also take pituitary tumours.")
+    ] = False,
 ) -> None:
     """Brain Tumor MRI Dataset (Kaggle, masoudnickparvar): no tumour against glioma and meningioma.
 
@@ -127,16 +142,20 @@ def brats_kaggle(
       d24fad convert brats-kaggle brain-tumor-mri-dataset data/BrainTumor
       d24fad convert brats-kaggle brain-tumor-mri-dataset data/BrainTumor --split new --seed 1
     """
-    from ..data.convert.brain import plan_brain
+    from d24fad_lite.data.convert.brain import plan_brain
 
     _convert(plan_brain(source, split=split, include_pituitary=include_pituitary), out, seed, test_fraction)
 
 
 @app.command("camelyon-bmad", context_settings=WIDE, short_help="Lymph node patches: normal or with metastases.")
 def camelyon_bmad(
-    source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.2,
-    split: Annotated[str, typer.Option(metavar="published|patients", help="Keep train, valid and test, or split anew "
-                                                                          "by patient.")] = "published",
+    source: Source,
+    out: Out,
+    seed: Seed = 0,
+    test_fraction: Fraction = 0.2,
+    split: Annotated[
+        str, typer.Option(metavar="published|patients", help="Keep train, valid and test, or split anew by patient.")
+    ] = "published",
 ) -> None:
     """Camelyon16 as BMAD arranges it: good against Ungood, with masks where there are any.
 
@@ -151,32 +170,53 @@ def camelyon_bmad(
       d24fad convert camelyon-bmad camelyon16 data/HIS
       d24fad convert camelyon-bmad camelyon16 data/HIS --split patients
     """
-    from ..data.convert.camelyon import plan_camelyon
+    from d24fad_lite.data.convert.camelyon import plan_camelyon
 
     _convert(plan_camelyon(source, split=split), out, seed, test_fraction)
 
 
 @app.command("csv", context_settings=WIDE, short_help="Images of your own, labels in a CSV file.")
 def csv_table(
-    source: Annotated[Path, typer.Argument(help="CSV file with a header, one row per image.")], out: Out,
+    source: Annotated[Path, typer.Argument(help="CSV file with a header, one row per image.")],
+    out: Out,
     image: Annotated[str, typer.Option(metavar="COLUMN", help="Column of image names.")],
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")],
-    normal: Annotated[list[str], typer.Option(metavar="VALUE", help="Label value that means normal; comma or repeat. "
-                                                                    "0 and 0.0 are the same.")],
-    anomalous: Annotated[list[str] | None, typer.Option(
-        metavar="VALUE", help="Label values that mean anomalous; comma or repeat. Others are left out, by name.  "
-                              "[default: all that are not normal]", show_default=False)] = None,
-    group: Annotated[str, typer.Option(metavar="COLUMN", help="Column of patients, never divided between train and "
-                                                              "test.  [default: none]", show_default=False)] = "",
-    folder: Annotated[Path | None, typer.Option(help="Folder that image names start from.  [default: that of the "
-                                                     "CSV file]", show_default=False)] = None,
-    suffix: Annotated[str, typer.Option(help="Added to image names, such as .png.  [default: found by itself]",
-                                        show_default=False)] = "",
-    mask: Annotated[str, typer.Option(metavar="COLUMN", help="Column of mask names.  [default: none]",
-                                      show_default=False)] = "",
-    mask_folder: Annotated[Path | None, typer.Option(help="Folder that mask names start from.  [default: --folder]",
-                                                     show_default=False)] = None,
-    seed: Seed = 0, test_fraction: Fraction = 0.2,
+    normal: Annotated[
+        list[str],
+        typer.Option(metavar="VALUE", help="Label value that means normal; comma or repeat. 0 and 0.0 are the same."),
+    ],
+    anomalous: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Label values that mean anomalous; comma or repeat. Others are left out, by name.  "
+            "[default: all that are not normal]",
+            show_default=False,
+        ),
+    ] = None,
+    group: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of patients, never divided between train and test.  [default: none]",
+            show_default=False,
+        ),
+    ] = "",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder that image names start from.  [default: that of the CSV file]", show_default=False),
+    ] = None,
+    suffix: Annotated[
+        str, typer.Option(help="Added to image names, such as .png.  [default: found by itself]", show_default=False)
+    ] = "",
+    mask: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column of mask names.  [default: none]", show_default=False)
+    ] = "",
+    mask_folder: Annotated[
+        Path | None, typer.Option(help="Folder that mask names start from.  [default: --folder]", show_default=False)
+    ] = None,
+    seed: Seed = 0,
+    test_fraction: Fraction = 0.2,
 ) -> None:
     """Images of your own with their labels in a table.
 
@@ -191,43 +231,82 @@ def csv_table(
       d24fad convert csv study/labels.csv data/Study --image file --label finding --normal none --group patient
       d24fad convert csv t.csv data/Skin --image id --label dx --normal nv --anomalous mel,bcc --folder jpg
     """
-    from ..data.convert.tables import ImageTable, plan_table
+    from d24fad_lite.data.convert.tables import ImageTable, plan_table
 
-    table = ImageTable(source, folder or source.parent, image, label, names_of(normal), names_of(anomalous), group,
-                       mask, mask_folder, suffix)
+    table = ImageTable(
+        source,
+        folder or source.parent,
+        image,
+        label,
+        names_of(normal),
+        names_of(anomalous),
+        group,
+        mask,
+        mask_folder,
+        suffix,
+    )
     _convert(plan_table(table), out, seed, test_fraction)
 
 
 @app.command(context_settings=WIDE, short_help="Slices of NIfTI volumes, with segmentations as masks.")
 def nifti(
-    source: Annotated[Path, typer.Argument(help="Folder of .nii and .nii.gz volumes.")], out: Out,
-    axis: Annotated[str, typer.Option(metavar="axial|coronal|sagittal", help="Direction that slices are counted in.")]
-    = "axial",
-    slices: Annotated[str, typer.Option(metavar="FIRST:STOP", help="Which slices, as in Python: 60:100 is 60 to 99, "
-                                                                   "counted from the feet, back or left.")] = ":",
+    source: Annotated[Path, typer.Argument(help="Folder of .nii and .nii.gz volumes.")],
+    out: Out,
+    axis: Annotated[
+        str, typer.Option(metavar="axial|coronal|sagittal", help="Direction that slices are counted in.")
+    ] = "axial",
+    slices: Annotated[
+        str,
+        typer.Option(
+            metavar="FIRST:STOP",
+            help="Which slices, as in Python: 60:100 is 60 to 99, counted from the feet, back or left.",
+        ),
+    ] = ":",
     step: Annotated[int, typer.Option(help="Take every n-th of them.")] = 1,
-    percentiles: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Of each whole volume: they become black and "
-                                                                      "white.")] = "0.5:99.5",
-    window: Annotated[str, typer.Option(metavar="LOW:HIGH", help="Values that become black and white, instead: for CT, "
-                                                                 "-160:240.", show_default=False)] = "",
-    masks: Annotated[Path | None, typer.Option(help="Folder of segmentations named as the volumes, or with _seg, "
-                                                    "_mask or _label at the end; not zero is anomalous. It may be "
-                                                    "SOURCE.  [default: none]",
-                                               show_default=False)] = None,
-    pattern: Annotated[str, typer.Option(metavar="GLOB", help="Names of the volumes to take, such as *_flair.nii.gz.")]
-    = "*",
-    min_voxels: Annotated[int, typer.Option(help="Marked voxels that make a slice anomalous; slices with fewer, but "
-                                                 "some, are left out.")] = 1,
-    table: Annotated[Path | None, typer.Option(help="CSV file with labels, for --image, --label, --normal and --group.",
-                                               show_default=False)] = None,
+    percentiles: Annotated[
+        str, typer.Option(metavar="LOW:HIGH", help="Of each whole volume: they become black and white.")
+    ] = "0.5:99.5",
+    window: Annotated[
+        str,
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Values that become black and white, instead: for CT, -160:240.",
+            show_default=False,
+        ),
+    ] = "",
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of segmentations named as the volumes, or with _seg, "
+            "_mask or _label at the end; not zero is anomalous. It may be "
+            "SOURCE.  [default: none]",
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        str, typer.Option(metavar="GLOB", help="Names of the volumes to take, such as *_flair.nii.gz.")
+    ] = "*",
+    min_voxels: Annotated[
+        int, typer.Option(help="Marked voxels that make a slice anomalous; slices with fewer, but some, are left out.")
+    ] = 1,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV file with labels, for --image, --label, --normal and --group.", show_default=False),
+    ] = None,
     image: Annotated[str, typer.Option(metavar="COLUMN", help="Column of volume names.")] = "image",
     label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")] = "label",
-    normal: Annotated[list[str] | None, typer.Option(metavar="VALUE", help="Label value that means normal; comma or "
-                                                                           "repeat.  [default: 0]",
-                                                     show_default=False)] = None,
-    group: Annotated[str, typer.Option(metavar="COLUMN", help="Column of patients.  [default: each volume is one]",
-                                       show_default=False)] = "",
-    seed: Seed = 0, test_fraction: Fraction = 0.2,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE", help="Label value that means normal; comma or repeat.  [default: 0]", show_default=False
+        ),
+    ] = None,
+    group: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Column of patients.  [default: each volume is one]", show_default=False),
+    ] = "",
+    seed: Seed = 0,
+    test_fraction: Fraction = 0.2,
 ) -> None:
     """Slices of volumes as 16-bit PNG; all slices of a volume stay on one side, as one patient.
 
@@ -246,7 +325,7 @@ def nifti(
       d24fad convert nifti BraTS data/BraTS --masks BraTS --pattern "*_flair.nii.gz" --slices 60:100
       d24fad convert nifti scans data/Knee --axis sagittal --table labels.csv --image file --label finding --normal none
     """
-    from ..data.convert.nifti import LabelTable, SliceSettings, plan_nifti
+    from d24fad_lite.data.convert.nifti import LabelTable, SliceSettings, plan_nifti
 
     start, stop = _pair(slices, "--slices", int)
     low, high = _pair(percentiles, "--percentiles", float)
@@ -272,13 +351,13 @@ def _pair(text: str, option: str, kind: type[int] | type[float]) -> tuple[Any, A
 
 
 def _convert(plan: Plan, out: Path, seed: int, test_fraction: float) -> None:
-    from ..data.convert.converting import convert as write_task
+    from d24fad_lite.data.convert.converting import convert as write_task
 
     _tell(plan, write_task(plan, out, seed=seed, test_fraction=test_fraction))
 
 
 def _tell(plan: Plan, done: Conversion) -> None:
-    from ..data.convert.manifest import format_table
+    from d24fad_lite.data.convert.manifest import format_table
 
     typer.echo(format_table(done.table))
     typer.echo(f"published counts: {plan.published_note}\npatients: {plan.patients}\nlicence: {plan.licence}")
@@ -286,14 +365,20 @@ def _tell(plan: Plan, done: Conversion) -> None:
         typer.echo("note: " + note.encode("utf-8", "backslashreplace").decode())  # names of files may be no text
     if done.copies:
         first, second = done.copies[0]
-        say(f"warning: {len(done.copies)} near copies in train and test, first {first} = {second}; they are listed in "
-            f"{done.out / 'MANIFEST.json'}: look at them, and remove one of each pair where it is the same picture")
+        say(
+            f"warning: {len(done.copies)} near copies in train and test, first {first} = {second}; they are listed in "
+            f"{done.out / 'MANIFEST.json'}: look at them, and remove one of each pair where it is the same picture"
+        )
     for image in done.problems[:MOST_LINES]:
         say(f"left out: {image.name}: {image.why}{f' ({image.detail})' if image.detail else ''}")
-    typer.echo(f"{sum(row.kept for row in done.table)} images in {done.out}; {done.out / 'MANIFEST.json'} has the hash "
-               f"of each, {done.out / 'left_out.csv'} what was not used and why")
+    typer.echo(
+        f"{sum(row.kept for row in done.table)} images in {done.out}; {done.out / 'MANIFEST.json'} has the hash "
+        f"of each, {done.out / 'left_out.csv'} what was not used and why"
+    )
     if done.problems:
         more = f", {len(done.problems) - MOST_LINES} of them not shown here" if len(done.problems) > MOST_LINES else ""
-        say(f"error: {len(done.problems)} image(s) were damaged, missing or contradictory{more}; all are in "
-            f"{done.out / 'left_out.csv'}")
+        say(
+            f"error: {len(done.problems)} image(s) were damaged, missing or contradictory{more}; all are in "
+            f"{done.out / 'left_out.csv'}"
+        )
         raise typer.Exit(FAILED)

@@ -11,8 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 FAILED, USAGE, STOPPED = 1, 2, 130
-EXTRAS = {"dicom": {"pydicom"}, "nifti": {"nibabel"},
-          "notebooks": {"papermill", "nbformat", "nbclient", "nbconvert", "jupytext", "ipykernel", "psutil", "yaml"}}
+EXTRAS = {
+    "dicom": {"pydicom"},
+    "nifti": {"nibabel"},
+    "notebooks": {"papermill", "nbformat", "nbclient", "nbconvert", "jupytext", "ipykernel", "psutil", "yaml"},
+}
 
 
 class OneLineErrors(TyperGroup):
@@ -26,7 +29,7 @@ class OneLineErrors(TyperGroup):
                     warnings.showwarning = _one_line_warnings()
                 return super().invoke(ctx)
         except BrokenPipeError:
-            raise  # `d24fad ... | head`: the reader has left, which is no error of ours
+            raise  # `d24fad ... | head`: the reader has left, which is no fault of the command
         except KeyboardInterrupt:
             say("stopped")
             raise typer.Exit(STOPPED) from None
@@ -70,12 +73,12 @@ def say(text: str) -> None:
 
 def _one_line_warnings() -> Callable[..., None]:
     """A `warnings.showwarning` that says each of the kit's and the libraries' notices for users once, in one line."""
-    told: set[str] = set()
+    already_said: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         text = " ".join(str(message).split())
-        if issubclass(category, UserWarning) and text not in told:
-            told.add(text)
+        if issubclass(category, UserWarning) and text not in already_said:
+            already_said.add(text)
             say(f"warning: {text}")
 
     return show

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import say
-from .options import (
+from d24fad_lite.cli.errors import say
+from d24fad_lite.cli.options import (
     Data,
     Device,
     ImageSize,
@@ -21,44 +21,52 @@ from .options import (
     load_model,
     make_config,
     model_facts,
-    names_of,
-    numbers_of,
-    pick_device,
     writable_folder,
-    write_text,
 )
-from .score_store import fitting_name
+from d24fad_lite.files import fitting_name, write_text
+from d24fad_lite.listings import names_of, numbers_of
 
 if TYPE_CHECKING:
-    from ..evaluation.report import EvaluationReport
-    from ..evaluation.scorer import DetectorScorer
-    from ..model.detector import D24FAD
+    from d24fad_lite.evaluation.report import EvaluationReport
+    from d24fad_lite.evaluation.scorer import DetectorScorer
+    from d24fad_lite.model.detector import D24FAD
 
 
 def evaluate(
     data: Data,
-    task: Annotated[list[str], typer.Option(
-        metavar="TASK", help="Task to test; comma or repeat; a name with a comma in \"..\".")],
-    model: Annotated[Path | None, typer.Argument(
-        metavar="[MODEL]", help="model.safetensors of d24fad fit.", show_default=False)] = None,
-    untrained: Annotated[bool, typer.Option(
-        "--untrained", help="In place of MODEL: a detector before any training, as a baseline.")] = False,
+    task: Annotated[
+        list[str], typer.Option(metavar="TASK", help='Task to test; comma or repeat; a name with a comma in "..".')
+    ],
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="model.safetensors of d24fad fit.", show_default=False)
+    ] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="In place of MODEL: a detector before any training, as a baseline.")
+    ] = False,
     teacher: TeacherName = "resnet18",
     weights: Weights = "embedded",
     image_size: ImageSize = 128,
     teacher_module: TeacherModule = "",
-    reading: Annotated[list[str] | None, typer.Option(
-        metavar="NAME", help="Read the detector as released, paper or matched; comma or repeat for several in one "
-                             "table.  [default: as it was saved]")] = None,
+    reading: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Read the detector as released, paper or matched; comma or repeat for several in one "
+            "table.  [default: as it was saved]",
+        ),
+    ] = None,
     shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.")] = "2,4,8",
     draws: Annotated[int, typer.Option(help="Support sets per K, drawn from the task's training normals.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same for every method and nested over K.")] = 0,
-    protocol: Annotated[str, typer.Option(help="per-image; or official, which LEAKS (to measure the difference).")]
-    = "per-image",
+    protocol: Annotated[
+        str, typer.Option(help="per-image; or official, which LEAKS (to measure the difference).")
+    ] = "per-image",
     batch_size: Annotated[int, typer.Option(help="Test images per batch; never changes a score.")] = 32,
     pixel: Annotated[bool, typer.Option(help="Pixel AUROC where the task has masks.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder for the reports (JSON and CSV).  [default: not saved]",
-                                             show_default=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the reports (JSON and CSV).  [default: not saved]", show_default=False),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Measure how well a detector finds the anomalies of a task, with intervals.
@@ -74,25 +82,38 @@ def evaluate(
       d24fad evaluate run/model.safetensors --data samples --task RSNA --reading released,paper,matched
       d24fad evaluate --untrained --teacher resnet18 --data samples --task RSNA,HIS
     """
-    from ..data.benchmark import open_benchmark, require_both_classes, task_names
-    from ..evaluation.evaluate import evaluate as measure
+    from d24fad_lite.data.benchmark import open_benchmark, require_both_classes, task_names
+    from d24fad_lite.evaluation.evaluate import evaluate as measure
 
     if (model is None) is not untrained:
-        raise ValueError("give either a MODEL (model.safetensors of d24fad fit) or --untrained"
-                         + (", not both" if untrained else ""))
+        raise ValueError(
+            "give either a MODEL (model.safetensors of d24fad fit) or --untrained" + (", not both" if untrained else "")
+        )
     counts, wanted = numbers_of(shots, "--shots"), names_of(task, task_names(data))
     bench = open_benchmark(data, wanted)
     for tested in bench.values():
         require_both_classes(tested)  # of all tasks, before the first is scored
     folder = writable_folder(out) if out is not None else None
-    detector = load_model(model, teacher_module, device) if model else _untrained(
-        teacher, weights, image_size, teacher_module, device)
+    detector = (
+        load_model(model, teacher_module, device)
+        if model
+        else _untrained(teacher, weights, image_size, teacher_module, device)
+    )
     scorers, rows = _readings(detector, names_of(reading)), []
-    for name in dict.fromkeys(bench.resolve(given) for given in wanted):
+    for name in dict.fromkeys(map(bench.resolve, wanted)):
         _warn_if_seen(model, name)
         for k, (read_as, scorer) in product(counts, scorers.items()):
-            report = measure(scorer, bench[name], k, draws, seed, protocol=protocol, batch_size=batch_size,
-                             pixel=pixel, progress=sys.stderr.isatty())
+            report = measure(
+                scorer,
+                bench[name],
+                k,
+                draws,
+                seed,
+                protocol=protocol,
+                batch_size=batch_size,
+                pixel=pixel,
+                progress=sys.stderr.isatty(),
+            )
             typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
             rows.append(_row(report, read_as))
             if folder is not None:
@@ -102,8 +123,8 @@ def evaluate(
 
 def _readings(detector: D24FAD, names: list[str]) -> dict[str, D24FAD | DetectorScorer]:
     """What to measure, by the reading's name; the detector itself, under "", where none is asked for."""
-    from ..evaluation.baselines import DetectorVariant
-    from ..evaluation.shared_teacher import SharedTeacher
+    from d24fad_lite.evaluation.baselines.variants import DetectorVariant
+    from d24fad_lite.evaluation.shared_teacher import SharedTeacher
 
     if not names:
         return {"": detector}
@@ -112,30 +133,44 @@ def _readings(detector: D24FAD, names: list[str]) -> dict[str, D24FAD | Detector
 
 
 def _untrained(teacher: str, weights: str, image_size: int, teacher_module: str, device: str) -> D24FAD:
-    from ..model.detector import D24FAD
+    """A detector as it is before any training."""
+    from d24fad_lite.model.detector import D24FAD
+    from d24fad_lite.model.device import pick_device
 
     own = import_teacher(teacher_module) if teacher_module else teacher
     config = make_config("kit", None, teacher=own, weights=weights, image_size=image_size)
-    return D24FAD(config).to(pick_device(device)).eval()
+    return D24FAD(config).to(pick_device(device, "--device")).eval()
 
 
 def _warn_if_seen(model: Path | None, task: str) -> None:
+    """Warn when a detector was trained on the task that it is measured on."""
     trained_on = model_facts(model).get("trained_on", []) if model else []
     if task in trained_on:
         say(f"warning: {model} was trained on the normal images of {task} too; this is no leave-one-task-out result")
 
 
 def _row(report: EvaluationReport, read_as: str) -> dict[str, object]:
+    """One line of the table."""
     low, high = report.ci
     pixel = report.pixel_auroc
     head = {"task": report.task, "reading": read_as} if read_as else {"task": report.task}
-    return head | {"K": report.shots, "AUROC": report.auroc, "low": low, "high": high,
-                   "AP": report.average_precision, "F1-max": report.f1_max,
-                   "pixel AUROC": float("nan") if pixel is None else pixel, "draws": report.draws,
-                   "normal": report.n_normal, "anomalous": report.n_anomalous, "protocol": report.protocol}
+    return head | {
+        "K": report.shots,
+        "AUROC": report.auroc,
+        "low": low,
+        "high": high,
+        "AP": report.average_precision,
+        "F1-max": report.f1_max,
+        "pixel AUROC": float("nan") if pixel is None else pixel,
+        "draws": report.draws,
+        "normal": report.n_normal,
+        "anomalous": report.n_anomalous,
+        "protocol": report.protocol,
+    }
 
 
 def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:
+    """Print the table and, with a folder, save it as summary.csv."""
     import pandas as pd
 
     table = pd.DataFrame(rows)

@@ -8,34 +8,46 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import resumable, say
-from .options import (
+from d24fad_lite.cli.errors import resumable, say
+from d24fad_lite.cli.options import (
     Data,
     Device,
     TeacherModule,
     import_teacher,
     make_config,
-    names_of,
-    pick_device,
     writable_folder,
-    write_text,
 )
+from d24fad_lite.files import write_text
+from d24fad_lite.listings import names_of
+from d24fad_lite.training.settings import FitSettings
 
 if TYPE_CHECKING:
-    from ..training.history import History
+    from d24fad_lite.training.history import History
 
 
-LeftOut = Annotated[list[str] | None, typer.Option(
-    metavar="TASK", help="Task that training must not see; comma or repeat; a name with a comma in \"..\".  "
-                         "[default: none]")]
-PresetTeacher = Annotated[str, typer.Option(
-    metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")]
-PresetWeights = Annotated[str, typer.Option(
-    metavar="SOURCE", help="embedded (shipped), imagenet (from a cache, a package or the network), "
-                           "random, local-dir:FOLDER, or the path of a checkpoint.  "
-                           "[default: the preset's; embedded]")]
-Switches = Annotated[list[str] | None, typer.Option(
-    "--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat.")]
+LeftOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TASK",
+        help='Task that training must not see; comma or repeat; a name with a comma in "..".  [default: none]',
+    ),
+]
+PresetTeacher = Annotated[
+    str, typer.Option(metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")
+]
+PresetWeights = Annotated[
+    str,
+    typer.Option(
+        metavar="SOURCE",
+        help="embedded (shipped), imagenet (from a cache, a package or the network), "
+        "random, local-dir:FOLDER, or the path of a checkpoint.  "
+        "[default: the preset's; embedded]",
+    ),
+]
+Switches = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A switch of D24FADConfig, e.g. distance=pointwise; repeat."),
+]
 
 
 def fit(
@@ -46,26 +58,42 @@ def fit(
     weights: PresetWeights = "",
     teacher_module: TeacherModule = "",
     image_size: Annotated[int, typer.Option(metavar="PX", help="Side of the square images in pixels.")] = 128,
-    preset: Annotated[str, typer.Option(
-        help="kit, official (the released code's arithmetic), paper or matched (as kit, read as matched).")] = "kit",
-    reading: Annotated[str, typer.Option(
-        metavar="NAME", help="How the saved detector is read unless evaluate or predict say otherwise: released, "
-                             "paper or matched.  [default: the preset's; released]")] = "",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="kit, official (the released code's arithmetic), paper or matched (as kit, read as matched)."
+        ),
+    ] = "kit",
+    reading: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="How the saved detector is read unless evaluate or predict say otherwise: released, "
+            "paper or matched.  [default: the preset's; released]",
+        ),
+    ] = "",
     switch: Switches = None,
-    shots: Annotated[int, typer.Option(help="Supports K per query.")] = 4,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images; the method: 70.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and the episodes.")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Queries per step.")] = 16,
-    lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 1e-4,
-    lr_schedule: Annotated[str, typer.Option(help="constant (the method), or cosine: a rise, then down to nothing.")]
-    = "constant",
-    episodes: Annotated[str, typer.Option(help="independent (the method), or in-batch (about K times faster).")]
-    = "independent",
-    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "fp32",
-    validation: Annotated[float, typer.Option(help="Fraction of the training normals held out for val_loss.")] = 0.0,
-    patience: Annotated[int | None, typer.Option(
-        help="Stop after so many epochs without a lower val_loss.  [default: never]")] = None,
-    ema: Annotated[float, typer.Option(help="Decay of averaged weights, below 1, e.g. 0.99; 0: the last ones.")] = 0.0,
+    shots: Annotated[int, typer.Option(help="Supports K per query.")] = FitSettings.shots,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images; the method: 70.")] = FitSettings.epochs,
+    seed: Annotated[int, typer.Option(min=0, help="Of the initial weights and the episodes.")] = FitSettings.seed,
+    batch_size: Annotated[int, typer.Option(help="Queries per step.")] = FitSettings.batch_size,
+    lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = FitSettings.lr,
+    lr_schedule: Annotated[
+        str, typer.Option(help="constant (the method), or cosine: a rise, then down to nothing.")
+    ] = FitSettings.lr_schedule,
+    episodes: Annotated[
+        str, typer.Option(help="independent (the method), or in-batch (about K times faster).")
+    ] = FitSettings.episodes,
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = FitSettings.precision,
+    validation: Annotated[
+        float, typer.Option(help="Fraction of the training normals held out for val_loss.")
+    ] = FitSettings.validation,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a lower val_loss.  [default: never]")
+    ] = FitSettings.patience,
+    ema: Annotated[
+        float, typer.Option(help="Decay of averaged weights, below 1, e.g. 0.99; 0: the last ones.")
+    ] = FitSettings.ema,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the last full epoch found in --out.")] = True,
 ) -> None:
@@ -83,54 +111,75 @@ def fit(
       d24fad fit --data my_tasks --leave-out HIS --preset paper --reading matched --out run
       d24fad fit --data my_tasks --teacher-module my_package.nets:squeezenet --out run
     """
-    from ..data.benchmark import open_benchmark, task_names
-    from ..model.detector import D24FAD
-    from ..training.fit import fit as train
+    from d24fad_lite.data.benchmark import open_benchmark, task_names
+    from d24fad_lite.model.detector import D24FAD
+    from d24fad_lite.model.device import pick_device
+    from d24fad_lite.training.fit import fit as train
 
-    left = names_of(leave_out, task_names(data))
-    tasks = open_benchmark(data).without(*left)
+    settings = FitSettings(
+        shots=shots,
+        epochs=epochs,
+        seed=seed,
+        batch_size=batch_size,
+        lr=lr,
+        lr_schedule=lr_schedule,
+        episodes=episodes,
+        precision=precision,
+        validation=validation,
+        patience=patience,
+        ema=ema,
+    )
+    left_out = names_of(leave_out, task_names(data))
+    tasks = open_benchmark(data).without(*left_out)
     if not tasks:
-        raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left)} names every task in {data}")
-    chosen = pick_device(device)
+        raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left_out)} names every task in {data}")
+    cpu = pick_device(device, "--device") == "cpu"
     own = import_teacher(teacher_module) if teacher_module else teacher
     config = make_config(preset, switch, reading, teacher=own, weights=weights, image_size=image_size, seed=seed)
     writable_folder(out)
     model = D24FAD(config)
+    shown, forced = sys.stderr.isatty(), "cpu" if cpu else None
     with resumable("the same command goes on from the last full epoch"):
-        history = train(
-            model, tasks, shots, epochs, seed, batch_size=batch_size, lr=lr, lr_schedule=lr_schedule,
-            episodes=episodes, precision=precision, validation=validation, patience=patience, ema=ema, out=out,
-            resume=resume,
-            device="cpu" if chosen == "cpu" else None, progress=sys.stderr.isatty(),
-        )  # fmt: skip
-    path = model.save(out / "model.safetensors", trained_on=list(tasks), left_out=left, shots=shots, seed=seed,
-                      epochs=history.kept_epoch)
+        history = train(model, tasks, **settings.keywords(), out=out, resume=resume, device=forced, progress=shown)
+    facts = dict(trained_on=list(tasks), left_out=left_out, shots=shots, seed=seed, epochs=history.kept_epoch)
+    path = model.save(out / "model.safetensors", **facts)
     _conclude(history, epochs, list(tasks), path)
 
 
 def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> None:
+    """Write the history beside the model and say in a few lines what was trained."""
     write_text(path.parent / "history.csv", history.to_frame().to_csv(index=False))
     count = len(history)
     if count > epochs:
         say(f"note: {path.parent} already held {count} epochs, more than --epochs {epochs}; the model has all of them")
-    typer.echo(f"{count} epoch{'s' * (count > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
-               f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}")
+    typer.echo(
+        f"{count} epoch{'s' * (count > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
+        f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}"
+    )
     typer.echo(f"saved {path}")
 
 
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the fractals, the checkpoints and teacher.safetensors.")],
-    steps: Annotated[int, typer.Option(
-        min=0, help="Optimiser steps of a single stage, for a try; 0: the stages of the shipped weights.")] = 0,
+    steps: Annotated[
+        int,
+        typer.Option(min=0, help="Optimiser steps of a single stage, for a try; 0: the stages of the shipped weights."),
+    ] = 0,
     architecture: Annotated[str, typer.Option(metavar="NAME", help="timm model to train.")] = "resnet18",
     seed: Annotated[int, typer.Option(min=0, help="Of the fractals, the initial weights and the views.")] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint found in --out.")] = True,
-    probe: Annotated[Path | None, typer.Option(
-        metavar="ROOT", help="Afterwards, measure the teacher on this folder of tasks, beside a random one.",
-        show_default=False)] = None,
-    embed: Annotated[bool, typer.Option(
-        "--embed", help="Afterwards, store it as the weights that weights='embedded' loads.")] = False,
+    probe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            help="Afterwards, measure the teacher on this folder of tasks, beside a random one.",
+            show_default=False,
+        ),
+    ] = None,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Afterwards, store it as the weights that weights='embedded' loads.")
+    ] = False,
 ) -> None:
     """Make a teacher from nothing but formulas: a classifier of fractals, without a single photograph.
 
@@ -144,18 +193,18 @@ def pretrain(
       d24fad pretrain --out teacher50 --architecture resnet50
       d24fad fit --data samples --leave-out RSNA --weights teacher/teacher.safetensors --out run
     """
-    from dataclasses import replace
+    from d24fad_lite.model.device import pick_device
+    from d24fad_lite.training.pretrain.recipe import Recipe, Stage
+    from d24fad_lite.training.pretrain.recipe import pretrain as train
 
-    from ..training.pretrain.recipe import Recipe, Stage
-    from ..training.pretrain.recipe import pretrain as train
-
-    recipe = replace(Recipe(), architecture=architecture, seed=seed, **({"stages": (Stage(steps),)} if steps else {}))
+    stages = (Stage(steps),) if steps else Recipe.stages
+    recipe = Recipe(architecture=architecture, seed=seed, stages=stages)
     writable_folder(out)
     with resumable("the same command goes on from the last checkpoint"):
-        path = train(out, recipe, device=pick_device(device), resume=resume, progress=sys.stderr.isatty())
+        path = train(out, recipe, device=pick_device(device, "--device"), resume=resume, progress=sys.stderr.isatty())
     typer.echo(f"saved {path}")
     if embed:
-        from ..training.pretrain.export import export
+        from d24fad_lite.training.pretrain.export import export
 
         typer.echo(f"stored {export(path)}")
     if probe is not None:
@@ -163,15 +212,18 @@ def pretrain(
 
 
 def _probe(architecture: str, weights: Path, data: Path) -> None:
-    from ..data.benchmark import open_benchmark
-    from ..evaluation.teacher_probe import probe_teachers
-    from ..model.teacher import Teacher
+    """Measure the teacher beside one of random weights, and print both with their difference."""
+    from d24fad_lite.data.benchmark import open_benchmark
+    from d24fad_lite.evaluation.baselines.teacher_probe import probe_teachers
+    from d24fad_lite.model.teacher import Teacher
 
     teachers = {"random": Teacher(architecture, "random"), "fractals": Teacher(architecture, str(weights))}
-    found = probe_teachers(teachers, open_benchmark(data), progress=sys.stderr.isatty())
-    shown = next(iter(found.reports.values()))
-    typer.echo(f"image AUROC of the nearest support patch (max / mean of its distances), per image, K = {shown.shots}, "
-               f"{shown.draws} draws, {data.name}")
-    typer.echo(found.table().to_string())
-    difference, low, high = found.difference("fractals", "random")
-    typer.echo(f"fractals less random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+    probed = probe_teachers(teachers, open_benchmark(data), progress=sys.stderr.isatty())
+    shown = next(iter(probed.reports.values()))
+    typer.echo(
+        f"image AUROC of the nearest support patch (max / mean of its distances), per image, K = {shown.shots}, "
+        f"{shown.draws} draws, {data.name}"
+    )
+    typer.echo(probed.table().to_string())
+    difference, low, high = probed.difference("fractals", "random")
+    typer.echo(f"fractals minus random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import FAILED, resumable, say
-from .options import Device, Reading, TeacherModule, load_model, writable_folder
+from d24fad_lite.cli.errors import FAILED, resumable, say
+from d24fad_lite.cli.options import Device, Reading, TeacherModule, stored_teacher, writable_folder
+from d24fad_lite.messages import printable
 
 if TYPE_CHECKING:
-    from .folder_scores import Outcome
-    from .score_store import ScoreStore
+    from d24fad_lite.predicting.folder import FolderPrediction
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="model.safetensors of d24fad fit.")],
-    images: Annotated[Path, typer.Argument(help="Folder of images (png jpg bmp tif dcm, 8 or 16 bit; subfolders "
-                                                "too), or one image.")],
-    supports: Annotated[list[Path], typer.Option(
-        metavar="PLACE", help="Normal reference images of the same kind: a folder or a file; repeat.")],
+    images: Annotated[
+        Path, typer.Argument(help="Folder of images (png jpg bmp tif dcm, 8 or 16 bit; subfolders too), or one image.")
+    ],
+    supports: Annotated[
+        list[Path],
+        typer.Option(metavar="PLACE", help="Normal reference images of the same kind: a folder or a file; repeat."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for scores.csv and heatmaps.")],
     shots: Annotated[int, typer.Option(help="Draw so many of the supports; 0 takes all of them.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of that draw.")] = 0,
@@ -29,8 +32,7 @@ def predict(
     reading: Reading = "",
     device: Device = "auto",
     teacher_module: TeacherModule = "",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of other settings in --out.")]
-    = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of other settings in --out.")] = False,
 ) -> None:
     """Score your own images: the higher the score, the less an image is like the supports. NOT FOR CLINICAL USE.
 
@@ -47,64 +49,52 @@ def predict(
       d24fad predict run/model.safetensors scans --supports normals --shots 8 --heatmap-size 0 --out results
       d24fad predict run/model.safetensors scans --supports normals --reading matched --out results
     """
-    from ..data.layouts.found import printable
-    from ..model.config import D24FADConfig
-    from .folder_scores import list_items, score_folder
-    from .score_store import ScoreStore
+    from d24fad_lite.model.device import pick_device
+    from d24fad_lite.predicting.folder import predict_folder, require_ready
+    from d24fad_lite.predicting.inputs import choose_supports
+    from d24fad_lite.predicting.score_store import ResultsConflict
 
-    chosen = choose_supports(supports, shots, seed)
-    list_items(images, out)  # a wrong path is said before a model is read
-    if reading:
-        D24FADConfig.reading(reading)  # a wrong name likewise
-    if not model.is_file():
-        raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
-    settings = {"model": _sha256(model), "supports": [_sha256(path) for path in chosen]}
-    settings |= {"reading": reading} if reading else {}
-    store = ScoreStore(writable_folder(out), settings, overwrite)
-    detector = load_model(model, teacher_module, device).read_as(reading or None)
+    chosen = choose_supports(supports, shots, seed, "--shots")
+    require_ready(model, images, out, reading)  # a wrong path is reported before the folder is made
     with resumable(f"{out} keeps what is scored; the same command goes on from there"):
-        outcome = score_folder(detector, images, chosen, store, batch_size=batch_size, heatmap_size=heatmap_size,
-                               on_failure=lambda name, reason: say(f"unusable: {printable(name)}: {printable(reason)}"))
-    _tell(store, outcome, len(chosen))
-    if store.failures:
-        say(f"error: {len(store.failures)} of {len(store.failures) + len(store.rows)} images could not be used; "
-            f"they are listed in {out / 'failures.csv'}")
+        try:
+            result = predict_folder(
+                model,
+                images,
+                chosen,
+                writable_folder(out),
+                reading=reading,
+                batch_size=batch_size,
+                heatmap_size=heatmap_size,
+                device=pick_device(device, "--device"),
+                teacher=stored_teacher(model, teacher_module),
+                overwrite=overwrite,
+                on_failure=lambda name, reason: say(f"unusable: {printable(name)}: {printable(reason)}"),
+            )
+        except ResultsConflict as conflict:
+            advice = f"choose another --out, or --overwrite to replace {conflict.replaced}"
+            raise ValueError(f"{conflict.problem}; {advice}") from conflict
+    _report(result)
+    if result.failures:
+        failed = len(result.failures)
+        total = failed + len(result.scores)
+        say(f"error: {failed} of {total} images could not be used; they are listed in {result.failures_file}")
         raise typer.Exit(FAILED)
 
 
-def choose_supports(places: list[Path], shots: int, seed: int) -> list[Path]:
-    """The files behind --supports, or `shots` of them. Raises FileNotFoundError, LayoutError, ValueError."""
-    from ..data.benchmark import open_folder
-    from ..data.episodes import draw_supports
+def _report(result: FolderPrediction) -> None:
+    """Say what was scored, how the supports compare, and the five highest scores."""
 
-    files = [path for place in places for path in ([place] if place.is_file() else open_folder(place).paths)]
-    if not shots:
-        return files
-    if not 0 < shots <= len(files):
-        raise ValueError(f"--shots {shots} of {len(files)} supports cannot be drawn; give 1 to {len(files)}, or 0 for "
-                         "all of them")
-    return [files[i] for i in draw_supports(len(files), shots, 1, seed)[0]]
-
-
-def _tell(store: ScoreStore, outcome: Outcome, count: int) -> None:
-    from ..data.layouts.found import printable
-
-    reference = outcome.reference.scores
+    count, reference = len(result.supports), result.support_scores
     among = "against the others" if count > 1 else "mirrored, against itself"
-    typer.echo(f"{outcome.scored} images scored, {outcome.kept} kept from before: {store.folder / 'scores.csv'}")
-    typer.echo(f"for comparison, the supports ({count}; each {among}) score {min(reference):.4g} to "
-               f"{max(reference):.4g}")
-    ranked = sorted(store.rows.values(), key=lambda row: -float(row.score))
-    for row in ranked[:5]:
-        typer.echo(f"  {float(row.score):.4g}  {printable(row.name)}")
-    if outcome.gone:
-        say(f"note: {outcome.gone} rows of scores.csv are of images that are not in the folder now")
-    if outcome.supports_among_them:
-        say(f"warning: {outcome.supports_among_them} of the images are supports themselves; their scores mean nothing")
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    typer.echo(f"{result.scored} images scored, {result.known} kept from before: {result.scores_file}")
+    typer.echo(
+        f"for comparison, the supports ({count}; each {among}) score {min(reference):.4g} to {max(reference):.4g}"
+    )
+    highest = result.scores.sort_values("score", ascending=False, kind="stable").head()
+    for name, score in zip(highest["name"], highest["score"]):
+        typer.echo(f"  {score:.4g}  {printable(name)}")
+    if result.gone:
+        say(f"note: {result.gone} rows of scores.csv are of images that are not in the folder now")
+    if result.supports_among_images:
+        say(f"warning: {result.supports_among_images} of the images are supports themselves; their scores mean nothing")

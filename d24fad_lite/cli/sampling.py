@@ -7,21 +7,31 @@ from typing import Annotated
 
 import typer
 
-from .options import names_of
+from d24fad_lite.listings import names_of
 
 
 def samples(
     out: Annotated[Path, typer.Option(help="Folder for the tasks; made if absent.")],
     seed: Annotated[int, typer.Option(min=0, help="Same seed and settings: the same files, bit by bit.")] = 0,
     level: Annotated[str, typer.Option(help="How easily the lesions are seen: plain, medium or hard.")] = "plain",
-    severity: Annotated[float | None, typer.Option(help="Between the levels: from 0 (a trace) to 1 (plain to see). "
-                                                        " [default: that of --level]", show_default=False)] = None,
+    severity: Annotated[
+        float | None,
+        typer.Option(
+            help="Between the levels: from 0 (a trace) to 1 (plain to see).  [default: that of --level]",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(help="Side of the square images in pixels, at least 16.")] = 128,
     count: Annotated[int, typer.Option(help="Normal test images per task, and as many anomalous ones.")] = 20,
-    train: Annotated[int, typer.Option(help="Normal training images per task.  [default: twice --count]",
-                                       show_default=False)] = 0,
-    tasks: Annotated[list[str] | None, typer.Option(help="Some of HIS, LAG, APTOS, RSNA, BrainTumor; comma or repeat. "
-                                                         " [default: all]", show_default=False)] = None,
+    train: Annotated[
+        int, typer.Option(help="Normal training images per task.  [default: twice --count]", show_default=False)
+    ] = 0,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Some of HIS, LAG, APTOS, RSNA, BrainTumor; comma or repeat.  [default: all]", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Draw a benchmark of synthetic medical images, each lesion with its exact mask.
 
@@ -35,11 +45,13 @@ def samples(
       d24fad samples --out between --severity 0.7
       d24fad samples --out small --size 64 --count 5 --tasks RSNA,LAG
     """
-    from ..data.benchmark import canonical_name
-    from ..data.samples.world import write_samples
+    from d24fad_lite.data.names import canonical_task_name
+    from d24fad_lite.data.samples.world import write_samples
 
-    chosen = [canonical_name(name) for name in names_of(tasks)] or None
+    chosen = [canonical_task_name(name) for name in names_of(tasks)] or None
     root = write_samples(out, seed, level if severity is None else severity, size, train or 2 * count, count, chosen)
     files = [path for path in root.rglob("*.png") if path.is_file()]
-    typer.echo(f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB, in {root}: "
-               f"per task {train or 2 * count} normal to train on, {count} normal and {count} anomalous to test")
+    typer.echo(
+        f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB, in {root}: "
+        f"per task {train or 2 * count} normal to train on, {count} normal and {count} anomalous to test"
+    )

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .errors import FAILED, resumable, say
-from .options import names_of, numbers_of, pair, writable_folder, write_text
+from d24fad_lite.cli.errors import FAILED, resumable, say
+from d24fad_lite.cli.options import pair, writable_folder
+from d24fad_lite.files import write_text
+from d24fad_lite.listings import names_of, numbers_of
 
 if TYPE_CHECKING:
-    from ..runner.grid import GridCell
-    from ..runner.profiles import Profile
+    from d24fad_lite.runs.grid import GridCell
 
-UNIT = "09_evaluate_task"
-ProfileName = Annotated[str, typer.Option(
-    "--profile", metavar="NAME", help="quick, standard or full.  [default: D24FAD_PROFILE, else quick]",
-    show_default=False)]
-Checkout = Annotated[Path | None, typer.Option(
-    "--checkout", metavar="DIR", help="Checkout with notebooks/.  [default: found from here]", show_default=False)]
-Timeout = Annotated[float | None, typer.Option(
-    "--timeout", metavar="S", help="Seconds per notebook, 0 for none.  [default: the profile's]", show_default=False)]
+ProfileName = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="quick, standard or full.  [default: D24FAD_PROFILE, else quick]",
+        show_default=False,
+    ),
+]
+Checkout = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkout", metavar="DIR", help="Checkout with notebooks/.  [default: found from here]", show_default=False
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="S", help="Seconds per notebook, 0 for none.  [default: the profile's]", show_default=False
+    ),
+]
 
 
 def notebooks(
-    names: Annotated[list[str] | None, typer.Argument(
-        metavar="[NAME]...", help="Notebooks by name, number or words; none for all.", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="Notebooks by name, number or words; none for all.", show_default=False
+        ),
+    ] = None,
     profile: ProfileName = "",
-    parameter: Annotated[list[str] | None, typer.Option(
-        "--parameter", "-p", metavar="NAME=VALUE", help="For each notebook that declares it; repeat.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run.  [default: runs/STAMP]",
-                                             show_default=False)] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="For each notebook that declares it; repeat."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run.  [default: runs/STAMP]", show_default=False)
+    ] = None,
     timeout: Timeout = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Take over what the latest run (or --out) completed.")]
-    = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take over what the latest run (or --out) completed.")
+    ] = False,
     checkout: Checkout = None,
-    jobs: Annotated[int | None, typer.Option(
-        help="Notebooks at a time.  [default: the profile's, at most one per core]", show_default=False)] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Notebooks at a time.  [default: the profile's, at most one per core]", show_default=False),
+    ] = None,
 ) -> None:
     """Run the notebook series from the first to the last, with a report to read at the end.
 
@@ -50,7 +75,7 @@ def notebooks(
       d24fad notebooks 04 09 -p seed=1 --profile standard
       d24fad notebooks --resume
     """
-    from ..runner.notebooks import run_series
+    from d24fad_lite.runs.series import run_series
 
     parameters = dict(pair(text, "--parameter") for text in parameter or ())
     raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout, jobs))
@@ -58,12 +83,20 @@ def notebooks(
 
 def benchmark(
     out: Annotated[Path, typer.Option(help="Folder for results.csv and one folder per cell of the grid.")],
-    data: Annotated[Path | None, typer.Option(
-        metavar="ROOT", help="Folder of tasks.  [default: D24FAD_DATA, else the samples]", show_default=False)] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT", help="Folder of tasks.  [default: D24FAD_DATA, else the samples]", show_default=False
+        ),
+    ] = None,
     profile: ProfileName = "",
-    tasks: Annotated[list[str] | None, typer.Option(
-        metavar="TASK", help="Tasks to leave out in turn; comma or repeat; a name with a comma in \"..\".  "
-                             "[default: all]")] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK",
+            help='Tasks to leave out in turn; comma or repeat; a name with a comma in "..".  [default: all]',
+        ),
+    ] = None,
     methods: Annotated[str, typer.Option(help="d24fad, untrained, or both between commas.")] = "d24fad",
     shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.  [default: the profile's]")] = "",
     seeds: Annotated[str, typer.Option(metavar="N,N,..", help="Training seeds.  [default: the profile's]")] = "",
@@ -82,50 +115,31 @@ def benchmark(
       d24fad benchmark --out grid --data my_tasks --profile full
       d24fad benchmark --out grid --tasks RSNA,HIS --shots 4 --seeds 0,1,2 --methods untrained,d24fad
     """
-    from ..data.benchmark import open_benchmark, require_both_classes
-    from ..runner.grid import run_grid
-    from ..runner.notebooks import find_root
-    from ..runner.profiles import resolve_data, resolve_profile
+    from d24fad_lite.runs.grid import run_grid
+    from d24fad_lite.runs.task_grid import plan_task_grid
 
-    size = resolve_profile(profile)
-    runs = numbers_of(seeds, "--seeds", least=0) if seeds else list(size.seeds)
-    counts = numbers_of(shots, "--shots") if shots else []
-    notebook = find_root(checkout) / "notebooks" / f"{UNIT}.ipynb"
-    if not notebook.is_file():
-        raise FileNotFoundError(f"{notebook} does not exist; benchmark runs it for every cell of the grid")
-    root = resolve_data(size, str(data or ""))
-    bench = open_benchmark(root)
-    left_out = [bench.resolve(name) for name in names_of(tasks, list(bench))] or list(bench)
-    for name in left_out:
-        require_both_classes(bench[name])  # of all tasks, before the first is trained for
-    given = {"epochs": epochs} if epochs else {}
-    if data is not None or size.name != "quick":
-        given["root"] = str(root.resolve())  # kernels work in another folder
-    grid = [point | given for point in grid_points(size, left_out, names_of([methods]), runs, counts)]
+    plan = plan_task_grid(
+        profile=profile,
+        data=str(data or ""),
+        tasks=tasks or (),
+        methods=names_of([methods]),
+        seeds=numbers_of(seeds, "--seeds", least=0) if seeds else (),
+        shots=numbers_of(shots, "--shots") if shots else (),
+        epochs=epochs,
+        checkout=checkout,
+    )
     folder = writable_folder(out).resolve()
     with resumable("finished cells are kept; the same command goes on from there"):
-        cells = run_grid(notebook, grid, folder, timeout=size.timeout if timeout is None else timeout)
-    _conclude(cells, folder)
+        cells = run_grid(plan.notebook, plan.points, folder, timeout=plan.timeout if timeout is None else timeout)
+    _report(cells, folder)
 
 
-def grid_points(size: Profile, tasks: list[str], methods: list[str], seeds: list[int],
-                counts: list[int]) -> list[dict[str, Any]]:
-    """The grid. A profile that trains anew for every K has a cell for each; else one training serves all K."""
-    counts = counts or list(size.shots)
-    if size.train_shots == 0:
-        per_cell = [{"shots": str(k), "train_shots": k} for k in counts]
-    else:
-        per_cell = [{"shots": ",".join(map(str, counts))}]
-    return [{"profile": size.name, "task": task, "method": method, "seed": seed} | part
-            for task in tasks for method in methods for seed in seeds for part in per_cell]
+def _report(cells: Sequence[GridCell], folder: Path) -> None:
+    """Print and save the table of all cells; exit with 1 when a cell failed."""
+    from d24fad_lite.runs.task_grid import results_table
 
-
-def _conclude(cells: list[GridCell], folder: Path) -> None:
-    import pandas as pd
-
-    rows = [row for cell in cells if cell.metrics for row in cell.metrics.get("rows", [])]
-    if rows:
-        table = pd.DataFrame(rows).drop_duplicates()  # cells of two detectors share what was not trained
+    table = results_table(cells)
+    if len(table):
         write_text(folder / "results.csv", table.to_csv(index=False))
         typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         typer.echo(f"\nsaved {folder / 'results.csv'}")

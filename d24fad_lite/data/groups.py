@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+
+from d24fad_lite.data.names import composed
 
 
 class GroupsError(ValueError):
@@ -23,15 +24,15 @@ def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[s
     by_basename: dict[str, list[str]] = {}
     alike: dict[str, list[str]] = {}
     for name in known:
-        by_basename.setdefault(_composed(name.rsplit("/", 1)[-1]), []).append(name)
-        alike.setdefault(_composed(name), []).append(name)
+        by_basename.setdefault(composed(name.rsplit("/", 1)[-1]), []).append(name)
+        alike.setdefault(composed(name), []).append(name)
     groups: dict[str, str] = {}
-    strangers = []
+    unknown = []
     for line, file, group in _lines(path):
-        plain = _composed(file)
+        plain = composed(file)
         candidates = [file] if file in known else alike.get(plain) or by_basename.get(plain, [])
         if not candidates:
-            strangers.append(file)
+            unknown.append(file)
         elif len(candidates) > 1:
             raise GroupsError(
                 f"'{path}', line {line}: {file!r} fits {len(candidates)} images ({', '.join(sorted(candidates)[:2])}); "
@@ -40,8 +41,8 @@ def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[s
         elif groups.setdefault(candidates[0], group) != group:
             first = groups[candidates[0]]
             raise GroupsError(f"'{path}', line {line}: {file!r} has two groups, {first!r} and {group!r}; keep one")
-    if strangers:
-        warnings.append(f"'{path}' names {len(strangers)} file(s) the task does not have, first: {strangers[0]}")
+    if unknown:
+        warnings.append(f"'{path}' names {len(unknown)} file(s) the task does not have, first: {unknown[0]}")
     if len(groups) < len(known):
         first = min(known - groups.keys())
         warnings.append(f"'{path}' gives no group to {len(known) - len(groups)} image(s), first: {first}")
@@ -53,17 +54,14 @@ def shared_groups(left: Iterable[str | None], right: Iterable[str | None]) -> li
     return sorted({group for group in left if group} & {group for group in right if group})
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _lines(path: Path) -> list[tuple[int, str, str]]:
+    """(number of the line, file, group) of each line after the header."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             if not {"file", "group"} <= set(reader.fieldnames or ()):
-                found = ",".join(reader.fieldnames or ()) or "nothing"
-                raise GroupsError(f"'{path}' must start with the line 'file,group', found '{found}'")
+                header = ",".join(reader.fieldnames or ()) or "nothing"
+                raise GroupsError(f"'{path}' must start with the line 'file,group', found '{header}'")
             rows = [
                 (reader.line_num, (row["file"] or "").strip().replace("\\", "/"), (row["group"] or "").strip())
                 for row in reader

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from d24fad_lite.data.decoded import DecodedImages, in_threads
+from d24fad_lite.data.formats.recognise import refuse_special
 from d24fad_lite.data.images import ImageError, check_size, load_mask, stored_size, to_float
-from d24fad_lite.data.recognise import refuse_special
-
-if TYPE_CHECKING:
-    from d24fad_lite.data.layouts import LeftOut
+from d24fad_lite.data.layouts.left_out import LeftOut
+from d24fad_lite.data.pixel_cache import PixelCache, in_threads
+from d24fad_lite.files import file_sha256
 
 
 class ImageSet(Sequence[Path]):
@@ -24,18 +22,32 @@ class ImageSet(Sequence[Path]):
 
     Parameters
     ----------
-    name : shown in messages, for example "RSNA/test".
-    root : folder of the task; `names` are relative to it.
-    paths : image files in their final order.
-    labels : 0 normal, 1 anomalous; default all 0.
-    mask_paths, groups, kinds : one entry per image or None; default all None.
-    decoded : store of decoded pixels, shared by the sets of a benchmark; default one of its own.
+    name : str
+        Shown in messages, for example "RSNA/test".
+    root : Path
+        Folder of the task; `names` are relative to it.
+    paths : sequence of Path, length N
+        Image files in their final order.
+    labels : sequence of int, length N, optional
+        0 normal, 1 anomalous. Default: all 0.
+    mask_paths : sequence of Path or None, length N, optional
+        File that marks the anomalous pixels of each image. Default: all None.
+    groups, kinds : sequence of str or None, length N, optional
+        Group (patient) and kind of anomaly of each image. Default: all None.
+    decoded : PixelCache, optional
+        Keeps decoded pixels, shared by the sets of a benchmark. Default: one of its own.
 
     Attributes
     ----------
-    names : list of str, path relative to the root in posix form: stable identities of the images.
-    labels : int64 [N].
-    left_out : files of the folder that are not used, where `open_folder` made the set.
+    names : list of str
+        Path of each image relative to the root, in posix form: its stable identity.
+    labels : numpy.ndarray, int64 [N]
+    left_out : list of LeftOut
+        Files of the folder that are not used, where `open_folder` made the set; else empty.
+
+    Raises
+    ------
+    ValueError : labels, masks, groups or kinds of another length than `paths`.
     """
 
     def __init__(
@@ -47,7 +59,7 @@ class ImageSet(Sequence[Path]):
         mask_paths: Sequence[Path | None] | None = None,
         groups: Sequence[str | None] | None = None,
         kinds: Sequence[str | None] | None = None,
-        decoded: DecodedImages | None = None,
+        decoded: PixelCache | None = None,
     ) -> None:
         count = len(paths)
         self.name = name
@@ -55,10 +67,10 @@ class ImageSet(Sequence[Path]):
         self.paths = list(paths)
         self.names = [path.relative_to(self.root).as_posix() for path in self.paths]
         self.labels = np.zeros(count, np.int64) if labels is None else np.array(labels, np.int64)
-        self.mask_paths = list(mask_paths) if mask_paths is not None else [None] * count
-        self.groups = list(groups) if groups is not None else [None] * count
-        self.kinds = list(kinds) if kinds is not None else [None] * count
-        self.decoded = decoded or DecodedImages()
+        self.mask_paths: list[Path | None] = list(mask_paths) if mask_paths is not None else [None] * count
+        self.groups: list[str | None] = list(groups) if groups is not None else [None] * count
+        self.kinds: list[str | None] = list(kinds) if kinds is not None else [None] * count
+        self.decoded = decoded or PixelCache()
         self.left_out: list[LeftOut] = []
         self._hashes: dict[Path, str] = {}
         for what in ("labels", "mask_paths", "groups", "kinds"):
@@ -92,13 +104,16 @@ class ImageSet(Sequence[Path]):
 
         Parameters
         ----------
-        size : side S in pixels, at least 16.
-        indices : positions (list, array, slice, mask or one int), default all. Pass a few at a time to stream: the
-            float copy is made for these alone.
+        size : int
+            Side S in pixels, at least 16.
+        indices : int, list, array, Tensor or slice, optional
+            Positions, or booleans for each image. Default: all. Pass a few at a time to save memory: the float copy
+            is made for these alone.
 
         Raises
         ------
-        ImageError : names the file that cannot be used. IndexError : a position outside the set.
+        ImageError : names the file that cannot be used.
+        IndexError : a position outside the set.
         """
         size = check_size(size)
         chosen = self._positions(indices)
@@ -111,8 +126,20 @@ class ImageSet(Sequence[Path]):
     def masks(self, size: int, indices: Any = None) -> Tensor | None:
         """bool [n, S, S], True where anomalous; None when the set has no mask file at all.
 
-        Normal images, and anomalous ones without a mask file (see `mask_known`), are all False. How masks shrink is
-        told in `load_mask`. Raises ImageError where a mask and its image differ in stored size.
+        Normal images, and anomalous ones without a mask file (see `mask_known`), are all False. Masks shrink by the
+        rule of `load_mask`.
+
+        Parameters
+        ----------
+        size : int
+            Side S in pixels, at least 16.
+        indices : int, list, array, Tensor or slice, optional
+            Positions as in `images`. Default: all.
+
+        Raises
+        ------
+        ImageError : a mask and its image differ in stored size, or one cannot be read.
+        IndexError : a position outside the set.
         """
         size = check_size(size)
         if not self.has_masks:
@@ -130,17 +157,33 @@ class ImageSet(Sequence[Path]):
         """SHA-256 (hex) of the content of the files, computed once."""
         chosen = [self.paths[i] for i in self._positions(indices)]
         missing = [path for path in dict.fromkeys(chosen) if path not in self._hashes]
-        self._hashes.update(zip(missing, in_threads(_sha256, missing, self.decoded.workers), strict=True))
+        self._hashes.update(zip(missing, in_threads(_content_sha256, missing, self.decoded.workers), strict=True))
         return [self._hashes[path] for path in chosen]
 
     def subset(self, indices: Any, name: str | None = None) -> ImageSet:
-        """A set of some of the images, in the order given, which shares the decoded pixels."""
+        """A set of some of the images, in the order of `indices`, which shares the decoded pixels.
+
+        Parameters
+        ----------
+        indices : int, list, array, Tensor or slice
+            Positions as in `images`.
+        name : str, optional
+            Shown in messages. Default: that of this set.
+        """
         chosen = self._positions(indices)
-        lists = [[values[i] for i in chosen] for values in (self.mask_paths, self.groups, self.kinds)]
-        paths = [self.paths[i] for i in chosen]
-        return ImageSet(name or self.name, self.root, paths, self.labels[chosen], *lists, decoded=self.decoded)
+        return ImageSet(
+            name or self.name,
+            self.root,
+            [self.paths[i] for i in chosen],
+            labels=self.labels[chosen],
+            mask_paths=[self.mask_paths[i] for i in chosen],
+            groups=[self.groups[i] for i in chosen],
+            kinds=[self.kinds[i] for i in chosen],
+            decoded=self.decoded,
+        )
 
     def _positions(self, indices: Any) -> np.ndarray:
+        """Chosen positions, int64 [n]; IndexError for one outside the set."""
         every = np.arange(len(self))
         if indices is None:
             return every
@@ -157,18 +200,18 @@ class ImageSet(Sequence[Path]):
 
 def require_same_size(image: Path, mask: Path) -> None:
     """ImageError unless image and mask have the same stored width and height (headers only)."""
-    found, expected = stored_size(mask), stored_size(image)
-    if found != expected:
+    actual, expected = stored_size(mask), stored_size(image)
+    if actual != expected:
         raise ImageError(
-            f"mask '{mask}' is {found[0]}x{found[1]} pixels, its image '{image.name}' is {expected[0]}x{expected[1]}; "
-            "make the mask the size of its image"
+            f"mask '{mask}' is {actual[0]}x{actual[1]} pixels, "
+            f"its image '{image.name}' is {expected[0]}x{expected[1]}; make the mask the size of its image"
         )
 
 
-def _sha256(path: Path) -> str:
+def _content_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content; ImageError where it cannot be read."""
     refuse_special(path)
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise ImageError(f"image '{path}' cannot be read ({error}); open the data folder again") from error

@@ -2,7 +2,7 @@
 
 Rules that hold for every format:
 
-* What a file is, its content tells, never its name.
+* The kind of a file is recognised by its content, not by its name.
 * Images come out square. A source that is not square is squeezed, as `Resize((S, S))` of the released code does.
 * Grey images become three equal channels. Transparency is dropped and not composited (what `convert("RGB")` does in
   torchvision's loaders, and so in the released code).
@@ -22,12 +22,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from d24fad_lite.data.masks import marked_pixels, resize_mask
-from d24fad_lite.data.recognise import IMAGE_SUFFIXES, ImageError, opened
-from d24fad_lite.data.stored import guarded, read_size, read_stored
+from d24fad_lite.data.formats.dicom import dicom_size, read_dicom
+from d24fad_lite.data.formats.recognise import IMAGE_SUFFIXES, ImageError, opened
+from d24fad_lite.data.formats.stored_pixels import DeepPixels, guarded, read_size, read_stored
+from d24fad_lite.data.mask_pixels import marked_pixels, resize_mask
 
-__all__ = ["IMAGE_SUFFIXES", "MIN_SIZE", "ImageError", "check_size", "decode_image", "load_image", "load_mask",
-           "read_mask", "stored_size", "to_float"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MIN_SIZE",
+    "ImageError",
+    "check_size",
+    "decode_image",
+    "load_image",
+    "load_mask",
+    "read_mask",
+    "stored_size",
+    "to_float",
+]
 
 MIN_SIZE = 16
 
@@ -47,33 +58,35 @@ def check_size(size: int) -> int:
 def decode_image(path: str | Path, size: int) -> np.ndarray:
     """Decode one file and bring it to a square with Lanczos.
 
+    Integers of 9 to 15 bits count up to their own largest value, deeper ones up to 65535; floats must lie in 0..1.
+    DICOM runs through `d24fad_lite.data.formats.dicom`.
+
     Parameters
     ----------
-    path : path of a PNG, JPEG, BMP, TIFF or DICOM file, whatever its name ends in.
-    size : side S of the square in pixels, at least 16.
+    path : str or Path
+        A PNG, JPEG, BMP, TIFF or DICOM file, whatever its name ends in.
+    size : int
+        Side S of the square in pixels, at least 16.
 
     Returns
     -------
-    uint8 [S, S, 3] for 8-bit sources, identical to Pillow's `convert("RGB").resize((S, S), LANCZOS)`;
-    uint16 [S, S, 3] for deeper sources and for DICOM, with the full range 0..65535.
-
-    Integers of 9 to 15 bits count up to their own largest value, deeper ones up to 65535; floats must lie in 0..1.
-    DICOM runs through `d24fad_lite.data.dicom`.
+    numpy.ndarray
+        uint8 [S, S, 3] for 8-bit sources, identical to Pillow's `convert("RGB").resize((S, S), LANCZOS)`;
+        uint16 [S, S, 3] for deeper sources and for DICOM, with the full range 0..65535.
 
     Raises
     ------
     ImageError : missing, empty, truncated or unreadable file, several frames, NaN or values out of range, more pixels
         than `limits.MAX_BYTES` holds.
+    ValueError : a size that is no whole number of at least 16.
     """
     size, path = check_size(size), Path(path)
     stream, kind = opened(path)
     with stream, guarded(path):
         if kind == "DICOM":
-            from d24fad_lite.data.dicom import read_dicom
-
             return _resize_deep(read_dicom(path), size)
         stored = read_stored(path, kind, stream)
-        if stored.picture is None:
+        if isinstance(stored, DeepPixels):
             return _resize_deep(unit_range(stored.values, stored.top, path), size)
         small = _eight_bit(stored.picture).resize((size, size), Image.Resampling.LANCZOS)
         pixels = np.array(small)  # a copy: Pillow lends its memory read-only
@@ -83,7 +96,25 @@ def decode_image(path: str | Path, size: int) -> np.ndarray:
 
 
 def load_image(path: str | Path, size: int) -> Tensor:
-    """One image as float32 [3, S, S] in 0..1; see `decode_image` for formats, resizing and errors."""
+    """One image as a tensor.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG, JPEG, BMP, TIFF or DICOM file.
+    size : int
+        Side S of the square in pixels, at least 16; an image that is not square is squeezed.
+
+    Returns
+    -------
+    Tensor
+        float32 [3, S, S] in 0..1; grey images have three equal channels.
+
+    Raises
+    ------
+    ImageError : a file that cannot be used; `decode_image` lists the reasons.
+    ValueError : a size that is no whole number of at least 16.
+    """
     return to_float(torch.from_numpy(decode_image(path, size)).permute(2, 0, 1)).contiguous()
 
 
@@ -95,22 +126,26 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def load_mask(path: str | Path, size: int) -> Tensor:
-    """One mask as bool [S, S]; what it shows in anything but black is anomalous, see `masks.marked_pixels`.
+    """One mask as bool [S, S], True (anomalous) where it shows anything but black; see `mask_pixels.marked_pixels`.
 
     Shrinking keeps every lesion: an output pixel is anomalous when any source pixel under it is ("any coverage").
-    Enlarging takes the nearest source pixel. JPEG is lossy around zero, so there the limit is half of 255.
+    Enlarging takes the nearest source pixel. JPEG is lossy around zero, so there a pixel counts from 128 on.
     """
     return torch.from_numpy(resize_mask(read_mask(path), check_size(size)))
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """A mask at its stored size, bool [H, W]; the rule for what counts as anomalous is that of `load_mask`."""
+    """A mask at its stored size, bool [H, W], True (anomalous) where it shows anything but black, as in `load_mask`.
+
+    Raises ImageError for a file that cannot be read, and for DICOM.
+    """
     path = Path(path)
     stream, kind = opened(path)
     if kind == "DICOM":
         stream.close()
-        raise ImageError(f"mask '{path}' is a DICOM file, expected PNG, BMP, TIFF or JPEG; write it as PNG, "
-                         "0 for normal pixels")
+        raise ImageError(
+            f"mask '{path}' is a DICOM file, expected PNG, BMP, TIFF or JPEG; write it as PNG, 0 for normal pixels"
+        )
     with stream, guarded(path):
         return marked_pixels(read_stored(path, kind, stream), path)
 
@@ -121,8 +156,6 @@ def stored_size(path: str | Path) -> tuple[int, int]:
     stream, kind = opened(path)
     with stream, guarded(path):
         if kind == "DICOM":
-            from d24fad_lite.data.dicom import dicom_size
-
             return dicom_size(path)
         return read_size(path, kind, stream)
 

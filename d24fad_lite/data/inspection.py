@@ -1,4 +1,4 @@
-"""Reads every file of a task and lists what is wrong with it, for `Task.check()` and `d24fad check`."""
+"""Reads every file of a task and lists what is wrong with it, for `Task.check()` and the intake report."""
 
 from __future__ import annotations
 
@@ -10,28 +10,36 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from d24fad_lite.data.facts import ORIENTATIONS, USED_RANGE, ImageFacts, image_facts
+from d24fad_lite.data.image_facts import ORIENTATIONS, USED_RANGE, ImageFacts, image_facts
 from d24fad_lite.data.image_set import ImageSet, require_same_size
 from d24fad_lite.data.images import ImageError, decode_image, read_mask
 
 TINY = 8  # pixels; below, an image holds nothing a backbone could see
 EXTREME_ASPECT = 3.0  # squeezed to a square, such an image is distorted beyond what a model was trained on
-LOOK = 64  # side in pixels at which images of 8 bits are looked at
-NEARLY_ALL = 0.9  # share of the image from which a mask marks nearly everything
-MOST_OF_BORDER = 0.9  # a mask that marks so much of the image's border seems to be inverted
-TWO_TONED = 0.9  # share of pixels that are black or white, nothing between: from there an image seems to be a mask
+INSPECTED_SIZE = 64  # side in pixels at which images of 8 bits are inspected
+NEARLY_ALL = 0.9  # a mask that marks this share of the image, or more, marks nearly everything
+MOST_OF_BORDER = 0.9  # a mask that marks this share of the image's border, or more, seems to be inverted
+TWO_TONED = 0.9  # an image whose pixels are black or white to this share, or more, seems to be a mask
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding: `level` "error" (results would be wrong or work would stop) or "warning", and a sentence."""
+    """One finding.
 
-    level: Literal["error", "warning"]
+    Attributes
+    ----------
+    severity : str
+        "error" (results would be wrong, or work would stop) or "warning".
+    message : str
+        A sentence that names the file and says what to do.
+    """
+
+    severity: Literal["error", "warning"]
     message: str
 
 
-class Inspected(Protocol):
-    """What is looked at in a task."""
+class InspectedTask(Protocol):
+    """What the inspection uses of a task; `benchmark.Task` has it all, and stands a floor above."""
 
     name: str
     root: Path
@@ -41,55 +49,60 @@ class Inspected(Protocol):
     normal_masks: list[tuple[Path, Path]]
 
 
-def inspect_task(task: Inspected, *, pixels: bool = True) -> list[Problem]:
+def inspect_task(task: InspectedTask, *, pixels: bool = True) -> list[Problem]:
     """Problems of one task, errors first.
 
-    Errors: a file that cannot be decoded, a mask of another size than its image, the same content in train and test.
-    Warnings: the same content twice within a split; images below 8 px, of an aspect ratio beyond 3, of one value
-    everywhere, of black and white alone (masks?), with an orientation tag, or deep ones that use under 10 % of their
-    range; masks that mark nothing, most of the image, the surroundings in place of the lesion, or something on a normal
-    image.
-    With `pixels` False only contents are compared (reads files, decodes none).
+    Errors are a file that cannot be decoded, a mask of another size than its image, and the same content in train and
+    test. Warnings concern
+
+    * the same content twice elsewhere;
+    * images below 8 px, of an aspect ratio beyond 3, of one value everywhere, of black and white alone (a mask?), with
+      an orientation tag, or of more than 8 bits that use under 10 % of their range;
+    * masks that mark nothing, most of the image, the surroundings in place of the lesion, or something on a normal
+      image.
+
+    With `pixels` False only the contents of files are compared, and none is decoded.
     """
-    sets = [s for s in (task.train, task.valid, task.test) if s is not None]
+    sets = [images for images in (task.train, task.valid, task.test) if images is not None]
     title = f"task '{task.name}'"
     problems = _inspect_pixels(title, task.root, sets, task.normal_masks) if pixels else []
-    return _sorted([*problems, *_twins(title, sets, leaks=(task.train, task.test))])
+    return _errors_first([*problems, *_same_contents(title, sets, leaks=(task.train, task.test))])
 
 
 def inspect_images(images: ImageSet) -> list[Problem]:
     """Problems of a set of images without tasks and labels, such as `open_folder` gives; errors first."""
     title = f"folder '{images.name}'"
-    return _sorted([*_inspect_pixels(title, images.root, [images], []), *_twins(title, [images])])
+    return _errors_first([*_inspect_pixels(title, images.root, [images], []), *_same_contents(title, [images])])
 
 
-def _inspect_pixels(title: str, root: Path, sets: list[ImageSet], normal_masks: list[tuple[Path, Path]]
-                    ) -> list[Problem]:
-    looks = _Looks(title, root)
+def _inspect_pixels(
+    title: str, root: Path, sets: list[ImageSet], normal_masks: list[tuple[Path, Path]]
+) -> list[Problem]:
+    inspection = _ImageInspection(title, root)
     problems: list[Problem] = []
     for images in sets:
         for path, mask, label in zip(images.paths, images.mask_paths, images.labels, strict=True):
-            problems += looks.image(path)
+            problems += inspection.image(path)
             if mask is not None:
                 problems += _inspect_mask(path, mask, int(label))
-                looks.mask(mask)
+                inspection.mask(mask)
     for path, mask in normal_masks:
         problems += _inspect_mask(path, mask, 0)
-        looks.mask(mask)
-    return [*problems, *looks.summary()]
+        inspection.mask(mask)
+    return [*problems, *inspection.summary()]
 
 
-def _sorted(problems: list[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: problem.level)  # "error" < "warning"; stable otherwise
+def _errors_first(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: problem.severity)  # "error" < "warning"; stable otherwise
 
 
-class _Looks:
-    """A look at each image; what concerns many of them is told in one sentence."""
+class _ImageInspection:
+    """Inspects images one by one, and sums up in one sentence each what concerns many of them."""
 
     def __init__(self, title: str, root: Path) -> None:
         self.title, self.root = title, root
-        self.deep = 0
-        self.names: dict[str, list[str]] = defaultdict(list)  # what was seen -> names with a remark
+        self.deep = 0  # images of more than 8 bits
+        self.names: dict[str, list[str]] = defaultdict(list)  # key of _SUMMARIES -> names with a remark
 
     def image(self, path: Path) -> list[Problem]:
         """Problems of one image alone."""
@@ -98,7 +111,7 @@ class _Looks:
             low, high = facts.low, facts.high
             two_toned = False
             if low is None or high is None:
-                pixels = decode_image(path, LOOK)
+                pixels = decode_image(path, INSPECTED_SIZE)
                 low, high = float(pixels.min()), float(pixels.max())
                 two_toned = low < high and _is_two_toned(pixels)
         except ImageError as error:
@@ -107,7 +120,7 @@ class _Looks:
         return list(_shape_problems(path, facts.width, facts.height))
 
     def mask(self, path: Path) -> None:
-        """Note the orientation tag of a mask; damage is told by the look at its pixels."""
+        """Note the orientation tag of a mask; that a mask is damaged is found when its pixels are read."""
         try:
             orientation = image_facts(path, pixels=False).orientation
         except ImageError:
@@ -132,75 +145,97 @@ class _Looks:
             self.names["turned"].append(f"{name} (tag {facts.orientation})")
 
     def summary(self) -> Iterator[Problem]:
-        """What concerns several images."""
-        if names := self.names["flat"]:
-            yield Problem("warning", f"{self.title}: {len(names)} image(s) have the same value in every pixel, first: "
-                                     f"{names[0]}; remove them, or write them again from their source")
-        if names := self.names["masks"]:
-            yield Problem("warning", f"{self.title}: {len(names)} image(s) are black and white with hardly a grey "
-                                     f"between, first: {names[0]}; they seem to be masks: move them to a folder mask")
-        if names := self.names["faint"]:
-            yield Problem("warning", f"{self.title}: {len(names)} of {self.deep} deep images use under "
-                                     f"{USED_RANGE:.0%} of their range, first: {names[0]}, so a model sees next to "
-                                     "nothing; multiply all images of a device by one factor, or give DICOM files a "
-                                     "window")
-        if names := self.names["turned"]:
-            yield Problem("warning", f"{self.title}: {len(names)} image(s) have an orientation tag, first: "
-                                     f"{names[0]}; pixels are used as they are stored, viewers show them turned: save "
-                                     "them upright, without the tag, and see that masks still fit")
-        if names := self.names["turned masks"]:
-            yield Problem("warning", f"{self.title}: {len(names)} mask(s) have an orientation tag, first: {names[0]}; "
-                                     "pixels are used as they are stored, like those of images: see that they fit, and "
-                                     "save them without the tag")
+        """What concerns several images, a sentence each."""
+        for key, (subject, rest) in _SUMMARIES.items():
+            if names := self.names[key]:
+                subject = subject.format(count=len(names), deep=self.deep)
+                yield Problem("warning", f"{self.title}: {subject}, first: {names[0]}{rest}")
+
+
+# What was noted of images or masks -> the sentence about all of them, before and after the name of the first.
+_SUMMARIES = {
+    "flat": (
+        "{count} image(s) have the same value in every pixel",
+        "; remove them, or write them again from their source",
+    ),
+    "masks": (
+        "{count} image(s) are black and white with hardly a grey between",
+        "; they seem to be masks: move them to a folder mask",
+    ),
+    "faint": (
+        f"{{count}} of {{deep}} deep images use under {USED_RANGE:.0%} of their range",
+        ", so a model sees next to nothing; multiply all images of a device by one factor, or give DICOM files "
+        "a window",
+    ),
+    "turned": (
+        "{count} image(s) have an orientation tag",
+        "; pixels are used as they are stored, viewers show them turned: save them upright, without the tag, and see "
+        "that masks still fit",
+    ),
+    "turned masks": (
+        "{count} mask(s) have an orientation tag",
+        "; pixels are used as they are stored, like those of images: see that they fit, and save them without the tag",
+    ),
+}
 
 
 def _is_two_toned(pixels: np.ndarray) -> bool:
-    """Whether squares of 8 bits show black and white alone, but for edges that resizing made grey."""
+    """Whether pixels of 8 bits are black and white alone, except at edges, which resizing made grey."""
     black, white = (pixels <= 2).mean(), (pixels >= 253).mean()
     return bool(black and white and black + white >= TWO_TONED)
 
 
 def _shape_problems(path: Path, width: int, height: int) -> Iterator[Problem]:
+    """Warnings about images that are tiny, or far from square."""
     if min(width, height) < TINY:
         yield Problem("warning", f"image '{path}' is only {width}x{height} pixels; replace or remove it")
     if max(width, height) > EXTREME_ASPECT * min(width, height):
-        yield Problem("warning",
-                      f"image '{path}' is {width}x{height} pixels and will be squeezed to a square; crop it")
+        yield Problem("warning", f"image '{path}' is {width}x{height} pixels and will be squeezed to a square; crop it")
 
 
 def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
+    """Problems of the mask of one image."""
     try:
         marked = read_mask(mask)
         require_same_size(path, mask)
     except ImageError as error:
         return [Problem("error", str(error))]
+    remark = _mask_remark(marked, label)
+    return [Problem("warning", f"mask '{mask}' marks {remark}")] if remark else []
+
+
+def _mask_remark(marked: np.ndarray, label: int) -> str:
+    """What is odd about a mask, bool [H, W], after "it marks"; "" where nothing is."""
     share = float(marked.mean())
     if label == 0:
         text = "yet its image counts as normal and the mask is not used; check the label"
-        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image, {text}")] if share else []
+        return f"{share:.1%} of the image, {text}" if share else ""
     if not share:
-        return [Problem("warning", f"mask '{mask}' marks nothing, yet its image counts as anomalous; check the label")]
+        return "nothing, yet its image counts as anomalous; check the label"
     if share >= NEARLY_ALL:
-        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image, (nearly) everything; non-zero means "
-                                   "anomalous: invert it, or write 0 for normal pixels")]
+        return (
+            f"{share:.1%} of the image, (nearly) everything; non-zero means anomalous: invert it, or write 0 for "
+            "normal pixels"
+        )
     border = np.concatenate([marked[0], marked[-1], marked[:, 0], marked[:, -1]]).mean()
     if border >= MOST_OF_BORDER:
-        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image and its border, it seems to be "
-                                   "inverted; non-zero means anomalous")]
+        return f"{share:.1%} of the image and its border, it seems to be inverted; non-zero means anomalous"
     if share > 0.5 and border > 0.5:
-        return [Problem("warning", f"mask '{mask}' marks {share:.1%} of the image and of its border more than half; "
-                                   "see whether it is inverted or holds noise: non-zero means anomalous")]
-    return []
+        return (
+            f"{share:.1%} of the image and of its border more than half; see whether it is inverted or holds noise: "
+            "non-zero means anomalous"
+        )
+    return ""
 
 
-def _twins(title: str, sets: list[ImageSet], leaks: tuple[ImageSet, ImageSet] | None = None) -> list[Problem]:
+def _same_contents(title: str, sets: list[ImageSet], leaks: tuple[ImageSet, ImageSet] | None = None) -> list[Problem]:
     """The same content twice: across train and test (`leaks`) an error, elsewhere a warning."""
     seen: dict[str, tuple[ImageSet, str]] = {}
     problems = []
     for images in sets:
         for index, name in enumerate(images.names):
             if not images.paths[index].is_file():
-                continue  # gone since the folder was opened; told by the look at the pixels
+                continue  # gone since the folder was opened, which reading its pixels reports
             digest = images.hashes(index)[0]
             first, first_name = seen.setdefault(digest, (images, name))
             if first_name == name:

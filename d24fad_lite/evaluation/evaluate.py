@@ -10,17 +10,18 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.benchmark import Task, require_both_classes, require_disjoint, require_shots
-from ..data.episodes import draw_supports
-from ..model.allocator import keep_freed_memory
-from ..model.detector import D24FAD
-from ..model.folding import folded_norms
-from ..model.teacher import Teacher
-from .metrics import PixelAuroc
-from .official import official_scores
-from .report import EvaluationReport
-from .scorer import DetectorScorer, Scorer, as_scorer
-from .shared_teacher import SharedTeacher
+from d24fad_lite.data.benchmark import Task, require_both_classes, require_disjoint, require_shots
+from d24fad_lite.data.supports import draw_supports
+from d24fad_lite.evaluation.metrics import PixelAuroc
+from d24fad_lite.evaluation.official import official_scores
+from d24fad_lite.evaluation.report import EvaluationReport
+from d24fad_lite.evaluation.scorer import DetectorScorer, Scorer, as_scorer
+from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.model.speed.allocator import keep_freed_memory
+from d24fad_lite.model.speed.folding import folded_norms
+from d24fad_lite.model.teacher import Teacher
 
 PROTOCOLS = ("per-image", "official")
 
@@ -78,31 +79,44 @@ def evaluate(
         a test image among the training images, NaN scores.
     """
     if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol={protocol!r} is not known; choose one of {', '.join(map(repr, PROTOCOLS))}")
+        raise ValueError(choose_one_of("protocol", protocol, PROTOCOLS))
     scorer = as_scorer(model, precision, reading)
     keep_freed_memory()
     require_shots(task, shots, query=False)
     require_both_classes(task)
     require_disjoint(task)
-    chosen = _support_sets(task, shots, draws, seed, supports)
-    unique, places = np.unique(chosen, return_inverse=True)
-    prepared = scorer.prepare(task.train.images(scorer.image_size, unique), places.reshape(chosen.shape))
-    report = dict(
-        task=task.name, method=scorer.name, protocol=protocol, shots=chosen.shape[1], seed=seed, supports=chosen,
-        support_hashes=_hashes(task, unique, chosen), facts=_facts(scorer, task),
-    )
+    support_sets = _support_sets(task, shots, draws, seed, supports)
+    distinct, draws_of_distinct = np.unique(support_sets, return_inverse=True)
+    images = task.train.images(scorer.image_size, distinct)
+    prepared = scorer.prepare(images, draws_of_distinct.reshape(support_sets.shape))
+    support_hashes, facts = _hashes(task, distinct, support_sets), _facts(scorer, task)
+    pixel_aurocs = None
     if protocol == "official":
-        scores, kept = official_scores(scorer, task, prepared, progress)
-        return EvaluationReport(labels=task.test.labels[kept], names=[task.test.names[i] for i in kept],
-                                groups=[task.test.groups[i] for i in kept], scores=scores, **report)
-    with_pixels = pixel and task.test.has_masks
-    scores, pixel_aurocs = _score_all(scorer, task, prepared, batch_size, with_pixels, progress)
-    return EvaluationReport(labels=np.asarray(task.test.labels), names=list(task.test.names),
-                            groups=list(task.test.groups), scores=scores, pixel_aurocs=pixel_aurocs, **report)
+        scores, tested = official_scores(scorer, task, prepared, progress)
+    else:
+        with_pixels = pixel and task.test.has_masks
+        scores, pixel_aurocs = _score_all(scorer, task, prepared, batch_size, with_pixels, progress)
+        tested = np.arange(len(task.test))
+    return EvaluationReport(
+        task=task.name,
+        method=scorer.name,
+        protocol=protocol,
+        shots=support_sets.shape[1],
+        seed=seed,
+        labels=np.asarray(task.test.labels)[tested],
+        names=[task.test.names[i] for i in tested],
+        groups=[task.test.groups[i] for i in tested],
+        scores=scores,
+        supports=support_sets,
+        support_hashes=support_hashes,
+        pixel_aurocs=pixel_aurocs,
+        facts=facts,
+    )
 
 
-def _score_all(scorer: Scorer, task: Task, prepared: Any, batch_size: int, pixel: bool,
-               progress: bool) -> tuple[np.ndarray, list[float] | None]:
+def _score_all(
+    scorer: Scorer, task: Task, prepared: Any, batch_size: int, pixel: bool, progress: bool
+) -> tuple[np.ndarray, list[float] | None]:
     """Scores [D, N] and pixel AUROC per draw, batch by batch: memory does not grow with the test set."""
     blocks: list[np.ndarray] = []
     meters: list[PixelAuroc] | None = None
@@ -113,8 +127,8 @@ def _score_all(scorer: Scorer, task: Task, prepared: Any, batch_size: int, pixel
         if not pixel or batch.maps is None or not known.any():
             continue
         masks = task.test.masks(scorer.image_size, indices[known])
-        # Residuals are cosine distances: each of the L levels lies in 0..2. Steps far below float noise suffice.
-        meters = meters or [PixelAuroc(*_range(m)) for m in batch.maps]
+        # A scorer's maps may lie anywhere, and the range must stand before the rest of them is seen.
+        meters = meters or [PixelAuroc(*_histogram_range(m)) for m in batch.maps]
         for meter, maps in zip(meters, batch.maps, strict=True):
             meter.add(maps[known], np.asarray(masks))
     scores = np.concatenate(blocks, axis=1)
@@ -122,13 +136,18 @@ def _score_all(scorer: Scorer, task: Task, prepared: Any, batch_size: int, pixel
     return scores, [v for v in values if v is not None] if values and None not in values else None
 
 
-def _range(maps: np.ndarray) -> tuple[float, float]:
-    """Range for the histogram, generous around the first batch; what lies outside lands in the end bins."""
+def _histogram_range(maps: np.ndarray) -> tuple[float, float]:
+    """Five times the range of the first batch's maps: once that range below it, three times above it.
+
+    There is more room above because the first images may all be normal and later ones anomalous. Values that lie
+    outside all the same count in the first or the last step of the histogram.
+    """
     low, high = float(maps.min()), float(maps.max())
     return low - (high - low), high + 3 * (high - low)
 
 
 def _batches(task: Task, size: int, batch_size: int, progress: bool) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Positions in the test set, and the images at them."""
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size!r} must be at least 1")
     starts = range(0, len(task.test), batch_size)
@@ -137,33 +156,43 @@ def _batches(task: Task, size: int, batch_size: int, progress: bool) -> Iterator
         yield indices, task.test.images(size, indices)
 
 
-def _support_sets(task: Task, shots: int, draws: int, seed: int,
-                  given: np.ndarray | Sequence[Sequence[int]] | None) -> np.ndarray:
-    if given is None:
+def _support_sets(
+    task: Task, shots: int, draws: int, seed: int, own: np.ndarray | Sequence[Sequence[int]] | None
+) -> np.ndarray:
+    """Positions [D, K] in `task.train`: the caller's own, else drawn."""
+    if own is None:
         return draw_supports(len(task.train), shots, draws, seed)
-    chosen = np.asarray(given, dtype=np.int64)
-    if chosen.ndim != 2 or chosen.size == 0 or chosen.min() < 0 or chosen.max() >= len(task.train):
-        raise ValueError(f"supports must be [draws, K] positions from 0 to {len(task.train) - 1} in the normal "
-                         f"training images of {task.name!r}, got shape {chosen.shape}")
-    return chosen
+    sets = np.asarray(own, dtype=np.int64)
+    if sets.ndim != 2 or sets.size == 0 or sets.min() < 0 or sets.max() >= len(task.train):
+        raise ValueError(
+            f"supports must be [draws, K] positions from 0 to {len(task.train) - 1} in the normal "
+            f"training images of {task.name!r}, got shape {sets.shape}"
+        )
+    return sets
 
 
-def _hashes(task: Task, unique: np.ndarray, chosen: np.ndarray) -> list[list[str]]:
-    by_position = dict(zip(unique.tolist(), task.train.hashes(unique), strict=True))
-    return [[by_position[i] for i in row] for row in chosen.tolist()]
+def _hashes(task: Task, distinct: np.ndarray, support_sets: np.ndarray) -> list[list[str]]:
+    """sha256 of the file of each support, [D][K]."""
+    by_position = dict(zip(distinct.tolist(), task.train.hashes(distinct), strict=True))
+    return [[by_position[i] for i in one_set] for one_set in support_sets.tolist()]
 
 
 def _facts(scorer: Scorer, task: Task) -> dict[str, Any]:
+    """What a reader of the numbers must know of the scorer and of the task."""
     facts: dict[str, Any] = {"scorer": type(scorer).__name__}
-    if task.left_out:  # a number is of the images that were read: whoever reads it later must know
+    if task.left_out:  # a result speaks of the images that were read; its reader must know of the others
         facts["left_out"] = [item.sentence(task.root) for item in task.left_out]
     teacher = scorer.model.teacher if isinstance(scorer, DetectorScorer) else getattr(scorer, "teacher", None)
     if isinstance(teacher, SharedTeacher):
         teacher = teacher.teacher
     if isinstance(teacher, Teacher):
-        facts |= {"teacher": teacher.fingerprint(), "weights_source": teacher.weights_source.to_dict(),
-                  "device": str(teacher.mean.device), "torch_threads": torch.get_num_threads(),
-                  "folding": {"teacher": folded_norms(teacher.backbone)}}
+        facts |= {
+            "teacher": teacher.fingerprint(),
+            "weights_source": teacher.weights_source.to_dict(),
+            "device": str(teacher.mean.device),
+            "torch_threads": torch.get_num_threads(),
+            "folding": {"teacher": folded_norms(teacher.backbone)},
+        }
     if isinstance(scorer, DetectorScorer):
         config = scorer.model.config
         facts |= {"config": config.to_dict(), "reading": config.reading_name, "precision": scorer.precision}

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.ndimage import find_objects, label, maximum
-from torch import Tensor
 
-from ..data.benchmark import Task
-from ..data.episodes import draw_supports
-from ..model.detector import D24FAD
-from .metrics import PixelAuroc
-from .scorer import Scorer, as_scorer
+from d24fad_lite.data.benchmark import Task
+from d24fad_lite.data.supports import draw_supports
+from d24fad_lite.evaluation.metrics import PixelAuroc
+from d24fad_lite.evaluation.scorer import Scorer, as_scorer
+from d24fad_lite.model.detector import D24FAD
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 LIMIT = 0.3  # usual integration limit of AUPRO (Bergmann et al., MVTec AD, IJCV 2021)
 SIZE_EDGES = (0.0, 0.0025, 0.01, 0.04, 1.0)  # share of the image's area; roots: 5, 10 and 20 % of a side
-SIZE_NAMES = ("tiny", "small", "medium", "large")
+LESION_SIZES = ("tiny", "small", "medium", "large")
 TOUCHING = np.ones((3, 3), int)  # pixels that touch at a corner belong to one lesion
 
 
@@ -34,12 +33,25 @@ def aupro(maps: np.ndarray, masks: np.ndarray, limit: float = LIMIT) -> float:
 
     Parameters
     ----------
-    maps : float [N, H, W], higher is more anomalous. masks : bool [N, H, W]; a lesion is a connected region.
-    limit : false-positive rate up to which the curve is integrated, above 0 to 1.
+    maps : float [N, H, W]
+        Higher is more anomalous.
+    masks : bool [N, H, W]
+        A lesion is a connected region of True; pixels that touch at a corner belong together.
+    limit : float, default 0.3
+        False-positive rate up to which the curve is integrated, above 0 to 1.
+
+    Returns
+    -------
+    float, in 0..1
 
     Raises
     ------
-    ValueError : shapes differ, no lesion or no normal pixel, values that are not finite, limit out of range.
+    ValueError
+        Shapes differ, no lesion or no normal pixel, values that are not finite, limit out of range.
+
+    References
+    ----------
+    Bergmann et al., MVTec AD, IJCV 2021.
     """
     maps, masks = _checked(maps, masks)
     return _area(maps, _regions(masks), masks, limit)
@@ -51,8 +63,9 @@ def _area(maps: np.ndarray, regions: list[np.ndarray], masks: np.ndarray, limit:
         raise ValueError(f"limit={limit!r} must be a false-positive rate above 0, up to 1")
     scores, normal = maps.ravel(), ~masks.ravel()
     if not regions or not normal.any():
-        raise ValueError(f"AUPRO needs lesions and normal pixels, found {len(regions)} lesions and "
-                         f"{int(normal.sum())} normal pixels")
+        raise ValueError(
+            f"AUPRO needs lesions and normal pixels, found {len(regions)} lesions and {int(normal.sum())} normal pixels"
+        )
     overlap = np.zeros(scores.size)
     for region in regions:
         overlap[region] = 1 / (len(region) * len(regions))
@@ -65,7 +78,7 @@ def _area(maps: np.ndarray, regions: list[np.ndarray], masks: np.ndarray, limit:
     inside = x <= limit
     at_limit = np.interp(limit, x, y)
     x, y = np.append(x[inside], limit), np.append(y[inside], at_limit)
-    return float(np.trapezoid(y, x) / limit) if hasattr(np, "trapezoid") else float(np.trapz(y, x) / limit)
+    return float(trapezoid(y, x) / limit)
 
 
 def _regions(masks: np.ndarray) -> list[np.ndarray]:
@@ -73,10 +86,13 @@ def _regions(masks: np.ndarray) -> list[np.ndarray]:
     regions = []
     for image, mask in enumerate(masks):
         marked, count = label(mask, structure=TOUCHING)
-        places = np.flatnonzero(marked)
-        by_region = np.argsort(marked.ravel()[places], kind="stable")
-        sizes = np.bincount(marked.ravel()[places], minlength=count + 1)[1:]
-        regions += np.split(places[by_region] + image * mask.size, np.cumsum(sizes)[:-1]) if count else []
+        if not count:
+            continue
+        pixels = np.flatnonzero(marked)  # positions within the image
+        region_of = marked.ravel()[pixels]
+        in_order = pixels[np.argsort(region_of, kind="stable")] + image * mask.size
+        sizes = np.bincount(region_of, minlength=count + 1)[1:]
+        regions += np.split(in_order, np.cumsum(sizes)[:-1])
     return regions
 
 
@@ -84,8 +100,17 @@ def _regions(masks: np.ndarray) -> list[np.ndarray]:
 class Localisation:
     """Anomaly maps of one support set with masks, and what follows from them.
 
-    images : positions in the test set of the N images whose mask is known. maps : float32 [N, S, S].
-    masks : bool [N, S, S]. names : of the N images.
+    Attributes
+    ----------
+    task, method : str
+    supports : int [K]
+        Positions in the task's normal training images.
+    images : int [N]
+        Positions in the test set of the images whose mask is known.
+    names : list of N str
+    maps : float [N, S, S]
+        Higher is more anomalous.
+    masks : bool [N, S, S]
     """
 
     task: str
@@ -98,7 +123,7 @@ class Localisation:
 
     @property
     def pixel_auroc(self) -> float:
-        """Over all pixels of the N images; large lesions dominate it."""
+        """AUROC over all pixels of the N images, in 0..1; large lesions dominate it."""
         meter = PixelAuroc(float(self.maps.min()), float(self.maps.max()))
         meter.add(self.maps, self.masks)
         value = meter.value
@@ -127,40 +152,58 @@ class Localisation:
         """
         import pandas as pd
 
-        level = self.threshold() if threshold is None else threshold
-        rows = [row for i in range(len(self.masks)) for row in self._lesions_of(i, level)]
-        frame = pd.DataFrame(rows, columns=["image", "name", "row", "column", "pixels", "share", "peak", "coverage"])
+        cutoff = self.threshold() if threshold is None else threshold
+        lesions = [lesion for i in range(len(self.masks)) for lesion in self._lesions_of(i, cutoff)]
+        frame = pd.DataFrame(lesions, columns=["image", "name", "row", "column", "pixels", "share", "peak", "coverage"])
         frame["missed"] = frame["coverage"] == 0
         frame.insert(6, "size", size_class(frame["share"].to_numpy()))
         return frame.sort_values("pixels", kind="stable", ignore_index=True)
 
-    def _lesions_of(self, place: int, level: float) -> list[tuple[Any, ...]]:
-        mask, values = self.masks[place], self.maps[place]
-        marked, count = label(mask, structure=TOUCHING)
-        rows: list[tuple[Any, ...]] = []
+    def _lesions_of(self, i: int, cutoff: float) -> list[dict[str, object]]:
+        """One row for each lesion of image number i of the N."""
+        mask, values = self.masks[i], self.maps[i]
+        marked, _ = label(mask, structure=TOUCHING)
+        rows: list[dict[str, object]] = []
         for number, box in enumerate(find_objects(marked), start=1):
             inside = marked[box] == number
-            peak = float(maximum(values[box], inside))
-            middle = [(part.start + part.stop - 1) / 2 for part in box]
             pixels = int(inside.sum())
-            rows.append((int(self.images[place]), self.names[place], *middle, pixels, pixels / mask.size, peak,
-                         float((values[box][inside] > level).mean())))
+            row, column = ((part.start + part.stop - 1) / 2 for part in box)
+            rows.append(
+                {
+                    "image": int(self.images[i]),
+                    "name": self.names[i],
+                    "row": row,
+                    "column": column,
+                    "pixels": pixels,
+                    "share": pixels / mask.size,
+                    "peak": float(maximum(values[box], inside)),
+                    "coverage": float((values[box][inside] > cutoff).mean()),
+                }
+            )
         return rows
 
     def by_size(self, threshold: float | None = None, limit: float = LIMIT) -> pd.DataFrame:
         """One row per size class: lesions, mean coverage, share missed, and AUPRO over the lesions of that size."""
         import pandas as pd
 
-        table = self.lesions(threshold)
+        lesions = self.lesions(threshold)
         regions = _regions(self.masks)
-        kind = size_class(np.array([len(region) for region in regions]) / self.masks[0].size)
+        sizes = size_class(np.array([len(region) for region in regions]) / self.masks[0].size)
         rows = []
-        for name, low, high in zip(SIZE_NAMES, SIZE_EDGES[:-1], SIZE_EDGES[1:], strict=True):
-            part, own = table[table["size"] == name], [r for r, k in zip(regions, kind, strict=True) if k == name]
-            rows.append({"size": name, "from share": low, "to share": high, "lesions": len(part),
-                         "coverage": part["coverage"].mean() if own else np.nan,
-                         "missed": part["missed"].mean() if own else np.nan,
-                         "AUPRO": _area(self.maps, own, self.masks, limit) if own else np.nan})
+        for name, low, high in zip(LESION_SIZES, SIZE_EDGES[:-1], SIZE_EDGES[1:], strict=True):
+            of_size = lesions[lesions["size"] == name]
+            regions_of_size = [region for region, size in zip(regions, sizes, strict=True) if size == name]
+            rows.append(
+                {
+                    "size": name,
+                    "from share": low,
+                    "to share": high,
+                    "lesions": len(of_size),
+                    "coverage": of_size["coverage"].mean() if regions_of_size else np.nan,
+                    "missed": of_size["missed"].mean() if regions_of_size else np.nan,
+                    "AUPRO": _area(self.maps, regions_of_size, self.masks, limit) if regions_of_size else np.nan,
+                }
+            )
         return pd.DataFrame(rows)
 
     def missed(self, count: int = 4, threshold: float | None = None) -> pd.DataFrame:
@@ -171,31 +214,57 @@ class Localisation:
     def summary(self) -> str:
         """One line with the numbers and what they rest on."""
         table = self.lesions()
-        return (f"pixel AUROC {self.pixel_auroc:.3f}, AUPRO {self.aupro():.3f} (limit {LIMIT}), {len(table)} lesions, "
-                f"{int(table['missed'].sum())} missed at 5 % false-positive pixels (K={len(self.supports)}, one draw)")
+        return (
+            f"pixel AUROC {self.pixel_auroc:.3f}, AUPRO {self.aupro():.3f} (limit {LIMIT}), {len(table)} lesions, "
+            f"{int(table['missed'].sum())} missed at 5 % false-positive pixels (K={len(self.supports)}, one draw)"
+        )
 
 
-def localise(model: D24FAD | Scorer, task: Task, shots: int = 4, seed: int = 0, *, draw: int = 0,
-             supports: Sequence[int] | np.ndarray | None = None, batch_size: int = 32) -> Localisation:
+def localise(
+    model: D24FAD | Scorer,
+    task: Task,
+    shots: int = 4,
+    seed: int = 0,
+    *,
+    draw: int = 0,
+    supports: Sequence[int] | np.ndarray | None = None,
+    batch_size: int = 32,
+) -> Localisation:
     """Maps and masks of one support set, for the test images whose mask is known.
 
     Parameters
     ----------
-    model : D24FAD or a scorer with maps. task : with masks.
-    shots, seed, draw : the support set is draw number `draw` of those that `evaluate` uses.
-    supports : positions in `task.train` of your own in place of a drawn set.
+    model : D24FAD, or a Scorer with maps
+    task : Task
+        With masks.
+    shots : int, default 4
+        K supports.
+    seed, draw : int, default 0
+        The support set is draw number `draw` of those that `evaluate` uses with this seed.
+    supports : int [K], optional
+        Positions in `task.train` of your own, in place of a drawn set.
+    batch_size : int, default 32
+        Test images per batch; speed and memory only.
+
+    Returns
+    -------
+    Localisation
 
     Raises
     ------
-    ValueError : a task without masks, a scorer without maps.
+    ValueError
+        A task without masks, a scorer without maps.
     """
     scorer = as_scorer(model)
     if not task.has_masks:
-        raise ValueError(f"task {task.name!r} has no masks, so nothing can be said about places; "
-                         "add them under test/mask, named as the images")
-    chosen = (draw_supports(len(task.train), shots, draw + 1, seed)[draw] if supports is None
-              else np.asarray(supports, np.int64))
-    prepared = scorer.prepare(task.train.images(scorer.image_size, chosen), np.arange(len(chosen))[None])
+        raise ValueError(
+            f"task {task.name!r} has no masks, so nothing can be said about places; "
+            "add them under test/mask, named as the images"
+        )
+    if supports is None:
+        supports = draw_supports(len(task.train), shots, draw + 1, seed)[draw]
+    supports = np.asarray(supports, np.int64)
+    prepared = scorer.prepare(task.train.images(scorer.image_size, supports), np.arange(len(supports))[None])
     known = np.flatnonzero(task.test.mask_known)
     parts = []
     for start in range(0, len(known), batch_size):
@@ -203,42 +272,24 @@ def localise(model: D24FAD | Scorer, task: Task, shots: int = 4, seed: int = 0, 
         if maps is None:
             raise ValueError(f"scorer {scorer.name!r} gives no anomaly maps; localisation needs them")
         parts.append(maps[0])
-    masks = task.test.masks(scorer.image_size, known)
-    return Localisation(task.name, scorer.name, chosen, known, [task.test.names[i] for i in known],
-                        np.concatenate(parts), np.asarray(masks))
+    return Localisation(
+        task=task.name,
+        method=scorer.name,
+        supports=supports,
+        images=known,
+        names=[task.test.names[i] for i in known],
+        maps=np.concatenate(parts),
+        masks=np.asarray(task.test.masks(scorer.image_size, known)),
+    )
 
 
 def size_class(shares: np.ndarray) -> np.ndarray:
     """Name of the size class of each share of the image's area, str [n]; an upper edge belongs to the class below."""
-    return np.array(SIZE_NAMES)[np.searchsorted(SIZE_EDGES[1:-1], shares, side="left")]
-
-
-def missed_figure(found: Localisation, images: Tensor, row: Any, threshold: float | None = None) -> Figure:
-    """One lesion beside its anomaly map: the image with the lesion outlined, and the map with the threshold's outline.
-
-    images : [N, 3, S, S] in 0..1 of `found.images`, in that order. row : of `found.missed()` or `found.lesions()`.
-    """
-    from matplotlib.figure import Figure
-
-    place = int(np.flatnonzero(found.images == row["image"])[0])
-    level = found.threshold() if threshold is None else threshold
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.imshow(images[place].permute(1, 2, 0).numpy())
-    left.contour(found.masks[place], levels=[0.5], colors="cyan", linewidths=1)
-    left.set_title(f"{row['name']}\nlesion of {row['pixels']} px, {100 * row['share']:.2f} % of the image", fontsize=8)
-    shown = right.imshow(found.maps[place], cmap="magma")
-    right.contour(found.masks[place], levels=[0.5], colors="cyan", linewidths=1)
-    if found.maps[place].max() > level > found.maps[place].min():
-        right.contour(found.maps[place], levels=[level], colors="white", linewidths=0.8)
-    right.set_title(f"map; peak in the lesion {row['peak']:.3g}, threshold (white) {level:.3g}", fontsize=8)
-    figure.colorbar(shown, ax=right, shrink=0.8)
-    for axes in (left, right):
-        axes.set_axis_off()
-    return figure
+    return np.array(LESION_SIZES)[np.searchsorted(SIZE_EDGES[1:-1], shares, side="left")]
 
 
 def _checked(maps: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays [N, H, W]; ValueError unless they are of one shape and the maps finite."""
     maps, masks = np.asarray(maps), np.asarray(masks).astype(bool)
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise ValueError(f"maps {maps.shape} and masks {masks.shape} must both be [N, H, W] of one shape")

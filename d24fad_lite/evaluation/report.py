@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .intervals import LEVEL, RESAMPLES, bootstrap_auroc
-from .metrics import average_precision, f1_max, image_auroc
+from d24fad_lite.evaluation.metrics import average_precision, f1_max, image_auroc
+from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, bootstrap_auroc
+from d24fad_lite.files import read_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +33,21 @@ class EvaluationReport:
     task, method, protocol : str
     shots, seed : int
         K, and the seed of the draws.
-    labels : int [N], 0 normal, 1 anomalous. names : N image names. groups : N patient names or None.
-    scores : float [D, N], higher is more anomalous.
-    supports : int [D, K], positions among the normal training images; support_hashes : [D][K] sha256 of their files.
-    pixel_aurocs : D values, or None where the task has no masks.
-    facts : versions, configuration and the like.
+    labels : int [N]
+        0 normal, 1 anomalous.
+    names : list of N str
+        Of the test images.
+    groups : list of N str or None
+        Their patients, where known.
+    scores : float [D, N]
+        Higher is more anomalous.
+    supports : int [D, K]
+        Positions among the normal training images.
+    support_hashes : [D][K] str
+        sha256 of the supports' files.
+    pixel_aurocs : list of D float, or None where the task has no masks
+    facts : dict
+        Configuration, device and the like.
     """
 
     task: str
@@ -56,14 +66,17 @@ class EvaluationReport:
 
     @property
     def draws(self) -> int:
+        """Number of support draws D."""
         return len(self.scores)
 
     @property
     def n_normal(self) -> int:
+        """Number of normal test images."""
         return int((self.labels == 0).sum())
 
     @property
     def n_anomalous(self) -> int:
+        """Number of anomalous test images."""
         return int((self.labels == 1).sum())
 
     @cached_property
@@ -83,29 +96,31 @@ class EvaluationReport:
 
     @property
     def average_precision(self) -> float:
-        """Mean over draws."""
+        """Mean average precision over draws, in 0..1."""
         return float(np.mean([average_precision(self.labels, row) for row in self.scores]))
 
     @property
     def f1_max(self) -> float:
-        """Mean over draws; an upper bound, since its threshold is chosen on the test images."""
+        """Mean over draws, in 0..1; an upper bound, since its threshold is chosen on the test images."""
         return float(np.mean([f1_max(self.labels, row) for row in self.scores]))
 
     @property
     def pixel_auroc(self) -> float | None:
-        """Mean over draws; None without masks."""
+        """Mean pixel AUROC over draws, in 0..1; None without masks."""
         return None if self.pixel_aurocs is None else float(np.mean(self.pixel_aurocs))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per draw: auroc, average_precision, f1_max, pixel_auroc (where masks exist), supports."""
         import pandas as pd
 
-        frame = pd.DataFrame({
-            "draw": range(self.draws),
-            "auroc": self.aurocs,
-            "average_precision": [average_precision(self.labels, row) for row in self.scores],
-            "f1_max": [f1_max(self.labels, row) for row in self.scores],
-        })
+        frame = pd.DataFrame(
+            {
+                "draw": range(self.draws),
+                "auroc": self.aurocs,
+                "average_precision": [average_precision(self.labels, row) for row in self.scores],
+                "f1_max": [f1_max(self.labels, row) for row in self.scores],
+            }
+        )
         if self.pixel_aurocs is not None:
             frame["pixel_auroc"] = self.pixel_aurocs
         frame["supports"] = [" ".join(map(str, row)) for row in self.supports.tolist()]
@@ -115,8 +130,10 @@ class EvaluationReport:
         """One line with the number and what it rests on."""
         low, high = self.ci
         mark = "" if self.protocol == "per-image" else f" · {LEAKY}"
-        return (f"AUROC {self.auroc:.3f} [{low:.3f}, {high:.3f}] ({self.protocol}, K={self.shots}, {self.draws} "
-                f"draw{'s' * (self.draws != 1)}, n={self.n_normal}+{self.n_anomalous}){mark}")
+        return (
+            f"AUROC {self.auroc:.3f} [{low:.3f}, {high:.3f}] ({self.protocol}, K={self.shots}, {self.draws} "
+            f"draw{'s' * (self.draws != 1)}, n={self.n_normal}+{self.n_anomalous}){mark}"
+        )
 
     def __repr__(self) -> str:
         return f"EvaluationReport({self.task}, {self.method}: {self.summary()})"
@@ -125,16 +142,32 @@ class EvaluationReport:
         """Plain values, as `save` writes them."""
         low, high = self.ci
         return {
-            "schema": SCHEMA, "task": self.task, "method": self.method, "protocol": self.protocol,
+            "schema": SCHEMA,
+            "task": self.task,
+            "method": self.method,
+            "protocol": self.protocol,
             "warning": None if self.protocol == "per-image" else LEAKY,
-            "shots": self.shots, "draws": self.draws, "seed": self.seed,
-            "n_normal": self.n_normal, "n_anomalous": self.n_anomalous,
-            "auroc": self.auroc, "ci": [low, high], "ci_level": LEVEL, "ci_resamples": RESAMPLES,
-            "average_precision": self.average_precision, "f1_max": self.f1_max, "pixel_auroc": self.pixel_auroc,
-            "labels": self.labels.tolist(), "names": self.names, "groups": self.groups,
-            "scores": self.scores.tolist(), "supports": self.supports.tolist(),
-            "support_hashes": self.support_hashes, "pixel_aurocs": self.pixel_aurocs,
-            "facts": self.facts, "versions": versions(),
+            "shots": self.shots,
+            "draws": self.draws,
+            "seed": self.seed,
+            "n_normal": self.n_normal,
+            "n_anomalous": self.n_anomalous,
+            "auroc": self.auroc,
+            "ci": [low, high],
+            "ci_level": CONFIDENCE,
+            "ci_resamples": RESAMPLES,
+            "average_precision": self.average_precision,
+            "f1_max": self.f1_max,
+            "pixel_auroc": self.pixel_auroc,
+            "labels": self.labels.tolist(),
+            "names": self.names,
+            "groups": self.groups,
+            "scores": self.scores.tolist(),
+            "supports": self.supports.tolist(),
+            "support_hashes": self.support_hashes,
+            "pixel_aurocs": self.pixel_aurocs,
+            "facts": self.facts,
+            "versions": versions(),
         }
 
     def save(self, folder: str | Path) -> Path:
@@ -149,42 +182,40 @@ class EvaluationReport:
         scores = pd.DataFrame({"image": self.names, "label": self.labels})
         for draw, row in enumerate(self.scores):
             scores[f"draw_{draw}"] = row
-        _write(folder / "draws.csv", self.to_frame().to_csv(index=False))
-        _write(folder / "scores.csv", scores.to_csv(index=False))
-        _write(folder / "report.json", json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        write_text(folder / "draws.csv", self.to_frame().to_csv(index=False))
+        write_text(folder / "scores.csv", scores.to_csv(index=False))
+        write_text(folder / "report.json", json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
         return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> EvaluationReport:
-        """Read a report that `save` wrote."""
+        """Read a report that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            No report.json in the folder.
+        ValueError
+            A file that is no report, or one of another schema.
+        """
         path = Path(folder) / "report.json"
         try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = read_json(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path} does not exist; give a folder that EvaluationReport.save wrote") from None
-        except ValueError as error:
-            raise ValueError(f"{path} is not a report: {error}") from error
-        if stored.get("schema") != SCHEMA:
-            raise ValueError(f"{path} has schema {stored.get('schema')!r}, this version reads {SCHEMA}")
-        return cls(
-            labels=np.array(stored["labels"]), scores=np.array(stored["scores"]), supports=np.array(stored["supports"]),
-            **{name: stored[name] for name in ("task", "method", "protocol", "shots", "seed", "names", "groups",
-                                               "support_hashes", "pixel_aurocs", "facts")},
-        )
+        schema = stored.get("schema") if isinstance(stored, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"{path} is not a report of schema {SCHEMA}, which this version reads; it has {schema!r}")
+        values = {each.name: stored[each.name] for each in fields(cls)}
+        return cls(**values | {name: np.array(values[name]) for name in ("labels", "scores", "supports")})
 
 
 def versions() -> dict[str, str]:
     """Versions of what can change a number."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            numbers[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+            numbers[name] = "not installed"
+    return numbers

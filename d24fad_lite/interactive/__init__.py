@@ -1,1 +1,1 @@
-"""Choosing supports by hand and eye: a headless selection, strategies, live results, and widgets that show them."""
+"""Widgets for choosing supports: the picker, the inspector, and what they are built of."""

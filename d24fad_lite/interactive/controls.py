@@ -9,6 +9,7 @@ import ipywidgets as w
 
 WHOLE = {"description_width": "initial"}  # a label as wide as its text, never cut
 
+
 def button(label: str, tooltip: str, action: Callable[[], Any]) -> w.Button:
     """A button as wide as its label; the tooltip also describes it to screen readers."""
     made = w.Button(description=label, tooltip=tooltip or label, layout=wide("auto"))

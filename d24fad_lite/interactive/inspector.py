@@ -9,14 +9,15 @@ from typing import Any
 
 import ipywidgets as w
 
-from .announcing import Changes
-from .controls import WHOLE, bar, box, button, wide
-from .inspector_html import facts_html, quality_html, status_line
-from .live import LiveDetector
-from .overlay import data_uri, encoded, overlay
-from .picker import SupportPicker
-from .quality import assess_choice
-from .widget_style import STYLE
+from d24fad_lite.figures.overlay import STRENGTH, data_uri, encoded, overlay
+from d24fad_lite.interactive.controls import WHOLE, bar, box, button, wide
+from d24fad_lite.interactive.inspector_html import facts_html, quality_html, status_line
+from d24fad_lite.interactive.picker import SupportPicker
+from d24fad_lite.interactive.widget_style import STYLE
+from d24fad_lite.model.config import CHOICES
+from d24fad_lite.supports.announcing import Changes
+from d24fad_lite.supports.influence import ChoiceReport, assess_choice
+from d24fad_lite.supports.live import LiveDetector, LiveResult
 
 PICTURE = 340  # px
 
@@ -30,20 +31,25 @@ class SupportInspector:
     ----------
     live : LiveDetector
     index : int
-        Test image shown first.
+        Position in `live.task.test` of the test image shown first, default 0.
     weighting : bool
-        Also offer the kind, scale and temperature of the weighting. They change `live.model.weighting` itself;
-        `reset_weighting` (a button) brings back what its configuration says.
+        Also offer the kind, scale and temperature of the weighting, default False. They change `live.model.weighting`
+        itself; `reset_weighting` (a button) brings back what its configuration says.
 
     Attributes
     ----------
-    widget : ipywidgets.VBox, what is displayed
-    result : LiveResult of the query shown, None while nothing is picked
-    report : quality.ChoiceReport of the last comparison, None before
+    widget : ipywidgets.VBox
+        What is displayed.
+    result : LiveResult or None
+        Of the query shown; None while nothing is picked.
+    report : ChoiceReport or None
+        Of the last comparison with random sets; None before.
     """
 
     def __init__(self, live: LiveDetector, index: int = 0, weighting: bool = False) -> None:
-        self.live, self.result, self.report = live, None, None
+        self.live = live
+        self.result: LiveResult | None = None
+        self.report: ChoiceReport | None = None
         self._errors: list[int] = []
         self._random = random.Random(0)
         self._quiet = False
@@ -55,16 +61,19 @@ class SupportInspector:
 
     def _make_controls(self, index: int) -> None:
         last = len(self.live.task.test) - 1
-        self.query = w.BoundedIntText(value=index, min=0, max=last, description=f"Query 0–{last}", style=WHOLE,
-                                      layout=wide("190px"))
+        self.query = w.BoundedIntText(
+            value=index, min=0, max=last, description=f"Query 0–{last}", style=WHOLE, layout=wide("190px")
+        )
         self.worst = button("Worst error", "The test image most on the wrong side; again for the next", self._worst)
         self.chance = button("At random", "Any test image", lambda: self._look(self._random.randrange(last + 1)))
         # A number field: the handle of an ipywidgets slider has no name for screen readers.
-        self.opacity = w.BoundedFloatText(value=0.65, min=0, max=1, step=0.05, description="Map opacity 0–1",
-                                          style=WHOLE, layout=wide("190px"))
+        self.opacity = w.BoundedFloatText(
+            value=STRENGTH, min=0, max=1, step=0.05, description="Map opacity 0–1", style=WHOLE, layout=wide("190px")
+        )
         self.marked = w.Checkbox(value=True, description="outline the lesion", indent=False, layout=wide("160px"))
-        self.sets = w.Dropdown(options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"),
-                               style=WHOLE)
+        self.sets = w.Dropdown(
+            options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"), style=WHOLE
+        )
         self.assess = button("Is my choice any good?", "Compare with random sets, on the test labels", self._assess)
         self.picture, self.facts, self.task_line, self.quality = (w.HTML() for _ in range(4))
         self.query.observe(lambda _: self.refresh(), "value")
@@ -73,13 +82,31 @@ class SupportInspector:
 
     def _make_weighting(self, offered: bool) -> None:
         weighting = self.live.model.weighting
-        self.kind = w.Dropdown(options=["learned", "mean", "nearest", "single"], value=weighting.kind,
-                               description="weighting", style=WHOLE, layout=wide("170px"))
-        self.scale = w.Dropdown(options=[("√C (published)", "channels"), ("√(C·H·W)", "elements")],
-                                value=weighting.scale, description="divisor", style=WHOLE, layout=wide("200px"))
-        self.temperature = w.FloatLogSlider(value=weighting.temperature, base=10, min=-2, max=3, step=0.1,
-                                            description="temperature", continuous_update=False, style=WHOLE,
-                                            layout=wide("300px"))
+        self.kind = w.Dropdown(
+            options=list(CHOICES["weighting"]),
+            value=weighting.kind,
+            description="weighting",
+            style=WHOLE,
+            layout=wide("170px"),
+        )
+        self.scale = w.Dropdown(
+            options=[("√C (published)", "channels"), ("√(C·H·W)", "elements")],
+            value=weighting.scale,
+            description="divisor",
+            style=WHOLE,
+            layout=wide("200px"),
+        )
+        self.temperature = w.FloatLogSlider(
+            value=weighting.temperature,
+            base=10,
+            min=-2,
+            max=3,
+            step=0.1,
+            description="temperature",
+            continuous_update=False,
+            style=WHOLE,
+            layout=wide("300px"),
+        )
         self.reset = button("As configured", "Back to the weighting of the configuration", self.reset_weighting)
         self._weighting_bar = [bar(self.kind, self.scale, self.temperature, self.reset)] if offered else []
         for control in (self.kind, self.scale, self.temperature):
@@ -89,9 +116,17 @@ class SupportInspector:
         self.picture.add_class("d24-shown")
         self.facts.add_class("d24-facts")
         body = box([self.picture, self.facts], "d24-body")
-        self.widget = w.VBox([
-            w.HTML(STYLE), self.task_line, bar(self.query, self.worst, self.chance, self.opacity, self.marked),
-            *self._weighting_bar, body, bar(self.assess, self.sets), self.quality])
+        self.widget = w.VBox(
+            [
+                w.HTML(STYLE),
+                self.task_line,
+                bar(self.query, self.worst, self.chance, self.opacity, self.marked),
+                *self._weighting_bar,
+                body,
+                bar(self.assess, self.sets),
+                self.quality,
+            ]
+        )
         self.widget.add_class("d24")
 
     # -- showing -------------------------------------------------------------------------------------------------
@@ -105,12 +140,14 @@ class SupportInspector:
             return
         self.result = self.live.result(self.query.value)
         self._show_picture()
-        self.facts.value = facts_html(self.result, [self.live.selection.label(i) for i in self.live.selection.selected])
+        names = [self.live.selection.label(i) for i in self.live.selection.selected]
+        self.facts.value = facts_html(self.result, names, self.live.threshold_text)
         auroc = self.live.auroc
         shown = "needs both classes" if auroc is None else f"{auroc:.3f}"
         name = html.escape(self.live.task.name)
-        self.task_line.value = status_line(f"{name}, {self.live.selection.status} supports: <b>AUROC {shown}</b> on "
-                                           f"{self.live.tested_text}")
+        self.task_line.value = status_line(
+            f"{name}, {self.live.selection.status} supports: <b>AUROC {shown}</b> on {self.live.tested_text}"
+        )
 
     def _show_picture(self) -> None:
         r = self.result
@@ -120,8 +157,10 @@ class SupportInspector:
         square = overlay(r.image, r.anomaly_map, r.limits, mask, self.opacity.value, PICTURE)
         kind = "anomalous" if r.label else "normal"
         alt = f"{html.escape(r.name)}, {kind}, with its anomaly map; {r.verdict}"
-        self.picture.value = (f'<div class="d24-picture"><img src="{data_uri(encoded(square))}" alt="{alt}"></div>'
-                              f'<div class="d24-note">{html.escape(r.name)}: {kind}</div>')
+        self.picture.value = (
+            f'<div class="d24-picture"><img src="{data_uri(encoded(square))}" alt="{alt}"></div>'
+            f'<div class="d24-note">{html.escape(r.name)}: {kind}</div>'
+        )
 
     def _changed(self, changes: Changes) -> None:
         if "selected" in changes:
@@ -168,8 +207,9 @@ class SupportInspector:
 
         progress(0, 1)
         try:
-            self.report = assess_choice(self.live.model, self.live.task, self.live.selection.selected, self.sets.value,
-                                        progress=progress)
+            self.report = assess_choice(
+                self.live.model, self.live.task, self.live.selection.selected, self.sets.value, progress=progress
+            )
         except ValueError as error:
             self.quality.value = status_line(html.escape(str(error)))
             return
@@ -186,21 +226,37 @@ class SupportInspector:
         return self.widget._repr_mimebundle_(**options) | said
 
 
-def choose_supports(live: LiveDetector, path: str = "supports.json", show: Callable[[Any], None] | None = None,
-                    ) -> tuple[SupportPicker, SupportInspector]:
-    """Picker and inspector over one selection, side by side where there is room; displayed and returned."""
+def choose_supports(
+    live: LiveDetector,
+    path: str = "supports.json",
+    show: Callable[[Any], None] | None = None,
+) -> tuple[SupportPicker, SupportInspector]:
+    """Display a picker and an inspector over one selection, side by side where there is room.
+
+    Parameters
+    ----------
+    live : LiveDetector
+    path : str
+        Proposed file for Save and Load.
+    show : callable, optional
+        Displays what it is given, default IPython's `display`.
+
+    Returns
+    -------
+    SupportPicker, SupportInspector
+    """
     from IPython.display import display
 
     picker, inspector = SupportPicker(live.selection, path), SupportInspector(live)
-    (show or display)(Desk(picker, inspector))
+    (show or display)(SideBySide(picker, inspector))
     return picker, inspector
 
 
-class Desk:
+class SideBySide:
     """Views in one row that wraps on narrow pages."""
 
     def __init__(self, *views: Any) -> None:
-        self.widget = box([view.widget for view in views], "d24-desk")
+        self.widget = box([view.widget for view in views], "d24-side-by-side")
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         said = {"text/plain": "support picker and inspector (they need a running kernel)"}

@@ -13,16 +13,22 @@ from typing import Any
 
 import ipywidgets as w
 
-from .announcing import Changes
-from .controls import WHOLE, bar, box, button, wide
-from .overlay import data_uri
-from .selection import SupportSelection
-from .strategies import STRATEGIES
-from .thumbnails import Thumbnails
-from .widget_style import SIZES, STYLE, pictures_style, size_style
+from d24fad_lite.figures.overlay import data_uri
+from d24fad_lite.interactive.controls import WHOLE, bar, box, button, wide
+from d24fad_lite.interactive.thumbnails import Thumbnails
+from d24fad_lite.interactive.widget_style import SIZES, STYLE, pictures_style, size_style
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.supports.announcing import Changes
+from d24fad_lite.supports.selection import SupportSelection
+from d24fad_lite.supports.strategies import STRATEGIES
 
-STRATEGY_NAMES = [("at random (seed)", "random"), ("far apart", "farthest"), ("k-medoids", "medoids"),
-                  ("most typical", "typical"), ("most diverse", "diverse")]
+STRATEGY_NAMES = [
+    ("at random (seed)", "random"),
+    ("far apart", "farthest"),
+    ("k-medoids", "medoids"),
+    ("most typical", "typical"),
+    ("most diverse", "diverse"),
+]
 
 
 class SupportPicker:
@@ -35,19 +41,27 @@ class SupportPicker:
     path : str
         Proposed file for Save and Load.
     thumbnail : {"small", "medium", "large"}
+        Size of the thumbnails at first, default "medium".
 
     Attributes
     ----------
-    widget : ipywidgets.VBox, what is displayed
-    cards : list of Button, one per place on a page; places are filled anew when the page is turned
+    widget : ipywidgets.VBox
+        What is displayed.
+    cards : list of Button
+        The thumbnails of a page. When the page is turned, the same buttons show other candidates.
+
+    Raises
+    ------
+    ValueError
+        Another `thumbnail`.
     """
 
     def __init__(self, selection: SupportSelection, path: str = "supports.json", thumbnail: str = "medium") -> None:
         if thumbnail not in SIZES:
-            raise ValueError(f"thumbnail={thumbnail!r} is not known; choose one of {', '.join(map(repr, SIZES))}")
+            raise ValueError(choose_one_of("thumbnail", thumbnail, SIZES))
         self.selection, self.thumbnails = selection, Thumbnails(selection.candidates)
         self.scope = f"d24-{uuid.uuid4().hex[:8]}"
-        self._places: list[int | None] = []
+        self._on_cards: list[int | None] = []  # the candidate that each card shows, None for a hidden card
         self._note = ""
         self.cards: list[w.Button] = []
         self._make_controls(path, thumbnail)
@@ -59,19 +73,27 @@ class SupportPicker:
 
     def _make_controls(self, path: str, thumbnail: str) -> None:
         s = self.selection
-        self.strategy = w.Dropdown(options=STRATEGY_NAMES, value="random", description="Suggest", style=WHOLE,
-                                   layout=wide("190px"))
-        self.seed = w.BoundedIntText(value=0, min=0, max=2**31 - 1, description="seed", style=WHOLE,
-                                   layout=wide("90px"))
+        self.strategy = w.Dropdown(
+            options=STRATEGY_NAMES, value="random", description="Suggest", style=WHOLE, layout=wide("190px")
+        )
+        self.seed = w.BoundedIntText(
+            value=0, min=0, max=2**31 - 1, description="seed", style=WHOLE, layout=wide("90px")
+        )
         self.suggest = button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
         self.clear = button("Clear", "Put back all images that are not locked", s.clear)
         self.undo = button("Undo", "Take back the last change", s.undo)
         self.redo = button("Redo", "Make the change again", s.redo)
-        self.search = w.Text(placeholder="part of a name, then Enter", description="Filter", continuous_update=False,
-                             style=WHOLE, layout=wide("220px"))
+        self.search = w.Text(
+            placeholder="part of a name, then Enter",
+            description="Filter",
+            continuous_update=False,
+            style=WHOLE,
+            layout=wide("220px"),
+        )
         self.only_picked = w.Checkbox(description="only picked", indent=False, layout=wide("110px"))
-        self.size = w.Dropdown(options=list(SIZES), value=thumbnail, description="Pictures", style=WHOLE,
-                               layout=wide("150px"))
+        self.size = w.Dropdown(
+            options=list(SIZES), value=thumbnail, description="Pictures", style=WHOLE, layout=wide("150px")
+        )
         self.back = button("Previous page", "", lambda: s.set_page(s.page - 1))
         self.forth = button("Next page", "", lambda: s.set_page(s.page + 1))
         self.page = w.HTML()
@@ -87,8 +109,9 @@ class SupportPicker:
         self.load = button("Load", "Take the choice of the file", self._load)
         self.search.observe(lambda change: s.set_filter(change["new"]), "value")
         self.only_picked.observe(lambda change: s.set_filter(only_picked=change["new"]), "value")
-        self.size.observe(lambda change: setattr(self._size_style, "value", size_style(self.scope, change["new"])),
-                          "value")
+        self.size.observe(
+            lambda change: setattr(self._size_style, "value", size_style(self.scope, change["new"])), "value"
+        )
 
     def _lay_out(self, thumbnail: str) -> None:
         self._size_style = w.HTML(size_style(self.scope, thumbnail))
@@ -98,13 +121,25 @@ class SupportPicker:
         about = w.VBox([self.caption, bar(self.before, self.after, self.pick, self.lock)])
         about.add_class("d24-about")
         side = box([self.preview, about], "d24-side")
-        self.widget = w.VBox([
-            w.HTML(STYLE), self._size_style, self._pictures, self.status,
-            bar(box([self.strategy, self.seed, self.suggest], "d24-group"),
-                box([self.clear, self.undo, self.redo], "d24-group")),
-            bar(box([self.search, self.only_picked], "d24-group"), self.size,
-                box([self.back, self.page, self.forth], "d24-group")),
-            box([self.grid, side], "d24-body"), bar(self.path, self.save, self.load)])
+        self.widget = w.VBox(
+            [
+                w.HTML(STYLE),
+                self._size_style,
+                self._pictures,
+                self.status,
+                bar(
+                    box([self.strategy, self.seed, self.suggest], "d24-group"),
+                    box([self.clear, self.undo, self.redo], "d24-group"),
+                ),
+                bar(
+                    box([self.search, self.only_picked], "d24-group"),
+                    self.size,
+                    box([self.back, self.page, self.forth], "d24-group"),
+                ),
+                box([self.grid, side], "d24-body"),
+                bar(self.path, self.save, self.load),
+            ]
+        )
         self.widget.add_class("d24")
         self.widget.add_class(self.scope)
 
@@ -126,22 +161,22 @@ class SupportPicker:
             self._add_card()
         if len(self.grid.children) != len(self.cards):
             self.grid.children = tuple(self.cards)
-        self._places = [*items, *[None] * (len(self.cards) - len(items))]
+        self._on_cards = [*items, *[None] * (len(self.cards) - len(items))]
         self._pictures.value = pictures_style(self.scope, [data_uri(t, "jpeg") for t in self.thumbnails.get(items)])
         self.search.value, self.only_picked.value = s.filter, s.only_picked
         self.page.value = f'<span class="d24-note">page {s.page + 1} of {s.pages}, {len(s.visible):,} images</span>'
 
     def _add_card(self) -> None:
-        place = len(self.cards)
+        slot = len(self.cards)
         card = w.Button(layout=w.Layout(width=None, height=None))
         card.add_class("d24-card")
-        card.add_class(f"d24-slot-{place}")
-        card.on_click(lambda _: self._clicked(place))
+        card.add_class(f"d24-slot-{slot}")
+        card.on_click(lambda _: self._clicked(slot))
         self.cards.append(card)
 
     def _show_cards(self) -> None:
         s = self.selection
-        for place, (card, index) in enumerate(zip(self.cards, self._places, strict=True)):
+        for slot, (card, index) in enumerate(zip(self.cards, self._on_cards, strict=True)):
             card.layout.display = "none" if index is None else None
             if index is None:
                 continue
@@ -149,8 +184,12 @@ class SupportPicker:
             mark = f"✓ {number}{' locked' if locked else ''} · " if number else ""
             card.description = mark + s.label(index)
             card.tooltip = f"{s.label(index)}: {f'support {number} of {len(s)}' if number else 'not picked'}"
-            classes = ["d24-card", f"d24-slot-{place}", *["d24-picked"] * bool(number),
-                       *["d24-cursor"] * (index == s.cursor)]
+            classes = [
+                "d24-card",
+                f"d24-slot-{slot}",
+                *["d24-picked"] * bool(number),
+                *["d24-cursor"] * (index == s.cursor),
+            ]
             card._dom_classes = tuple(classes)
 
     def _show_preview(self) -> None:
@@ -170,14 +209,16 @@ class SupportPicker:
         s = self.selection
         names = ", ".join(f"{k} · {html.escape(s.label(i))}" for k, i in enumerate(s.selected, start=1))
         said = html.escape(self._note or s.message)
-        self.status.value = (f'<div class="d24-status" role="status" aria-live="polite"><b>{s.status}</b> picked'
-                             f'{": " + names if names else ""}'
-                             f'<div class="d24-said">{said}</div></div>')  # there when empty, so that nothing jumps
+        self.status.value = (
+            f'<div class="d24-status" role="status" aria-live="polite"><b>{s.status}</b> picked'
+            f"{': ' + names if names else ''}"
+            f'<div class="d24-said">{said}</div></div>'
+        )  # there when empty, so that nothing jumps
 
     # -- view to model ---------------------------------------------------------------------------------------------
 
-    def _clicked(self, place: int) -> None:
-        if (index := self._places[place]) is not None:
+    def _clicked(self, slot: int) -> None:
+        if (index := self._on_cards[slot]) is not None:
             self.selection.toggle(index)
 
     def _suggest(self) -> None:
@@ -218,7 +259,8 @@ class SupportPicker:
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         # The plain text is all that is left where there is no live kernel: a line, not the widget's innards.
         return self.widget._repr_mimebundle_(**options) | {
-            "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"}
+            "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"
+        }
 
 
 assert {value for _, value in STRATEGY_NAMES} == set(STRATEGIES)

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..data.decoded import in_threads
-from ..data.image_set import ImageSet
-from ..data.images import decode_image
-from .overlay import encoded, pixels
+from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.data.images import decode_image
+from d24fad_lite.data.pixel_cache import in_threads
+from d24fad_lite.figures.overlay import encoded, pixels
 
 THUMBNAIL, PREVIEW = 160, 360  # px; views scale with CSS, so one size of thumbnail serves all
 MOST_PREVIEWS = 64

@@ -26,8 +26,8 @@ STYLE = """<style>
 .d24 .d24-about .d24-bar { gap: 2px; }
 .d24 .d24-shown { flex: 0 1 230px; min-width: 200px; }
 .d24 .d24-facts { flex: 1 1 340px; min-width: 0; }
-.d24-desk { flex-flow: row wrap; align-items: flex-start; gap: 8px 16px; }
-.d24-desk > .d24 { flex: 1 1 500px; min-width: 0; }
+.d24-side-by-side { flex-flow: row wrap; align-items: flex-start; gap: 8px 16px; }
+.d24-side-by-side > .d24 { flex: 1 1 500px; min-width: 0; }
 .d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 .noUi-handle:focus,
 .d24 .widget-readout:focus { outline: 3px solid #e69f00; outline-offset: 0; box-shadow: 0 0 0 1px #1f2328; }
 .d24 input[type="checkbox"] { margin: 0 6px 0 0; align-self: center; }

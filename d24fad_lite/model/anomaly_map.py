@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.features import QueryFeatures, SupportBank
+from d24fad_lite.model.losses import residual
+from d24fad_lite.model.matching import compared_pairs, matched_residual
+
 TRUNCATE = 4.0  # the kernel reaches this many standard deviations, as in scipy.ndimage
+
+
+def unblurred_map(config: D24FADConfig, queries: QueryFeatures, bank: SupportBank, weights: list[Tensor]) -> Tensor:
+    """The anomaly map of B queries before its blur -> [B, S, S]: the residuals that `map_source` names, added.
+
+    weights : L of [B, K], how much each of the K supports counts for each query.
+    """
+    c = config
+    residuals = []
+    if c.map_source != "tsd":  # query against supports
+        for levels, support_levels in compared_pairs(c, queries, bank):
+            residuals += [
+                matched_residual(q, s, w, matching=c.matching, radius=c.match_radius, fusion=c.fusion)
+                for q, s, w in zip(levels, support_levels, weights, strict=True)
+            ]
+    if c.map_source != "ssd":  # student against teacher
+        residuals += [residual(f, g) for f, g in zip(queries.teacher, queries.student, strict=True)]
+    return sum_levels(residuals, c.image_size, c.align_corners)
 
 
 def sum_levels(residuals: list[Tensor], image_size: int, align_corners: bool = True) -> Tensor:
@@ -15,8 +39,9 @@ def sum_levels(residuals: list[Tensor], image_size: int, align_corners: bool = T
     align_corners : corner pixels on corner pixels (released code), else edges on edges, as `D24FADConfig` says.
     """
     size = (image_size, image_size)
-    upsampled = [F.interpolate(r.unsqueeze(1), size=size, mode="bilinear", align_corners=align_corners)
-                 for r in residuals]
+    upsampled = [
+        F.interpolate(r.unsqueeze(1), size=size, mode="bilinear", align_corners=align_corners) for r in residuals
+    ]
     return torch.stack(upsampled).sum(dim=0).squeeze(1)  # (B, S, S)
 
 
@@ -38,8 +63,13 @@ def gaussian_blur(maps: Tensor, sigma: float) -> Tensor:
 
 
 def image_score(maps: Tensor, kind: str = "max", top_share: float = 0.1) -> Tensor:
-    """Image scores [B] of blurred anomaly maps [B, H, W]: their maximum, their mean, or the mean of their highest
-    pixels ("top"), a share `top_share` of all, at least one."""
+    """Image scores [B] of blurred anomaly maps [B, H, W].
+
+    Parameters
+    ----------
+    kind : {"max", "mean", "top"}: of a map its maximum, its mean, or the mean of its highest pixels
+    top_share : float, above 0, up to 1: how many pixels "top" takes, as a share of all, at least one
+    """
     if kind == "top":
         flat = maps.flatten(1)
         return flat.topk(max(1, int(top_share * flat.shape[1] + 0.5)), dim=1).values.mean(dim=1)
@@ -51,3 +81,14 @@ def _mirrored(length: int, radius: int, device: torch.device) -> Tensor:
     period = 2 * length
     positions = torch.arange(-radius, length + radius, device=device) % period
     return torch.where(positions < length, positions, period - 1 - positions)
+
+
+def color_limits(normal_maps: Tensor) -> tuple[float, float]:
+    """The colour scale (low, high) that maps of normal images [N, S, S] set for all others of a task.
+
+    A scale per image would paint something red on every healthy one. So nothing is painted at or below the median of
+    the normal maps, half strength is the highest value that any of them reaches, full strength is as far again.
+    """
+    values = normal_maps.float().cpu().numpy()
+    middle, top = float(np.median(values)), float(values.max())
+    return middle, middle + 2 * max(top - middle, 1e-6)

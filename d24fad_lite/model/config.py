@@ -1,45 +1,33 @@
-"""Every choice of the method in one place, with the two published readings of it as presets."""
+"""Every setting of the method in one place; its choices, the named readings and the presets are derived from it.
+
+Each field of `D24FADConfig` says which values it may take and where it acts. `CHOICES`, `READ_AT_SCORING`, `MAP_ALONE`,
+`READINGS` and `PRESETS` below the class follow from the fields: a new switch is added in one place, as a field.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 from torch import nn
 
-from ..messages import choose_one_of
+from d24fad_lite.messages import choose_one_of
 
 # The ImageNet backbone of the released code: torchvision's first weights, which timm carries under this tag.
 PUBLISHED_TEACHER = "wide_resnet50_2.tv_in1k"
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "distance": ("flattened", "pointwise"),
-    "fusion": ("features", "distances"),
-    "map_source": ("ssd", "tsd", "both"),
-    "image_score": ("max", "mean", "top"),
-    "attention_scale": ("channels", "elements"),
-    "weighting": ("learned", "mean", "nearest", "single"),
-    "train_supports": ("redrawn", "fixed"),
-    "matching": ("weighted", "nearest", "subspace"),
-    "compare_in": ("student", "teacher", "both"),
-    "student_padding": ("zeros", "reflect", "replicate"),
-}
+# Where a setting acts.
+NETWORK_OR_TRAINING = "network or training"  # a trained detector cannot take another value
+TRAINING_AND_MAP = "training and map"  # the training step and the anomaly map both read it
+MAP = "map"  # the anomaly map or its score alone reads it: detectors that differ in nothing else are trained once
 
-# Settings that are read when an image is scored; the others shape the training or the network.
-READ_AT_SCORING = ("map_source", "image_score", "top_share", "fusion", "blur_sigma", "align_corners", "weighting",
-                   "attention_scale", "temperature", "matching", "match_radius", "compare_in")
 
-_RELEASED: dict[str, Any] = dict(fusion="features", map_source="ssd", image_score="max", top_share=0.1,
-                                 matching="weighted", match_radius=0.0, compare_in="student", align_corners=True,
-                                 blur_sigma=4.0)
-# Ways of reading one trained detector: what its anomaly map is made of, and which number of the map is the score.
-READINGS: Mapping[str, Mapping[str, Any]] = {
-    "released": _RELEASED,
-    "paper": _RELEASED | dict(fusion="distances", map_source="both", image_score="mean"),
-    "matched": _RELEASED | dict(matching="nearest", match_radius=1.0, compare_in="teacher", image_score="top"),
-}
+def _setting(default: Any, *alternatives: str, acts_on: str = NETWORK_OR_TRAINING) -> Any:
+    """A field of the configuration: its default, the other values of a switch, and where it acts."""
+    choices = (default, *alternatives) if alternatives else ()
+    return dataclasses.field(default=default, metadata={"choices": choices, "acts_on": acts_on})
 
 
 @dataclass(frozen=True)
@@ -98,9 +86,9 @@ class D24FADConfig:
         Ours, not the method's; in the anomaly map alone. What a position of the query is compared with: the weighted
         supports (the method), the support that fits best at that position, or the subspace the supports span there.
     match_radius : float
-        Ours; in the anomaly map alone. How far around its own place a position looks for its counterpart in the
-        supports, as a share of the side, 0 to 1; 0 is the method, 1/16 reaches 2, 1 and 1 positions of grids of 32,
-        16 and 8, 1 the whole grid. See `matching.py`.
+        Ours; in the anomaly map alone. How far from its own position a query position looks for its counterpart in
+        the supports, as a share of the side, 0 to 1. 0 is the method; 1/16 reaches 2, 1 and 1 positions on grids of
+        32, 16 and 8; 1 is the whole grid. See `matching.py`.
     compare_in : {"student", "teacher", "both"}
         Ours; in the anomaly map alone. Features in which query and supports are compared: the student's (the method),
         the frozen teacher's, or the sum of both residuals. "teacher" with `map_source="ssd"` reads nothing that was
@@ -119,26 +107,26 @@ class D24FADConfig:
     teacher: str | nn.Module = "resnet18"
     weights: str = "embedded"
     image_size: int = 128
-    distance: str = "flattened"
-    fusion: str = "features"
-    map_source: str = "ssd"
-    image_score: str = "max"
-    top_share: float = 0.1
+    distance: str = _setting("flattened", "pointwise")
+    fusion: str = _setting("features", "distances", acts_on=TRAINING_AND_MAP)
+    map_source: str = _setting("ssd", "tsd", "both", acts_on=MAP)
+    image_score: str = _setting("max", "mean", "top", acts_on=MAP)
+    top_share: float = _setting(0.1, acts_on=MAP)
     normalize: bool = True
-    attention_scale: str = "channels"
-    weighting: str = "learned"
-    temperature: float = 1.0
+    attention_scale: str = _setting("channels", "elements", acts_on=TRAINING_AND_MAP)
+    weighting: str = _setting("learned", "mean", "nearest", "single", acts_on=TRAINING_AND_MAP)
+    temperature: float = _setting(1.0, acts_on=TRAINING_AND_MAP)
     lambda_tsd: float = 0.1
     lambda_ssd: float = 1.0
-    blur_sigma: float = 4.0
-    align_corners: bool = True
-    train_supports: str = "redrawn"
-    matching: str = "weighted"
-    match_radius: float = 0.0
-    compare_in: str = "student"
-    student_padding: str = "zeros"
+    blur_sigma: float = _setting(4.0, acts_on=MAP)
+    align_corners: bool = _setting(True, acts_on=MAP)
+    train_supports: str = _setting("redrawn", "fixed")
+    matching: str = _setting("weighted", "nearest", "subspace", acts_on=MAP)
+    match_radius: float = _setting(0.0, acts_on=MAP)
+    compare_in: str = _setting("student", "teacher", "both", acts_on=MAP)
+    student_padding: str = _setting("zeros", "reflect", "replicate")
     stop_gradient: bool = False
-    seed: int = field(default=0)
+    seed: int = 0
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -146,11 +134,23 @@ class D24FADConfig:
             if value not in allowed:
                 raise ValueError(choose_one_of(name, value, allowed))
         if not isinstance(self.teacher, (str, nn.Module)):
-            raise ValueError(f"teacher must be a timm model name or an nn.Module (built, not its class), found "
-                             f"{self.teacher!r}")
+            raise ValueError(
+                f"teacher must be a timm model name or an nn.Module (built, not its class), found {self.teacher!r}"
+            )
         size = self.image_size
         if not isinstance(size, int) or isinstance(size, bool) or size < 16:
             raise ValueError(f"image_size={size!r} must be a whole number of pixels, at least 16 (images are square)")
+        self._require_ranges()
+        if self.matching == "subspace" and self.match_radius:
+            raise ValueError(
+                "matching='subspace' compares at the same position; set match_radius=0, or choose "
+                "matching='nearest' to look around"
+            )
+        if self.lambda_tsd == 0 and self.lambda_ssd == 0:
+            raise ValueError("lambda_tsd and lambda_ssd are both 0: nothing would be learnt; raise one of them")
+
+    def _require_ranges(self) -> None:
+        """Refuse numbers that lie outside their range."""
         if not self.temperature > 0:
             raise ValueError(f"temperature={self.temperature!r} must be greater than 0")
         for name in ("lambda_tsd", "lambda_ssd", "blur_sigma"):
@@ -161,68 +161,85 @@ class D24FADConfig:
             raise ValueError(f"top_share={self.top_share!r} must be above 0, up to 1 (a share of the map's pixels)")
         if not 0 <= self.match_radius <= 1:
             raise ValueError(f"match_radius={self.match_radius!r} must lie between 0 and 1 (a share of the side)")
-        if self.matching == "subspace" and self.match_radius:
-            raise ValueError("matching='subspace' compares at the same position; set match_radius=0, or choose "
-                             "matching='nearest' to look around")
-        if self.lambda_tsd == 0 and self.lambda_ssd == 0:
-            raise ValueError("lambda_tsd and lambda_ssd are both 0: nothing would be learnt; raise one of them")
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> Self:
+        """The settings of a preset ("kit", "official", "paper" or "matched", see `PRESETS`); overrides win over it.
+
+        Raises
+        ------
+        ValueError : a name that is no preset.
+        """
+        if name not in PRESETS:
+            raise ValueError(choose_one_of("preset", name, PRESETS))
+        return cls(**{**PRESETS[name], **overrides})
 
     @classmethod
     def official(cls, **overrides: Any) -> Self:
         """The released code's arithmetic, to the letter (its evaluation protocol is another matter: it leaks)."""
-        settings: dict[str, Any] = dict(
-            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="flattened", normalize=False,
-            attention_scale="channels", train_supports="fixed",
-        )
-        return cls(**(settings | cls.reading("released") | overrides))
+        return cls.preset("official", **overrides)
 
     @classmethod
     def paper(cls, **overrides: Any) -> Self:
         """The paper's description. Where it is silent (`normalize`) the released code's way stands."""
-        settings: dict[str, Any] = dict(
-            teacher=PUBLISHED_TEACHER, weights="imagenet", distance="pointwise", normalize=False,
-            attention_scale="channels", train_supports="redrawn",
-        )
-        return cls(**(settings | cls.reading("paper") | overrides))
+        return cls.preset("paper", **overrides)
 
     @classmethod
     def matched(cls, **overrides: Any) -> Self:
-        """Ours, not the method's: each position of the query seeks the place in any support that fits best, anywhere
-        in the image, in the teacher's features; the image score is the mean of the map's highest tenth.
+        """Ours, not the method's: every position of the query is compared with the position of any support that fits
+        it best, anywhere in the image, in the teacher's features. The image score is the mean of the map's highest
+        tenth.
 
-        Nothing that was trained is read by it: trained or not, the detector gives the same map. It is a nearest-patch
-        method behind the detector's interface, chosen on development seeds of the sample world and on real images;
-        what the student adds is what the readings "released" and "paper" show. Training is as by default.
+        This map reads nothing that was trained, so a trained and an untrained detector give the same one. It is a
+        nearest-patch method behind the detector's interface, chosen on development seeds of the sample world and on
+        real images. What the student adds is what the readings "released" and "paper" show. Training is as by default.
         """
-        return cls(**(cls.reading("matched") | overrides))
+        return cls.preset("matched", **overrides)
 
     @staticmethod
     def reading(name: str) -> dict[str, Any]:
-        """The settings of a named reading, see `READINGS`. Raises ValueError for a name that is none."""
+        """The settings of a named reading: "released", "paper" or "matched", see `READINGS`.
+
+        Raises
+        ------
+        ValueError : a name that is no reading.
+        """
         if name not in READINGS:
             raise ValueError(choose_one_of("reading", name, READINGS))
         return dict(READINGS[name])
 
     def read_as(self, name: str | None = None, **switches: Any) -> Self:
-        """These settings with the map read in a named way, and single switches of `READ_AT_SCORING` on top.
+        """These settings with the map read in a named way, and with single switches on top.
 
-        Raises ValueError for an unknown name, and for a switch that acts in training or on the network alone.
+        Parameters
+        ----------
+        name : str, one of `READINGS`; default: as these settings say.
+        switches : settings of `READ_AT_SCORING`.
+
+        Raises
+        ------
+        ValueError : an unknown name, or a switch that acts on the network or in training alone.
         """
         if wrong := sorted(set(switches) - set(READ_AT_SCORING)):
-            raise ValueError(f"settings {wrong} do not act on a trained model; choose from "
-                             f"{', '.join(READ_AT_SCORING)}, or train a model with them")
+            raise ValueError(
+                f"settings {wrong} do not act on a trained model; choose from "
+                f"{', '.join(READ_AT_SCORING)}, or train a model with them"
+            )
         return self.replace(**((self.reading(name) if name else {}) | switches))
 
     @property
     def reading_name(self) -> str | None:
         """The name of the reading whose settings these are; None where single switches differ from all of them."""
-        own = {name: getattr(self, name) for name in READINGS["released"]}
-        return next((name for name, settings in READINGS.items() if settings == own), None)
+        return next((name for name, settings in READINGS.items() if self._has(settings)), None)
 
     @property
     def reads_teacher(self) -> bool:
         """Whether the anomaly map looks at the queries' teacher levels, and not at student levels alone."""
         return self.map_source != "ssd" or self.compare_in != "student"
+
+    def _has(self, settings: Mapping[str, Any]) -> bool:
+        """Whether these settings have the given values."""
+        return all(getattr(self, name) == value for name, value in settings.items())
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some settings changed."""
@@ -237,8 +254,43 @@ class D24FADConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`; a setting this version does not know is an error."""
+        """The inverse of `to_dict`. Raises ValueError for a setting that this version does not know."""
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"configuration has unknown settings {unknown}; this version knows {sorted(known)}")
         return cls(**values)
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(D24FADConfig)}
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    name: field.metadata["choices"] for name, field in _FIELDS.items() if field.metadata.get("choices")
+}
+# Settings that are read when an image is scored; the others shape the training or the network.
+READ_AT_SCORING = tuple(
+    name for name, field in _FIELDS.items() if field.metadata.get("acts_on") in (TRAINING_AND_MAP, MAP)
+)
+# Of these, the settings that training does not read.
+MAP_ALONE = tuple(name for name, field in _FIELDS.items() if field.metadata.get("acts_on") == MAP)
+
+# How the readings differ from the defaults, which are the released code's arithmetic.
+_CHANGED_BY_READING: Mapping[str, Mapping[str, Any]] = {
+    "released": {},
+    "paper": {"fusion": "distances", "map_source": "both", "image_score": "mean"},
+    "matched": {"matching": "nearest", "match_radius": 1.0, "compare_in": "teacher", "image_score": "top"},
+}
+_NAMED_BY_READING = {name for changes in _CHANGED_BY_READING.values() for name in changes} | set(MAP_ALONE)
+_AS_RELEASED = {name: field.default for name, field in _FIELDS.items() if name in _NAMED_BY_READING}
+# Ways of reading one trained detector: what its anomaly map is made of, and which number of the map is the score.
+READINGS: Mapping[str, Mapping[str, Any]] = {
+    name: {**_AS_RELEASED, **changes} for name, changes in _CHANGED_BY_READING.items()
+}
+
+_PUBLISHED = {"teacher": PUBLISHED_TEACHER, "weights": "imagenet", "normalize": False}
+# Whole configurations: how a detector is built and trained, and how its map is read.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "kit": {},
+    "official": {**_PUBLISHED, "train_supports": "fixed", **READINGS["released"]},
+    "paper": {**_PUBLISHED, "distance": "pointwise", **READINGS["paper"]},
+    "matched": READINGS["matched"],
+}

@@ -11,16 +11,17 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from . import storage
-from .anomaly_map import gaussian_blur, image_score, sum_levels
-from .config import D24FADConfig
-from .features import D24FADOutput, Prediction, QueryFeatures, SupportBank
-from .folding import precision_of
-from .losses import distillation_loss, fuse, level_distance, residual, support_distance
-from .matching import compared_pairs, matched_residual
-from .student import Student
-from .teacher import Teacher, TeacherFeatures
-from .weighting import LearnToWeight
+from d24fad_lite.model.anomaly_map import gaussian_blur, image_score, unblurred_map
+from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.distillation import distil
+from d24fad_lite.model.features import D24FADOutput, Prediction, QueryFeatures, SupportBank, TeacherFeatures, in_float32
+from d24fad_lite.model.image_input import check_images, check_supports
+from d24fad_lite.model.speed.precision import precision_of
+from d24fad_lite.model.storage import Load, load_all, part_of, read_detector, read_official, write_detector
+from d24fad_lite.model.student import Student
+from d24fad_lite.model.teacher import Grid, Teacher
+from d24fad_lite.model.weighting import LearnToWeight
 
 
 class D24FAD(nn.Module):
@@ -52,8 +53,10 @@ class D24FAD(nn.Module):
         self.config = c = config or D24FADConfig()
         self.teacher = teacher or Teacher(c.teacher, c.weights, c.image_size, c.normalize, c.seed)
         if (self.teacher.image_size, self.teacher.normalize) != (c.image_size, c.normalize):
-            raise ValueError(f"the given teacher takes images of {self.teacher.image_size} px (normalize="
-                             f"{self.teacher.normalize}), the settings say {c.image_size} px (normalize={c.normalize})")
+            raise ValueError(
+                f"the given teacher takes images of {self.teacher.image_size} px (normalize="
+                f"{self.teacher.normalize}), the settings say {c.image_size} px (normalize={c.normalize})"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(c.seed)
             self.student = Student(self.teacher.pyramid, c.student_padding)
@@ -61,8 +64,12 @@ class D24FAD(nn.Module):
 
     # -- training ------------------------------------------------------------------------------------------------
 
-    def forward(self, queries: Tensor | TeacherFeatures, supports: Tensor | TeacherFeatures | None = None,
-                rows: Tensor | None = None) -> D24FADOutput:
+    def forward(
+        self,
+        queries: Tensor | TeacherFeatures,
+        supports: Tensor | TeacherFeatures | None = None,
+        support_rows: Tensor | None = None,
+    ) -> D24FADOutput:
         """Both distillations for a batch of queries.
 
         Parameters
@@ -70,7 +77,7 @@ class D24FAD(nn.Module):
         queries : Tensor [B, 3, S, S] in 0..1, or their TeacherFeatures where these are cached
         supports : Tensor [K, B, 3, S, S] (own supports for each query) or [K, 3, S, S] (the same for all), in 0..1;
             or the TeacherFeatures of K*B images, support by support. None: the supports are among the queries.
-        rows : Tensor of int64 [K, B]
+        support_rows : Tensor of int64 [K, B]
             With `supports=None`: positions within the batch of each query's supports.
 
         Returns
@@ -82,93 +89,105 @@ class D24FAD(nn.Module):
         In train mode the student's batch norm sees the query batch and each of the K support batches as separate
         calls, as in the released code.
         """
-        query = queries if isinstance(queries, TeacherFeatures) else self._teach(queries, "queries")
+        query = queries if isinstance(queries, TeacherFeatures) else self._teacher_features(queries, "queries")
         batch = query.embedding.shape[0]
         g_query = self._student(query)
         if supports is None:
-            if rows is None:
-                raise ValueError("forward() needs supports, or rows [K, B] that name supports among the queries")
+            if support_rows is None:
+                raise ValueError("forward() needs supports, or support_rows [K, B] to name them among the queries")
             g_support = g_query
         else:
             embedding, shots = self._support_embeddings(supports, batch)
             per_call = embedding.split(len(embedding) // shots)  # K calls of B images, or of one
-            sizes = [f.shape[2:] for f in query.levels]
+            grids = _grids(query)
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.stop_gradient):
-                calls = [self.student(e, sizes) for e in per_call]
+                calls = [self.student(e, grids) for e in per_call]
             g_support = [torch.cat(level) for level in zip(*calls, strict=True)]
             if len(embedding) != shots:
-                rows = torch.arange(shots * batch, device=embedding.device).view(shots, batch)
-        return self._distil(query, g_query, g_support, rows)
-
-    def _distil(self, query: TeacherFeatures, g_query: list[Tensor], g_support: list[Tensor],
-                rows: Tensor | None) -> D24FADOutput:
-        c = self.config
-        if c.stop_gradient:  # before the keys, so that learn-to-weight itself still learns
-            g_support = [s.detach() for s in g_support]
-        keys = self.weighting.keys(g_support)
-        with torch.autocast(query.embedding.device.type, enabled=False):  # cosines and softmax in full precision
-            f, g, s, k = (_full(part) for part in (query.levels, g_query, g_support, keys))
-            weights = [self.weighting(*level, rows) for level in zip(g, s, k, strict=True)]  # L of (B, K)
-            tsd = distillation_loss([level_distance(fl, gl, c.distance) for fl, gl in zip(f, g, strict=True)])
-            ssd = distillation_loss([support_distance(gl, sl, wl, rows, c.distance, c.fusion)
-                                     for gl, sl, wl in zip(g, s, weights, strict=True)])
-            fused = [fuse(sl, wl, rows) for sl, wl in zip(s, weights, strict=True)]
-        loss = c.lambda_ssd * ssd + c.lambda_tsd * tsd
-        return D24FADOutput(loss, tsd, ssd, torch.stack(weights, dim=1), g, s, fused, query, rows)
+                support_rows = torch.arange(shots * batch, device=embedding.device).view(shots, batch)
+        return distil(self.config, self.weighting, query, g_query, g_support, support_rows)
 
     # -- inference: always in eval mode, every image by itself ---------------------------------------------------
-    # precision: "fp32", or "bf16" for the convolutions of teacher and student; features are kept, and cosines,
-    # softmax and maps computed, in float32 either way.
+    # precision: "fp32", or "bf16" for the convolutions of teacher and student; all else is in float32 either way.
 
     def encode_supports(self, images: Tensor | TeacherFeatures, precision: str = "fp32") -> SupportBank:
-        """Student features and keys of K normal reference images [K, 3, S, S] in 0..1, once for all queries."""
+        """Student features and keys of normal reference images, computed once for all queries.
+
+        Parameters
+        ----------
+        images : Tensor [K, 3, S, S] in 0..1, or their TeacherFeatures
+        precision : {"fp32", "bf16"}, of the convolutions
+
+        Raises
+        ------
+        ValueError : no image, or images that are not of this shape and range.
+        """
         if isinstance(images, Tensor) and images.ndim == 4 and len(images) == 0:
             raise ValueError("encode_supports() got 0 images; at least one normal reference image is needed")
         with self._inference():
             teacher, levels = self._encode(images, "supports", precision)
-            kept = teacher if self.config.compare_in != "student" else ()
-            return SupportBank(levels, self.weighting.keys(levels), kept)
+            compared = teacher if self.config.compare_in != "student" else []
+            return SupportBank(levels, self.weighting.keys(levels), compared)
 
     def encode_queries(self, images: Tensor | TeacherFeatures, precision: str = "fp32") -> QueryFeatures:
-        """Teacher and student levels of queries [B, 3, S, S] in 0..1, reusable against any number of banks."""
+        """Teacher and student levels of queries, to be used against any number of banks.
+
+        Parameters
+        ----------
+        images : Tensor [B, 3, S, S] in 0..1, or their TeacherFeatures
+        precision : {"fp32", "bf16"}, of the convolutions
+
+        Raises
+        ------
+        ValueError : images that are not of this shape and range.
+        """
         with self._inference():
             return QueryFeatures(*self._encode(images, "queries", precision))
 
-    def predict(self, queries: Tensor | TeacherFeatures | QueryFeatures, bank: SupportBank,
-                precision: str = "fp32") -> Prediction:
+    def predict(
+        self, queries: Tensor | TeacherFeatures | QueryFeatures, bank: SupportBank, precision: str = "fp32"
+    ) -> Prediction:
         """Scores, anomaly maps and support weights of B queries against one bank of supports.
 
         An image's result does not depend on the batch it comes in: batch norm uses its running statistics whatever
         mode the model is in, and the blur stays within each map.
+
+        Parameters
+        ----------
+        queries : Tensor [B, 3, S, S] in 0..1, their TeacherFeatures, or what `encode_queries` made of them
+        bank : SupportBank of K supports
+        precision : {"fp32", "bf16"}, of the convolutions
+
+        Returns
+        -------
+        Prediction : score [B], anomaly_map [B, S, S], weights [B, L, K]
+
+        Raises
+        ------
+        ValueError : images that are not of this shape and range, or a bank without the levels that the reading needs.
         """
         if not isinstance(queries, QueryFeatures):
             queries = self.encode_queries(queries, precision)
+        c = self.config
         with self._inference():
-            raw, weights = self._raw_map(queries, bank)
-            maps = gaussian_blur(raw, self.config.blur_sigma)
-            return Prediction(image_score(maps, self.config.image_score, self.config.top_share), maps, weights)
+            weights = self._weights(queries, bank)
+            maps = gaussian_blur(unblurred_map(c, queries, bank, weights), c.blur_sigma)
+            return Prediction(image_score(maps, c.image_score, c.top_share), maps, torch.stack(weights, dim=1))
 
-    def raw_map(self, queries: Tensor | QueryFeatures, bank: SupportBank) -> Tensor:
-        """The anomaly map before its blur, [B, S, S]."""
+    def raw_map(self, queries: Tensor | TeacherFeatures | QueryFeatures, bank: SupportBank) -> Tensor:
+        """The anomaly map before its blur, [B, S, S]; parameters as in `predict`."""
         if not isinstance(queries, QueryFeatures):
             queries = self.encode_queries(queries)
         with self._inference():
-            return self._raw_map(queries, bank)[0]
+            return unblurred_map(self.config, queries, bank, self._weights(queries, bank))
 
-    def _raw_map(self, queries: QueryFeatures, bank: SupportBank) -> tuple[Tensor, Tensor]:
-        c = self.config
-        weights = [self.weighting(g, s, k) for g, s, k in zip(queries.student, bank.levels, bank.keys, strict=True)]
-        residuals = []
-        for mine, theirs in compared_pairs(c, queries, bank) if c.map_source != "tsd" else ():
-            residuals += [matched_residual(q, s, w, matching=c.matching, radius=c.match_radius, fusion=c.fusion)
-                          for q, s, w in zip(mine, theirs, weights, strict=True)]
-        if c.map_source != "ssd":
-            residuals += [residual(f, g) for f, g in zip(queries.teacher, queries.student, strict=True)]
-        maps = sum_levels(residuals, c.image_size, c.align_corners)
-        return maps, torch.stack(weights, dim=1)  # (B, S, S), (B, L, K)
+    def _weights(self, queries: QueryFeatures, bank: SupportBank) -> list[Tensor]:
+        """How much each support counts for each query, L of [B, K]."""
+        return [self.weighting(g, s, k) for g, s, k in zip(queries.student, bank.levels, bank.keys, strict=True)]
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
+        """The student in eval mode and no gradient, within."""
         was_training = self.student.training
         self.student.eval()
         try:
@@ -211,36 +230,34 @@ class D24FAD(nn.Module):
 
     # -- encoding ------------------------------------------------------------------------------------------------
 
-    def _encode(self, images: Tensor | TeacherFeatures, role: str,
-                precision: str) -> tuple[list[Tensor], list[Tensor]]:
+    def _encode(self, images: Tensor | TeacherFeatures, role: str, precision: str) -> tuple[list[Tensor], list[Tensor]]:
         """Teacher and student levels, of images or of what the teacher saw in them."""
-        with precision_of(precision, self.teacher.mean.device):
-            features = images if isinstance(images, TeacherFeatures) else self._teach(images, role, True)
-            return _full(features.levels), _full(self._student(features))
+        with precision_of(precision, self.teacher.device):
+            features = images if isinstance(images, TeacherFeatures) else self._teacher_features(images, role, True)
+            return in_float32(features.levels), in_float32(self._student(features))
 
     def _student(self, features: TeacherFeatures) -> list[Tensor]:
-        return self.student(features.embedding, [f.shape[2:] for f in features.levels])
+        """Student levels on the grids of the teacher's."""
+        return self.student(features.embedding, _grids(features))
 
     def _support_embeddings(self, supports: Tensor | TeacherFeatures, batch: int) -> tuple[Tensor, int]:
         """Embeddings [K*B, ...] or [K, ...] and K."""
         if isinstance(supports, TeacherFeatures):
             count = supports.embedding.shape[0]
             if count == 0 or count % batch:
-                raise ValueError(f"support features of {count} images do not divide among {batch} queries; "
-                                 "give K*B of them, support by support")
+                raise ValueError(
+                    f"support features of {count} images do not divide among {batch} queries; "
+                    "give K*B of them, support by support"
+                )
             return supports.embedding, count // batch
-        if supports.ndim not in (4, 5) or len(supports) == 0:
-            raise ValueError(f"supports have shape {tuple(supports.shape)}; expected [K, B, 3, S, S] (own supports "
-                             "for each query) or [K, 3, S, S] (the same for all), K at least 1")
-        if supports.ndim == 5 and supports.shape[1] != batch:
-            raise ValueError(f"supports have shape {tuple(supports.shape)}, for {supports.shape[1]} queries; "
-                             f"the batch has {batch}")
+        check_supports(supports, batch)
         images = supports.flatten(0, 1) if supports.ndim == 5 else supports
-        return self._teach(images, "supports").embedding, supports.shape[0]
+        return self._teacher_features(images, "supports").embedding, supports.shape[0]
 
-    def _teach(self, images: Tensor, role: str, check_range: bool = False) -> TeacherFeatures:
+    def _teacher_features(self, images: Tensor, role: str, check_range: bool = False) -> TeacherFeatures:
+        """What the teacher sees in images, once they are known to be fit for it."""
         check_images(images, self.config.image_size, role, check_range)
-        return self.teacher(images.to(self.teacher.mean.device))
+        return self.teacher(images.to(self.teacher.device))
 
     # -- storage -------------------------------------------------------------------------------------------------
 
@@ -248,42 +265,84 @@ class D24FAD(nn.Module):
         """What training changes: `student.*` and `weighting.*`, batch-norm statistics included."""
         return {name: tensor for name, tensor in self.state_dict().items() if not name.startswith("teacher.")}
 
-    def load_trainable_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `trainable_state_dict`; raises CheckpointError for another architecture."""
-        storage.load_trainable(self, tensors, "the given state dict")
+    def load_trainable_state_dict(self, tensors: dict[str, Tensor], origin: str = "the given state dict") -> None:
+        """The inverse of `trainable_state_dict`.
+
+        Raises CheckpointError, which names the origin, for another architecture; then nothing is changed.
+        """
+        load_all(
+            Load(module, part_of(tensors, part), f"{part} in {origin}")
+            for part, module in (("student", self.student), ("weighting", self.weighting))
+        )
 
     def save(self, path: str | Path, **metadata: Any) -> Path:
-        """Write the whole detector to one safetensors file, atomically; see `storage.save_detector`."""
-        return storage.save_detector(self, path, metadata)
+        """Write the whole detector to one safetensors file, whole or not at all.
+
+        The file holds student, learn-to-weight, settings and, unless the package ships it, the teacher: `load` needs
+        no network and no random generator of the same version. Of a teacher module of your own the tensors are
+        stored, its code is not.
+
+        Parameters
+        ----------
+        path : str or Path; folders above it are made.
+        metadata : further facts that the file is to hold, fit for JSON.
+
+        Raises
+        ------
+        OSError : the file cannot be written.
+        """
+        shipped = self.config.weights == "embedded" and isinstance(self.config.teacher, str)
+        tensors = self.trainable_state_dict() if shipped else self.state_dict()
+        return write_detector(path, self.config.to_dict(), tensors, self.teacher.facts(), metadata)
 
     @classmethod
     def load(cls, path: str | Path, teacher: nn.Module | None = None) -> Self:
-        """Read a detector written by `save`; `teacher` where it was built on a module of your own."""
-        return storage.load_detector(cls, path, teacher)
+        """Read a detector written by `save`; its teacher must come out exactly as it was saved.
+
+        Parameters
+        ----------
+        path : str or Path
+        teacher : nn.Module, where the detector was built on a module of your own; its tensors come from the file.
+
+        Raises
+        ------
+        FileNotFoundError, CheckpointError : no file, no detector's file, or another teacher than it was trained with.
+        """
+        stored = read_detector(path)
+        settings = dict(stored.settings)
+        if (name := stored.own_teacher) is not None:
+            if teacher is None:
+                raise CheckpointError(
+                    f"{path} was built on a teacher of your own ({name}); give it again: "
+                    f"D24FAD.load(path, teacher={name}(...))"
+                )
+            settings["teacher"] = teacher
+        config = D24FADConfig.from_dict(settings)
+        weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
+        model = cls(config.replace(weights="random") if weights_are_stored else config)
+        model.config = config
+        if stored.teacher_tensors:
+            model.teacher.restore(stored.teacher_tensors, stored.teacher, f"the teacher in {path}")
+        if model.teacher.fingerprint() != stored.teacher.fingerprint:
+            raise CheckpointError(
+                f"{path} was trained with another teacher than the one at hand "
+                f"({config.teacher}, weights {config.weights!r}); its scores would be meaningless"
+            )
+        model.load_trainable_state_dict(stored.trained_tensors, str(path))
+        return model
 
     def load_official_checkpoint(self, path: str | Path) -> None:
-        """Take student and learn-to-weight from a file of the released code, `{'decoder': ..., 'weight': ...}`."""
-        storage.load_official(self, path)
+        """Take student and learn-to-weight from a file of the released code, `{'decoder': ..., 'weight': ...}`.
+
+        Raises
+        ------
+        FileNotFoundError, CheckpointError : no file, not such a file, or another architecture; nothing is changed then.
+        """
+        student, weighting = read_official(path)
+        decoder = Load(self.student, student, f"'decoder' in {path}")
+        load_all([decoder, Load(self.weighting, weighting, f"'weight' in {path}")])
 
 
-def _full(levels: list[Tensor]) -> list[Tensor]:
-    return [x.float() if x.dtype.itemsize < 4 else x for x in levels]
-
-
-def check_images(images: Tensor, size: int, role: str, check_range: bool = False) -> None:
-    """One clear error for images that are not float [N, 3, size, size], finite and (if asked) in 0..1."""
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        found = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"{role} must be a float tensor [N, 3, {size}, {size}] in 0..1, found {found}; "
-                         "divide 8-bit images by 255")
-    if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
-        raise ValueError(f"{role} have shape {tuple(images.shape)}, expected [N, 3, {size}, {size}]; resize the images "
-                         f"to squares of {size} px, or build the model with another image_size")
-    low, high = images.aminmax() if images.numel() else (torch.zeros(()), torch.zeros(()))
-    if not (torch.isfinite(low) and torch.isfinite(high)):
-        bad = (~torch.isfinite(images)).flatten(1).any(dim=1).nonzero().flatten().tolist()
-        raise ValueError(f"{role} {bad} contain NaN or infinite values; find out where they come from, "
-                         "the model cannot score them")
-    if check_range and (low < -1e-3 or high > 1 + 1e-3):
-        raise ValueError(f"{role} must lie in 0..1, found values from {low:.3g} to {high:.3g}; divide 8-bit images by "
-                         "255 and leave normalisation to the model")
+def _grids(features: TeacherFeatures) -> list[Grid]:
+    """Height and width of each level."""
+    return [(f.shape[2], f.shape[3]) for f in features.levels]

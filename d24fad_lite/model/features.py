@@ -1,19 +1,65 @@
-"""What the detector passes around: features of queries, a bank of supports, and the results."""
+"""What the detector passes around: features of images, a bank of supports, and the results. All of them are frozen.
+
+Records of several images have `select`, which gives the same record of some of these images.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from .teacher import TeacherFeatures
+# Which images of a record: their positions in the wanted order, a mask with a truth value for each, or a slice.
+Positions = Sequence[int] | np.ndarray | Tensor | slice
 
 
-class QueryFeatures(NamedTuple):
-    """Teacher and student levels of B queries, fine to coarse, each [B, C_l, H_l, W_l]."""
+def _index(positions: Positions, like: Tensor) -> Tensor | slice:
+    """The positions in a form that indexes tensors beside `like`."""
+    if isinstance(positions, slice):
+        return positions
+    index = torch.as_tensor(positions, device=like.device)
+    return index if index.dtype == torch.bool else index.long()
+
+
+@dataclass(frozen=True, eq=False)
+class TeacherFeatures:
+    """What the teacher sees in N images; unpacks as `levels, embedding`.
+
+    Attributes
+    ----------
+    levels : list of Tensor [N, C_l, H_l, W_l], f_1 .. f_L, fine to coarse
+    embedding : Tensor [N, C_e, H_e, W_e], e
+    """
+
+    levels: list[Tensor]
+    embedding: Tensor
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.levels, self.embedding))
+
+    def select(self, positions: Positions) -> TeacherFeatures:
+        """The features of some of the images, in the given order."""
+        index = _index(positions, self.embedding)
+        return TeacherFeatures([level[index] for level in self.levels], self.embedding[index])
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with another `levels` or `embedding`."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class QueryFeatures:
+    """Features of B queries; its length is B.
+
+    Attributes
+    ----------
+    teacher, student : list of Tensor [B, C_l, H_l, W_l], fine to coarse; `teacher` may be empty where no map reads it
+    """
 
     teacher: list[Tensor]
     student: list[Tensor]
@@ -21,13 +67,19 @@ class QueryFeatures(NamedTuple):
     def __len__(self) -> int:
         return self.student[0].shape[0]
 
-    def index(self, rows: Tensor | slice) -> QueryFeatures:
-        """The features of some of the queries."""
-        return QueryFeatures([f[rows] for f in self.teacher], [g[rows] for g in self.student])
+    def select(self, positions: Positions) -> QueryFeatures:
+        """The features of some of the queries, in the given order."""
+        index = _index(positions, self.student[0])
+        return QueryFeatures([f[index] for f in self.teacher], [g[index] for g in self.student])
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with another `teacher` or `student`."""
+        return dataclasses.replace(self, **changes)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class SupportBank:
-    """Student features and learn-to-weight keys of K supports, computed once and used for every query.
+    """Student features and learn-to-weight keys of K supports, computed once and used for every query; length K.
 
     Attributes
     ----------
@@ -35,8 +87,9 @@ class SupportBank:
     teacher : the supports' teacher levels where the anomaly map compares in them (`compare_in`), else empty
     """
 
-    def __init__(self, levels: Sequence[Tensor], keys: Sequence[Tensor], teacher: Sequence[Tensor] = ()) -> None:
-        self.levels, self.keys, self.teacher = list(levels), list(keys), list(teacher)
+    levels: list[Tensor]
+    keys: list[Tensor]
+    teacher: list[Tensor] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.levels[0].shape[0]
@@ -44,43 +97,94 @@ class SupportBank:
     def __repr__(self) -> str:
         return f"SupportBank({len(self)} supports, levels {[tuple(g.shape[1:]) for g in self.levels]})"
 
-    def select(self, indices: Sequence[int] | Tensor) -> SupportBank:
-        """The bank of some of the supports, in the given order; nothing is encoded again."""
-        rows = torch.as_tensor(indices, device=self.levels[0].device, dtype=torch.long)
-        if len(rows) == 0:
+    def select(self, positions: Positions) -> SupportBank:
+        """The bank of some of the supports, in the given order; nothing is encoded again.
+
+        Raises
+        ------
+        ValueError : no position is given.
+        IndexError : a position that the bank does not have; negative ones are refused, too.
+        """
+        index = _index(positions, self.levels[0])
+        if isinstance(index, slice) or index.dtype == torch.bool:
+            index = torch.arange(len(self), device=self.levels[0].device)[index]
+        if len(index) == 0:
             raise ValueError("select() got no indices; a bank needs at least one support")
-        if int(rows.min()) < 0 or int(rows.max()) >= len(self):
-            raise IndexError(f"select() got indices {rows.tolist()}, the bank has supports 0 to {len(self) - 1}")
-        return SupportBank([g[rows] for g in self.levels], [k[rows] for k in self.keys],
-                           [f[rows] for f in self.teacher])
+        if int(index.min()) < 0 or int(index.max()) >= len(self):
+            raise IndexError(f"select() got indices {index.tolist()}, the bank has supports 0 to {len(self) - 1}")
+        return SupportBank(*([level[index] for level in part] for part in (self.levels, self.keys, self.teacher)))
 
     @classmethod
     def join(cls, banks: Sequence[SupportBank]) -> SupportBank:
-        """One bank of several, in order: exchanging one support encodes one image."""
+        """One bank of several, in order: to exchange one support, one image is encoded.
+
+        Raises
+        ------
+        ValueError : no bank is given.
+        """
         if not banks:
             raise ValueError("join() got no banks; give at least one")
-        return cls(*([torch.cat(level) for level in zip(*parts, strict=True)] for parts in
-                     ([b.levels for b in banks], [b.keys for b in banks], [b.teacher for b in banks])))
+        levels, keys, teacher = (
+            [torch.cat(level) for level in zip(*parts, strict=True)]
+            for parts in ([b.levels for b in banks], [b.keys for b in banks], [b.teacher for b in banks])
+        )
+        return cls(levels, keys, teacher)
 
 
-class Prediction(NamedTuple):
-    """Results for B queries."""
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Results for B queries; unpacks as `score, anomaly_map, weights`.
 
-    score: Tensor  # [B], higher is more anomalous
-    anomaly_map: Tensor  # [B, S, S], blurred
-    weights: Tensor  # [B, L, K], each level sums to 1 over the supports
+    Attributes
+    ----------
+    score : Tensor [B], image scores; higher is more anomalous
+    anomaly_map : Tensor [B, S, S], blurred
+    weights : Tensor [B, L, K]; each level sums to 1 over the supports
+    """
+
+    score: Tensor
+    anomaly_map: Tensor
+    weights: Tensor
+
+    def __len__(self) -> int:
+        return self.score.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.score, self.anomaly_map, self.weights))
+
+    def select(self, positions: Positions) -> Prediction:
+        """The results for some of the queries, in the given order."""
+        index = _index(positions, self.score)
+        return Prediction(*(values[index] for values in self))
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class D24FADOutput:
-    """One training step's view."""
+    """What one training step computes for B queries and N supports.
 
-    loss: Tensor  # scalar, lambda_ssd * loss_ssd + lambda_tsd * loss_tsd
-    loss_tsd: Tensor  # scalar
-    loss_ssd: Tensor  # scalar
-    weights: Tensor  # [B, L, K]
-    query_features: list[Tensor]  # g_l(q), [B, C_l, H_l, W_l]
-    support_features: list[Tensor]  # g_l(s), [N, C_l, H_l, W_l]
-    fused_features: list[Tensor]  # h_l = sum_k w_k g_l(s_k), [B, C_l, H_l, W_l]
-    teacher_features: TeacherFeatures  # of the queries
-    rows: Tensor | None  # [K, B], which of the N supports belong to each query; None: all to every query
+    Attributes
+    ----------
+    loss : scalar Tensor, lambda_ssd * loss_ssd + lambda_tsd * loss_tsd
+    loss_tsd, loss_ssd : scalar Tensors, teacher-student and student-student (self) distillation
+    weights : Tensor [B, L, K]
+    query_features : list of Tensor [B, C_l, H_l, W_l], g_l(q)
+    support_features : list of Tensor [N, C_l, H_l, W_l], g_l(s)
+    fused_features : list of Tensor [B, C_l, H_l, W_l], h_l = sum_k w_k g_l(s_k)
+    teacher_features : TeacherFeatures of the queries
+    support_rows : int64 Tensor [K, B], which of the N supports belong to each query; None: all belong to every query
+    """
+
+    loss: Tensor
+    loss_tsd: Tensor
+    loss_ssd: Tensor
+    weights: Tensor
+    query_features: list[Tensor]
+    support_features: list[Tensor]
+    fused_features: list[Tensor]
+    teacher_features: TeacherFeatures
+    support_rows: Tensor | None
+
+
+def in_float32(levels: list[Tensor]) -> list[Tensor]:
+    """Levels of half precision in float32, others as they are."""
+    return [x.float() if x.dtype.itemsize < 4 else x for x in levels]

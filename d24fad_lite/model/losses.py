@@ -29,37 +29,47 @@ def vec(levels: Tensor) -> Tensor:
     return levels.permute(0, 2, 3, 1).flatten(1)
 
 
-def fuse(supports: Tensor, weights: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Weighted sum of supports [N, C, H, W] with weights [B, K] -> [B, C, H, W]; `rows` as in `LearnToWeight`."""
-    if rows is not None:
+def fuse(supports: Tensor, weights: Tensor, support_rows: Tensor | None = None) -> Tensor:
+    """Weighted sum of supports [N, C, H, W] with weights [B, K] -> [B, C, H, W].
+
+    support_rows : int64 [K, B], which of the N supports belong to each query; default: all N to every query.
+    """
+    if support_rows is not None:
         dense = weights.new_zeros(weights.shape[0], supports.shape[0])
-        weights = dense.scatter_add(1, rows.T, weights)  # (B, N): a support drawn twice gets both its weights
+        weights = dense.scatter_add(1, support_rows.T, weights)  # (B, N): a support drawn twice gets both its weights
     channels, height, width = supports.shape[1:]
     fused = weights @ vec(supports)  # (B, HWC)
     return fused.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-def support_distance(query: Tensor, supports: Tensor, weights: Tensor, rows: Tensor | None = None,
-                     distance: str = "flattened", fusion: str = "features") -> Tensor:
+def support_distance(
+    query: Tensor,
+    supports: Tensor,
+    weights: Tensor,
+    support_rows: Tensor | None = None,
+    distance: str = "flattened",
+    fusion: str = "features",
+) -> Tensor:
     """Distance of queries [B, C, H, W] to their weighted supports [N, C, H, W] -> [B]: one level of SSD.
 
-    With `fusion="distances"`, sum_k w_k (1 - cos(q, s_k)) = 1 - <q/|q|, sum_k w_k s_k/|s_k|>: the K distances need
-    one product with the fused unit vectors, not K comparisons.
+    With `fusion="distances"`, sum_k w_k (1 - cos(q, s_k)) = 1 - <q/|q|, sum_k w_k s_k/|s_k|>: one product with the
+    fused unit vectors gives the K distances without K comparisons.
     """
     if fusion == "features":
-        return level_distance(query, fuse(supports, weights, rows), distance)
+        return level_distance(query, fuse(supports, weights, support_rows), distance)
     if distance == "pointwise":
-        return support_residual(query, supports, weights, rows, fusion).mean(dim=(1, 2))
-    units = fuse(_unit(supports, (1, 2, 3)), weights, rows)
+        return support_residual(query, supports, weights, support_rows, fusion).mean(dim=(1, 2))
+    units = fuse(_unit(supports, (1, 2, 3)), weights, support_rows)
     return 1 - torch.linalg.vecdot(vec(_unit(query, (1, 2, 3))), vec(units))  # (B,)
 
 
-def support_residual(query: Tensor, supports: Tensor, weights: Tensor, rows: Tensor | None = None,
-                     fusion: str = "features") -> Tensor:
+def support_residual(
+    query: Tensor, supports: Tensor, weights: Tensor, support_rows: Tensor | None = None, fusion: str = "features"
+) -> Tensor:
     """Residual of queries [B, C, H, W] to their weighted supports at each position -> [B, H, W]."""
     if fusion == "features":
-        return residual(query, fuse(supports, weights, rows))
-    return 1 - torch.linalg.vecdot(_unit(query), fuse(_unit(supports), weights, rows), dim=1)  # (B, H, W)
+        return residual(query, fuse(supports, weights, support_rows))
+    return 1 - torch.linalg.vecdot(_unit(query), fuse(_unit(supports), weights, support_rows), dim=1)  # (B, H, W)
 
 
 def distillation_loss(distances: list[Tensor]) -> Tensor:
@@ -74,4 +84,5 @@ def _cosine(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor, dim: int | tuple[int, ...] = 1) -> Tensor:
+    """x / |x| along these dimensions."""
     return x / torch.linalg.vector_norm(x, dim=dim, keepdim=True).clamp_min(SMALLEST)

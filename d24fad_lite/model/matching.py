@@ -2,7 +2,7 @@
 
 D²4FAD compares each position of the query with the same position of the weighted supports, in the student's features.
 Anatomy moves: a heart that lies two positions further left is then an anomaly. And the student can only show what it
-has learnt to draw. So two changes within the method's spirit, both read when an image is scored:
+has learnt to draw. So there are two changes within the method's spirit, both read when an image is scored:
 
 - *where*: each position may look for its counterpart within a window (`match_radius`), and take the support that fits
   best there, or the subspace the supports span, in place of their weighted sum (`matching`);
@@ -15,17 +15,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .config import D24FADConfig
-from .features import QueryFeatures, SupportBank
-from .losses import fuse, support_residual
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.features import QueryFeatures, SupportBank
+from d24fad_lite.model.losses import fuse, support_residual
 
 RIDGE = 1e-3  # of the subspace's Gram matrix of unit vectors: equal supports leave it solvable
 NOWHERE = -2.0  # below every cosine
 CHUNK_VALUES = 2**22  # cosines held at once: 16 MiB of float32 stay near the processor
 
 
-def matched_residual(query: Tensor, supports: Tensor, weights: Tensor, *, matching: str = "weighted",
-                     radius: float = 0.0, fusion: str = "features") -> Tensor:
+def matched_residual(
+    query: Tensor,
+    supports: Tensor,
+    weights: Tensor,
+    *,
+    matching: str = "weighted",
+    radius: float = 0.0,
+    fusion: str = "features",
+) -> Tensor:
     """Residual of queries [B, C, H, W] to K supports [K, C, H, W] at each position -> [B, H, W], in 0..2.
 
     With W(p) the positions at most `radius` (share of the grid's side) from p, at least p itself:
@@ -49,8 +56,9 @@ def matched_residual(query: Tensor, supports: Tensor, weights: Tensor, *, matchi
     return torch.cat([1 - largest_cosine(query[i : i + 1], fused[i : i + 1], radius)[:, 0] for i in range(len(query))])
 
 
-def compared_pairs(config: D24FADConfig, queries: QueryFeatures,
-                   bank: SupportBank) -> list[tuple[list[Tensor], list[Tensor]]]:
+def compared_pairs(
+    config: D24FADConfig, queries: QueryFeatures, bank: SupportBank
+) -> list[tuple[list[Tensor], list[Tensor]]]:
     """(levels of the queries, levels of the supports) for each kind of features that `compare_in` names.
 
     Raises ValueError where the bank or the queries were encoded without the teacher's levels.
@@ -61,8 +69,10 @@ def compared_pairs(config: D24FADConfig, queries: QueryFeatures,
     if config.compare_in != "student":
         if not bank.teacher or not queries.teacher:
             lacking = "bank of supports" if not bank.teacher else "queries"
-            raise ValueError(f"compare_in={config.compare_in!r} needs the teacher's levels, and the {lacking} came "
-                             "without them; encode the images again with this model")
+            raise ValueError(
+                f"compare_in={config.compare_in!r} needs the teacher's levels, and the {lacking} came "
+                "without them; encode the images again with this model"
+            )
         pairs.append((queries.teacher, bank.teacher))
     return pairs
 

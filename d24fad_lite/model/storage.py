@@ -1,114 +1,164 @@
-"""A detector on disk: one self-contained safetensors file; and the checkpoints of the released code."""
+"""A detector on disk: one self-contained safetensors file; and the checkpoints of the released code.
+
+Read and written are plain parts (settings, tensors, facts of the teacher). The detector builds itself from them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError, read_tensors, read_torch_file, strip_module_prefix, write_tensors
-from .config import D24FADConfig
-from .weights.source import WeightsSource
-
-if TYPE_CHECKING:
-    from .detector import D24FAD
-    from .teacher import Teacher
+from d24fad_lite.model.checkpoint import (
+    CheckpointError,
+    read_tensors,
+    read_torch_file,
+    strip_module_prefix,
+    write_tensors,
+)
+from d24fad_lite.model.weights.source import WeightsSource
 
 FORMAT = 1
 OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
+OWN_TEACHER = "module:"  # how the name of a teacher module of the user's own begins, see `D24FADConfig.to_dict`
+
+Tensors = dict[str, Tensor]
 
 
-def save_detector(model: D24FAD, path: str | Path, metadata: dict[str, Any]) -> Path:
-    """Write student, learn-to-weight, configuration and, unless the package ships it, the teacher.
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What a file says of the teacher that a detector was trained with.
 
-    So `load` needs neither a network nor the random generator of the day. A teacher module of the user's own is
-    stored as tensors; its code is not.
+    fingerprint : sha256 of its architecture, input treatment and weights, see `Teacher.fingerprint`.
+    source, mean, std : where its weights came from, and their normalisation; None in files of version 0.1, whose
+        normalisation is that of timm's name.
     """
-    tensors = model.trainable_state_dict()
-    if model.config.weights != "embedded" or isinstance(model.config.teacher, nn.Module):
-        tensors = model.state_dict()
-    teacher = model.teacher
-    facts = {"format": FORMAT, "config": model.config.to_dict(), "teacher": teacher.fingerprint(),
-             "weights_source": teacher.weights_source.to_dict(), "mean": teacher.mean.flatten().tolist(),
-             "std": teacher.std.flatten().tolist()}
-    return write_tensors(path, tensors, metadata | facts)
+
+    fingerprint: str
+    source: WeightsSource | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
 
 
-def load_detector(cls: type[D24FAD], path: str | Path, teacher: nn.Module | None) -> D24FAD:
-    """Read a file of `save_detector`; the teacher must come out exactly as it was saved."""
+@dataclass(frozen=True)
+class StoredDetector:
+    """The parts of a detector's file. `teacher_tensors` is empty where the package ships the teacher's weights."""
+
+    path: Path
+    settings: dict[str, Any]
+    trained_tensors: Tensors
+    teacher_tensors: Tensors
+    teacher: TeacherFacts
+
+    @property
+    def own_teacher(self) -> str | None:
+        """The class of a teacher module of the user's own, whose code no file holds; None for a timm name."""
+        name = str(self.settings["teacher"])
+        return name.removeprefix(OWN_TEACHER) if name.startswith(OWN_TEACHER) else None
+
+
+def write_detector(
+    path: str | Path, settings: Mapping[str, Any], tensors: Tensors, teacher: TeacherFacts, metadata: Mapping[str, Any]
+) -> Path:
+    """Write the parts of a detector as one safetensors file, whole or not at all.
+
+    Parameters
+    ----------
+    settings : of the configuration, as `D24FADConfig.to_dict` gives them
+    tensors : the detector's state dict, with or without `teacher.*`
+    teacher : facts by which the same teacher is known again
+    metadata : further facts of the caller's, fit for JSON
+    """
+    facts = {
+        "format": FORMAT,
+        "config": dict(settings),
+        "teacher": teacher.fingerprint,
+        "weights_source": teacher.source.to_dict() if teacher.source else None,
+        "mean": teacher.mean,
+        "std": teacher.std,
+    }
+    return write_tensors(path, tensors, {**metadata, **facts})
+
+
+def read_detector(path: str | Path) -> StoredDetector:
+    """The parts of a file of `write_detector`.
+
+    Raises
+    ------
+    FileNotFoundError : no such file.
+    CheckpointError : not a detector's file, or of another format.
+    """
     tensors, facts = read_tensors(path)
     if "config" not in facts or facts.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a detector of format {FORMAT}; it holds {sorted(facts)}")
-    settings = dict(facts["config"])
-    kept = {name.removeprefix("teacher."): t for name, t in tensors.items() if name.startswith("teacher.")}
-    if str(settings["teacher"]).startswith("module:"):
-        if teacher is None:
-            name = settings["teacher"].removeprefix("module:")
-            raise CheckpointError(f"{path} was built on a teacher of your own ({name}); give it again: "
-                                  f"D24FAD.load(path, teacher={name}(...))")
-        settings["teacher"] = teacher
-    config = D24FADConfig.from_dict(settings)
-    needs_no_weights = bool(kept) and isinstance(config.teacher, str)
-    model = cls(config.replace(weights="random") if needs_no_weights else config)
-    model.config = config
-    if kept:
-        _load((model.teacher, kept, f"the teacher in {path}"))
-        _restore_input(model.teacher, facts)
-    if model.teacher.fingerprint() != facts["teacher"]:
-        raise CheckpointError(f"{path} was trained with another teacher than the one at hand "
-                              f"({config.teacher}, weights {config.weights!r}); its scores would be meaningless")
-    load_trainable(model, {n: t for n, t in tensors.items() if not n.startswith("teacher.")}, str(path))
-    return model
+    teacher = TeacherFacts(facts["teacher"])
+    if facts.get("weights_source"):
+        source = WeightsSource(**facts["weights_source"])
+        teacher = TeacherFacts(facts["teacher"], source, facts["mean"], facts["std"])
+    return StoredDetector(
+        Path(path),
+        dict(facts["config"]),
+        {name: tensor for name, tensor in tensors.items() if not name.startswith("teacher.")},
+        part_of(tensors, "teacher"),
+        teacher,
+    )
 
 
-def _restore_input(teacher: Teacher, facts: dict[str, Any]) -> None:
-    """Where a stored teacher's weights came from, and the normalisation that belongs to them."""
-    if "weights_source" in facts:  # files of version 0.1 do not say; their normalisation is that of timm's name
-        teacher.weights_source = WeightsSource(**facts["weights_source"])
-        for buffer, name in ((teacher.mean, "mean"), (teacher.std, "std")):
-            buffer.copy_(torch.tensor(facts[name]).view(1, 3, 1, 1))
+def read_official(path: str | Path) -> tuple[Tensors, Tensors]:
+    """The student's and learn-to-weight's tensors of a file of the released code, `{'decoder': .., 'weight': ..}`.
 
-
-def load_trainable(model: D24FAD, tensors: dict[str, Tensor], origin: str) -> None:
-    """Load `student.*` and `weighting.*`, all of them."""
-    _load(*((getattr(model, part), {n.removeprefix(f"{part}."): t for n, t in tensors.items()
-                                    if n.startswith(f"{part}.")}, f"{part} in {origin}")
-            for part in ("student", "weighting")))
-
-
-def load_official(model: D24FAD, path: str | Path) -> None:
-    """Load `{'decoder', 'weight'}` as the released code saves it, also from data-parallel training."""
+    Names may begin with `module.`, as after data-parallel training. Raises CheckpointError for any other file.
+    """
     loaded = read_torch_file(path)
     if not isinstance(loaded, dict) or not {"decoder", "weight"} <= set(loaded):
-        found = sorted(map(str, loaded)) if isinstance(loaded, dict) else type(loaded).__name__
-        raise CheckpointError(f"{path} is not a checkpoint of the released code: expected the entries 'decoder' and "
-                              f"'weight', found {found}")
-    _load(*((module, strip_module_prefix(loaded[part], path), f"{part!r} in {path}")
-            for module, part in ((model.student, "decoder"), (model.weighting, "weight"))))
+        entries = sorted(map(str, loaded)) if isinstance(loaded, dict) else type(loaded).__name__
+        raise CheckpointError(
+            f"{path} is not a checkpoint of the released code: expected the entries 'decoder' and "
+            f"'weight', found {entries}"
+        )
+    return strip_module_prefix(loaded["decoder"], path), strip_module_prefix(loaded["weight"], path)
 
 
-def _load(*parts: tuple[nn.Module, dict[str, Tensor], str]) -> None:
-    """Load (module, tensors, where they are from), all of them or, where one does not fit, none."""
-    for module, tensors, origin in parts:
-        _require_fit(module, tensors, origin)
-    for module, tensors, _ in parts:
-        module.load_state_dict(tensors, strict=False)
+def part_of(tensors: Mapping[str, Tensor], part: str) -> Tensors:
+    """The tensors whose names begin with `part.`, without this beginning."""
+    start = f"{part}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def _require_fit(module: nn.Module, tensors: dict[str, Tensor], origin: str) -> None:
+class Load(NamedTuple):
+    """Tensors for a module, and what an error calls the place they are from."""
+
+    module: nn.Module
+    tensors: Tensors
+    origin: str
+
+
+def load_all(parts: Iterable[Load]) -> None:
+    """Load every part or, where one does not fit its module, none of them. Raises CheckpointError for such a part."""
+    parts = list(parts)
+    for part in parts:
+        _require_fit(part)
+    for part in parts:
+        part.module.load_state_dict(part.tensors, strict=False)
+
+
+def _require_fit(part: Load) -> None:
+    """Raise CheckpointError where tensors are missing, unknown or of another shape."""
+    module, tensors, origin = part
     expected = module.state_dict()
     missing = [n for n in expected if n not in tensors and not OPTIONAL.search(n)]
     unknown = [n for n in tensors if n not in expected]
     shapes = [n for n in tensors if n in expected and tensors[n].shape != expected[n].shape]
     if missing or unknown or shapes:
         first = (missing + unknown + shapes)[0]
-        found = tuple(tensors[first].shape) if first in tensors else "nothing"
+        stored = tuple(tensors[first].shape) if first in tensors else "nothing"
         wanted = tuple(expected[first].shape) if first in expected else "nothing"
         raise CheckpointError(
             f"{origin} belongs to another architecture than {type(module).__name__}: {len(missing)} tensors missing, "
-            f"{len(unknown)} unknown, {len(shapes)} of another shape (first: {first}, found {found}, expected "
+            f"{len(unknown)} unknown, {len(shapes)} of another shape (first: {first}, found {stored}, expected "
             f"{wanted}); build the model with the teacher that the checkpoint was trained with"
         )

@@ -7,13 +7,14 @@ State-dict names are those of the RD4AD decoder family (Deng & Li, CVPR 2022), s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .folding import for_inference
-from .teacher import Grid, Pyramid, StageKind
+from d24fad_lite.model.speed.folding import for_inference
+from d24fad_lite.model.teacher import Grid, Pyramid, StageKind
 
 OTHER_TEACHERS = StageKind(bottleneck=False, depth=2, width=1.0)  # stages for teachers that are no ResNets
 
@@ -21,8 +22,7 @@ OTHER_TEACHERS = StageKind(bottleneck=False, depth=2, width=1.0)  # stages for t
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions; where the grid doubles, the first is a 2x2 transposed convolution of stride 2."""
 
-    def __init__(self, inputs: int, outputs: int, double: bool, activate: bool = True,
-                 padding: str = "zeros") -> None:
+    def __init__(self, inputs: int, outputs: int, double: bool, activate: bool = True, padding: str = "zeros") -> None:
         super().__init__()
         self.activate = activate
         self.conv1 = _doubling(inputs, outputs) if double else _conv3x3(inputs, outputs, padding)
@@ -40,8 +40,16 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1; where the grid doubles, the 3x3 is a 2x2 transposed convolution of stride 2."""
 
-    def __init__(self, inputs: int, outputs: int, inner: int, double: bool, groups: int = 1,
-                 activate: bool = True, padding: str = "zeros") -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        inner: int,
+        double: bool,
+        groups: int = 1,
+        activate: bool = True,
+        padding: str = "zeros",
+    ) -> None:
         super().__init__()
         self.activate = activate
         self.conv1 = nn.Conv2d(inputs, inner, 1, bias=False)
@@ -81,12 +89,22 @@ class Student(nn.Module):
             target = pyramid.grids[level]
             double = target[0] > grid[0] or target[1] > grid[1]
             if padding == "reflect" and min(grid) == 1 and not double:
-                raise ValueError(f"student_padding='reflect' needs grids of at least 2 positions, level {level + 1} "
-                                 f"has {target}; raise image_size, or choose 'replicate'")
-            self.add_module(f"layer{position + 1}", _stage(
-                inputs, pyramid.channels[level], stages[level], depth=stages[position].depth, double=double,
-                activate=not pyramid.signed[level], padding=padding,
-            ))
+                raise ValueError(
+                    f"student_padding='reflect' needs grids of at least 2 positions, level {level + 1} "
+                    f"has {target}; raise image_size, or choose 'replicate'"
+                )
+            self.add_module(
+                f"layer{position + 1}",
+                _stage(
+                    inputs,
+                    pyramid.channels[level],
+                    stages[level],
+                    depth=stages[position].depth,
+                    double=double,
+                    activate=not pyramid.signed[level],
+                    padding=padding,
+                ),
+            )
             inputs, grid = pyramid.channels[level], target
         _initialise(self)
         self.to(memory_format=torch.channels_last)
@@ -111,9 +129,11 @@ class Student(nn.Module):
         return levels[::-1]
 
 
-def _stage(inputs: int, outputs: int, kind: StageKind, *, depth: int, double: bool, activate: bool,
-           padding: str) -> nn.Sequential:
-    blocks = []
+def _stage(
+    inputs: int, outputs: int, kind: StageKind, *, depth: int, double: bool, activate: bool, padding: str
+) -> nn.Sequential:
+    """`depth` residual blocks; the first goes from `inputs` to `outputs` channels, and doubles the grid if `double`."""
+    blocks: list[nn.Module] = []
     for i in range(depth):
         first, final_relu = i == 0, activate or i < depth - 1
         source, doubles = (inputs if first else outputs), (double and first)
@@ -126,14 +146,18 @@ def _stage(inputs: int, outputs: int, kind: StageKind, *, depth: int, double: bo
 
 
 def _conv3x3(inputs: int, outputs: int, padding: str, groups: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=False, padding_mode=padding)
+    """A 3x3 convolution that keeps the grid."""
+    mode = cast(Literal["zeros", "reflect", "replicate"], padding)  # `D24FADConfig` has refused any other
+    return nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups, bias=False, padding_mode=mode)
 
 
 def _doubling(inputs: int, outputs: int, groups: int = 1) -> nn.ConvTranspose2d:
+    """A transposed 2x2 convolution of stride 2."""
     return nn.ConvTranspose2d(inputs, outputs, 2, stride=2, groups=groups, bias=False)
 
 
 def _shortcut(inputs: int, outputs: int, double: bool) -> nn.Sequential | None:
+    """What brings a block's input to its output's shape; None where they are the same."""
     if not double and inputs == outputs:
         return None
     resample = _doubling(inputs, outputs) if double else nn.Conv2d(inputs, outputs, 1, bias=False)
@@ -141,6 +165,7 @@ def _shortcut(inputs: int, outputs: int, double: bool) -> nn.Sequential | None:
 
 
 def _initialise(module: nn.Module) -> None:
+    """Kaiming's start for the plain convolutions; transposed ones keep PyTorch's."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

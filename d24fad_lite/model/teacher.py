@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from .backbones import create_backbone
-from .folding import for_inference
-from .weights.source import WeightsSource
+from d24fad_lite.files import sha256_of
+from d24fad_lite.model.backbones import Backbone, create_backbone
+from d24fad_lite.model.features import TeacherFeatures
+from d24fad_lite.model.speed.folding import for_inference
+from d24fad_lite.model.storage import Load, TeacherFacts, Tensors, load_all
+from d24fad_lite.model.weights.source import WeightsSource
 
 Grid = tuple[int, int]
-
-
-class TeacherFeatures(NamedTuple):
-    """What the teacher sees in N images."""
-
-    levels: list[Tensor]  # f_1 .. f_L, fine to coarse, each [N, C_l, H_l, W_l]
-    embedding: Tensor  # e, [N, C_e, H_e, W_e]
-
-    def index(self, rows: Tensor) -> TeacherFeatures:
-        """The features of some of the images."""
-        return TeacherFeatures([level[rows] for level in self.levels], self.embedding[rows])
 
 
 @dataclass(frozen=True)
@@ -53,17 +45,21 @@ class Pyramid:
 class Teacher(nn.Module):
     """A frozen encoder T(x) -> [f_1 .. f_L], e.
 
-    Its parameters take no gradient, its forward pass records no graph, and it stays in eval mode whatever is said
-    to `.train()`.
+    Its parameters take no gradient, its forward pass records no graph, and it stays in eval mode, also after
+    `.train()`.
 
     Parameters
     ----------
     backbone : str or nn.Module
         timm model name, or a module that returns at least two feature maps, fine to coarse.
-    weights, image_size, seed
-        See `D24FADConfig`.
-    normalize : bool
+    weights : str, default "embedded"
+        Where a timm model's weights come from, see `D24FADConfig.weights`; a module of your own keeps those it has.
+    image_size : int, default 128
+        Side of the images in pixels.
+    normalize : bool, default True
         Bring images in 0..1 to the backbone's training mean and standard deviation first.
+    seed : int, default 0
+        Of `weights="random"`.
 
     Attributes
     ----------
@@ -71,34 +67,56 @@ class Teacher(nn.Module):
     channels : list of int, per level
     grids : list of (H_l, W_l), per level
     weights_source : WeightsSource, where the weights came from
+    mean, std : Tensor [1, 3, 1, 1], of the input's normalisation
+
+    Raises
+    ------
+    ValueError : no pyramid for images of this size; WeightsError, CheckpointError : as `create_backbone`.
     """
 
-    def __init__(self, backbone: str | nn.Module, weights: str = "embedded", image_size: int = 128,
-                 normalize: bool = True, seed: int = 0) -> None:
+    mean: Tensor
+    std: Tensor
+    backbone: nn.Module
+
+    def __init__(
+        self,
+        backbone: str | nn.Module,
+        weights: str = "embedded",
+        image_size: int = 128,
+        normalize: bool = True,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.image_size, self.normalize = image_size, normalize
-        mean, std = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-        by_name = isinstance(backbone, str)
-        if by_name:
-            backbone, mean, std, self.weights_source = create_backbone(backbone, weights, image_size, seed)
+        if isinstance(backbone, str):
+            built = create_backbone(backbone, weights, image_size, seed)
         else:
-            self.weights_source = WeightsSource("module", type(backbone).__name__)
-        deep = any(parameter.dim() == 5 for parameter in backbone.parameters())  # 3D convolutions have no such format
-        self.backbone = backbone if deep else backbone.to(memory_format=torch.channels_last)
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+            source = WeightsSource("module", type(backbone).__name__)
+            built = Backbone(backbone, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, source)
+        network, self.weights_source = built.network, built.source
+        deep = any(parameter.dim() == 5 for parameter in network.parameters())  # 3D convolutions have no such format
+        self.backbone = network if deep else network.to(memory_format=torch.channels_last)
+        self.register_buffer("mean", torch.tensor(built.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(built.std).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False)
         self.train(False)
-        self._foldable = False
+        self._foldable = False  # the pyramid is described by a pass through the network as it is
         self.pyramid = self._describe()
-        self._foldable = by_name  # a module of your own is used as it is
+        self._foldable = isinstance(backbone, str)  # a module of your own is used as it is
+
+    @property
+    def device(self) -> torch.device:
+        """Where the teacher computes."""
+        return self.mean.device
 
     @property
     def channels(self) -> list[int]:
+        """C_l per level, fine to coarse."""
         return self.pyramid.channels
 
     @property
     def grids(self) -> list[Grid]:
+        """(H_l, W_l) per level, fine to coarse."""
         return self.pyramid.grids
 
     def train(self, mode: bool = True) -> Self:
@@ -122,29 +140,50 @@ class Teacher(nn.Module):
 
     def fingerprint(self) -> str:
         """sha256 over architecture, input treatment and weights: equal teachers give equal features."""
-        digest = hashlib.sha256(f"{type(self.backbone).__name__} {self.image_size} {self.normalize}".encode())
+        return sha256_of(*self._identity())
+
+    def _identity(self) -> Iterator[str | bytes]:
+        """What decides the features, part by part."""
+        yield f"{type(self.backbone).__name__} {self.image_size} {self.normalize}"
         for buffer in (self.mean, self.std):
-            digest.update(buffer.float().cpu().numpy().tobytes())
+            yield buffer.float().cpu().numpy().tobytes()
         for name, tensor in sorted(self.backbone.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+            yield name
+            yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+
+    def facts(self) -> TeacherFacts:
+        """What a file of a detector says of its teacher."""
+        mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
+        return TeacherFacts(self.fingerprint(), self.weights_source, mean, std)
+
+    def restore(self, tensors: Tensors, facts: TeacherFacts, origin: str) -> None:
+        """Take over a stored teacher's weights, their source, and the normalisation that belongs to them.
+
+        Raises CheckpointError where the tensors are another architecture's.
+        """
+        load_all([Load(self, tensors, origin)])
+        if facts.source is not None:
+            self.weights_source = facts.source
+            self.mean.copy_(torch.tensor(facts.mean).view(1, 3, 1, 1))
+            self.std.copy_(torch.tensor(facts.std).view(1, 3, 1, 1))
 
     def _describe(self) -> Pyramid:
-        # A dry run tells the truth for any module; noise shows whether a level has negative values.
+        """The shape of the features, seen in a pass: right for any module. Noise shows negative values of a level."""
         parameter = next(self.backbone.parameters(), self.mean)
         noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
         try:
             levels, embedding = self(noise.to(parameter.device, parameter.dtype))
         except (RuntimeError, AssertionError, IndexError, TypeError) as error:
-            raise ValueError(f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
-                             f"{self.image_size}]: {str(error) or type(error).__name__}; choose another image_size or "
-                             "teacher") from error
+            raise ValueError(
+                f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
+                f"{self.image_size}]: {str(error) or type(error).__name__}; choose another image_size or "
+                "teacher"
+            ) from error
         return Pyramid(
             channels=[f.shape[1] for f in levels],
-            grids=[tuple(f.shape[2:]) for f in levels],
+            grids=[_grid(f) for f in levels],
             embedding_channels=embedding.shape[1],
-            embedding_grid=tuple(embedding.shape[2:]),
+            embedding_grid=_grid(embedding),
             signed=[bool((f < 0).any()) for f in levels],
             stages=_resnet_stages(self.backbone, len(levels)),
         )
@@ -153,27 +192,33 @@ class Teacher(nn.Module):
 def _resnet_stages(backbone: nn.Module, count: int) -> list[StageKind] | None:
     """Kinds of the residual stages layer1 .. layerN of a timm or torchvision ResNet, None for anything else."""
     children = dict(backbone.named_children())
-    stages = [children.get(f"layer{i + 1}") for i in range(count)]
     kinds = []
-    for stage in stages:
-        blocks = list(stage.children()) if isinstance(stage, nn.Sequential) else []
+    for i in range(count):
+        stage = children.get(f"layer{i + 1}")
+        blocks: list[Any] = list(stage.children()) if isinstance(stage, nn.Sequential) else []
         if not blocks or not all(hasattr(blocks[0], name) for name in ("conv1", "conv2", "expansion")):
             return None
         last = blocks[-1]
         bottleneck = hasattr(last, "conv3")
-        out = (last.conv3 if bottleneck else last.conv2).out_channels
-        planes = out // last.expansion
+        planes = (last.conv3 if bottleneck else last.conv2).out_channels // last.expansion
         width = last.conv1.out_channels / planes if bottleneck else 1.0
-        groups = getattr(last.conv2, "groups", 1) if bottleneck else 1  # a split attention (ResNeSt) does not tell
+        groups = getattr(last.conv2, "groups", 1) if bottleneck else 1  # a split attention (ResNeSt) does not say
         kinds.append(StageKind(bottleneck, len(blocks), width, groups))
     return kinds
 
 
+def _grid(level: Tensor) -> Grid:
+    """Height and width of a level."""
+    return level.shape[2], level.shape[3]
+
+
 def _is_map(value: object) -> bool:
+    """Whether this is a feature map [N, C, H, W]."""
     return isinstance(value, Tensor) and value.ndim == 4
 
 
 def _shapes(maps: object) -> str:
+    """What a module returned, in words for an error."""
     if isinstance(maps, (list, tuple)):
         return str([tuple(m.shape) if isinstance(m, Tensor) else type(m).__name__ for m in maps])
     return f"a tensor of shape {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__

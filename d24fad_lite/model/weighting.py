@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .losses import vec
+from d24fad_lite.model.losses import vec
 
 
 class LearnToWeight(nn.Module):
@@ -31,8 +32,9 @@ class LearnToWeight(nn.Module):
         Further divisor, > 0.
     """
 
-    def __init__(self, channels: Sequence[int], scale: str = "channels", kind: str = "learned",
-                 temperature: float = 1.0) -> None:
+    def __init__(
+        self, channels: Sequence[int], scale: str = "channels", kind: str = "learned", temperature: float = 1.0
+    ) -> None:
         super().__init__()
         self.scale, self.kind, self.temperature = scale, kind, temperature
         for level, width in enumerate(channels, start=1):
@@ -42,13 +44,13 @@ class LearnToWeight(nn.Module):
         """phi_l of the supports' features, per level [N, C_l, H_l, W_l]; computed once per support set."""
         return [self.get_submodule(f"proj_in{i}")(level) for i, level in enumerate(supports, start=1)]
 
-    def forward(self, query: Tensor, supports: Tensor, keys: Tensor, rows: Tensor | None = None) -> Tensor:
+    def forward(self, query: Tensor, supports: Tensor, keys: Tensor, support_rows: Tensor | None = None) -> Tensor:
         """Weights of one level.
 
         Parameters
         ----------
         query, supports, keys : Tensor [B, C, H, W], [N, C, H, W], [N, C, H, W]
-        rows : Tensor of int64 [K, B], optional
+        support_rows : Tensor of int64 [K, B], optional
             Which of the N supports belong to each query; default: all N to every query.
 
         Returns
@@ -61,8 +63,8 @@ class LearnToWeight(nn.Module):
         else:
             count = query.shape[1] if self.scale == "channels" else q.shape[1]
             logits = q @ k.T / (count**0.5 * self.temperature)  # (B, N)
-        if rows is not None:
-            logits = logits.gather(1, rows.T)  # (B, K)
+        if support_rows is not None:
+            logits = logits.gather(1, support_rows.T)  # (B, K)
         if self.kind == "learned":
             return logits.softmax(dim=1)  # (B, K)
         if self.kind == "mean":
@@ -72,8 +74,17 @@ class LearnToWeight(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         # A bias adds the same <g(q), b> to every a_k, so it leaves the softmax as it is: checkpoints without one fit.
-        for name, _ in list(self.named_children()):
-            bias = self.get_submodule(name).bias
-            if prefix + name + ".weight" in state_dict:
-                state_dict.setdefault(f"{prefix}{name}.bias", torch.zeros_like(bias))
+        for name, projection in self.named_children():
+            if f"{prefix}{name}.weight" in state_dict:
+                weight = cast(nn.Conv2d, projection).weight  # `__init__` adds nothing but convolutions
+                state_dict.setdefault(f"{prefix}{name}.bias", torch.zeros_like(weight[:, 0, 0, 0]))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def effective_number(weights: Tensor | np.ndarray) -> np.ndarray:
+    """Effective number of supports, 1 / sum_k w_k², of weights [..., K] that sum to 1.
+
+    It is K when all supports count alike, and 1 when one decides alone (Kish's effective sample size).
+    """
+    w = np.asarray(weights, np.float64)
+    return 1 / (w**2).sum(axis=-1)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..model.detector import D24FAD
+from d24fad_lite.model.detector import D24FAD
 
 STEPS = "steps"
 
@@ -25,8 +25,10 @@ class WeightAverage:
 
     Parameters
     ----------
-    model : D24FAD, trained elsewhere.
-    decay : above 0, below 1.
+    model : D24FAD
+        The detector in training; somebody else changes its weights.
+    decay : float
+        Above 0, below 1.
     """
 
     def __init__(self, model: D24FAD, decay: float) -> None:
@@ -37,22 +39,22 @@ class WeightAverage:
     def update(self) -> None:
         """Take in the weights after one optimiser step."""
         self.steps += 1
-        keep = min(self.decay, (self.steps - 1) / self.steps)
+        decay = min(self.decay, (self.steps - 1) / self.steps)
         for name, tensor in self.model.trainable_state_dict().items():
             if tensor.is_floating_point():
-                self.average[name].lerp_(tensor, 1 - keep)
+                self.average[name].lerp_(tensor, 1 - decay)
             else:
                 self.average[name].copy_(tensor)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Within the block the model holds the averaged weights; afterwards those of the training again."""
-        own = {name: tensor.detach().clone() for name, tensor in self.model.trainable_state_dict().items()}
+        trained = {name: tensor.detach().clone() for name, tensor in self.model.trainable_state_dict().items()}
         self.apply()
         try:
             yield
         finally:
-            self.model.load_trainable_state_dict(own)
+            self.model.load_trainable_state_dict(trained)
 
     def apply(self) -> None:
         """Leave the averaged weights in the model."""

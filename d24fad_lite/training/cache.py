@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,14 +14,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data.image_set import ImageSet
-from ..model.teacher import Teacher, TeacherFeatures
+from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.files import PARTIAL, replacing_folder, sha256_of
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.features import TeacherFeatures
+from d24fad_lite.model.teacher import Teacher
 
 MEMORY_LIMIT = 4 * 2**30  # bytes; "auto" goes to disk beyond
 DISK_LIMIT = 64 * 2**30  # bytes of one folder; the published data at 128 px takes about 13 GiB for the largest teacher
 ABANDONED = 24 * 3600  # seconds after which half-made files can belong to no running process
 ENCODE_BATCH = 32
-PLACES = ("auto", "memory", "disk", "off")
+STORAGES = ("auto", "memory", "disk", "off")
 
 
 class TeacherCache:
@@ -34,7 +35,7 @@ class TeacherCache:
     teacher : Teacher
     sets : sequence of ImageSet
         Positions count through them in order, as in `EpisodeBatch`.
-    place : {"auto", "memory", "disk", "off"}
+    storage : {"auto", "memory", "disk", "off"}, default "auto"
         Keep float32 features in memory; keep float16 features in memory-mapped files; or compute them anew at each
         call. `"auto"`: memory up to 4 GiB, then disk.
     folder : path, optional
@@ -42,25 +43,38 @@ class TeacherCache:
         teacher's fingerprint and the images' content, and appear only when complete, so that an interrupted run
         leaves nothing half-made and other runs and notebooks share them. A folder keeps 64 GiB: beyond, the features
         that were opened longest ago make room.
+    progress : bool, default False
+        Show a progress bar while features are computed.
+
+    Raises
+    ------
+    ValueError
+        An unknown `storage`.
     """
 
-    def __init__(self, teacher: Teacher, sets: Sequence[ImageSet], place: str = "auto",
-                 folder: str | Path | None = None, progress: bool = False) -> None:
-        if place not in PLACES:
-            raise ValueError(f"cache={place!r} is not known; choose one of {', '.join(map(repr, PLACES))}")
+    def __init__(
+        self,
+        teacher: Teacher,
+        sets: Sequence[ImageSet],
+        storage: str = "auto",
+        folder: str | Path | None = None,
+        progress: bool = False,
+    ) -> None:
+        if storage not in STORAGES:
+            raise ValueError(choose_one_of("cache", storage, STORAGES))
         self.teacher, self.sets, self.progress = teacher, list(sets), progress
         self.starts = np.cumsum([0] + [len(s) for s in self.sets])
         pyramid = teacher.pyramid
         self._shapes = [(c, *g) for c, g in zip(pyramid.channels, pyramid.grids, strict=True)]
         self._shapes.append((pyramid.embedding_channels, *pyramid.embedding_grid))
-        if place == "auto":
-            place = "memory" if self.nbytes <= MEMORY_LIMIT else "disk"
-        self.place = place
+        if storage == "auto":
+            storage = "memory" if self.nbytes <= MEMORY_LIMIT else "disk"
+        self.storage = storage
         self._maps: list[Any] = []
-        if place == "memory":
+        if storage == "memory":
             self._maps = [torch.empty(len(self), *shape) for shape in self._shapes]
             self._fill(self._maps)
-        elif place == "disk":
+        elif storage == "disk":
             self._maps = self._open_on_disk(Path(folder) if folder else default_folder())
 
     def __len__(self) -> int:
@@ -76,11 +90,11 @@ class TeacherCache:
 
         With `embedding_only` the levels stay empty: supports need nothing else.
         """
-        if self.place == "off":
-            fresh = self.teacher(self.images(positions).to(self.teacher.mean.device))
+        if self.storage == "off":
+            fresh = self._encode(positions)
             return TeacherFeatures([], fresh.embedding) if embedding_only else fresh
         maps = self._maps[-1:] if embedding_only else self._maps
-        *levels, embedding = (_rows(m, positions) for m in maps)
+        *levels, embedding = (_read(stored, positions) for stored in maps)
         return TeacherFeatures(levels, embedding)
 
     def images(self, positions: np.ndarray) -> Tensor:
@@ -90,40 +104,41 @@ class TeacherCache:
         out = torch.empty(len(positions), 3, size, size)
         owner = np.searchsorted(self.starts, positions, side="right") - 1
         for index in np.unique(owner):
-            rows = np.flatnonzero(owner == index)
-            out[rows] = self.sets[index].images(size, positions[rows] - self.starts[index])
+            wanted = np.flatnonzero(owner == index)
+            out[wanted] = self.sets[index].images(size, positions[wanted] - self.starts[index])
         return out
+
+    def _encode(self, positions: np.ndarray) -> TeacherFeatures:
+        return self.teacher(self.images(positions).to(self.teacher.get_buffer("mean").device))
 
     def _fill(self, maps: Sequence[Any]) -> None:
         blocks = range(0, len(self), ENCODE_BATCH)
         for start in tqdm(blocks, desc="teacher features", disable=not self.progress, leave=False):
             positions = np.arange(start, min(start + ENCODE_BATCH, len(self)))
-            features = self.teacher(self.images(positions).to(self.teacher.mean.device))
+            features = self._encode(positions)
             for target, value in zip(maps, [*features.levels, features.embedding], strict=True):
                 value = value.float().cpu()
                 target[start : start + len(positions)] = value if isinstance(target, Tensor) else value.numpy()
 
     def _open_on_disk(self, folder: Path) -> list[np.ndarray]:
-        digest = hashlib.sha256(self.teacher.fingerprint().encode())
-        for image_set in self.sets:
-            digest.update("".join(image_set.hashes()).encode())
-        home = folder / digest.hexdigest()[:32]
+        hashes = (digest for image_set in self.sets for digest in image_set.hashes())
+        home = folder / sha256_of(self.teacher.fingerprint(), *hashes)[:32]
         if not home.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
             make_room(folder, self.nbytes // 2)  # float16
-            partial = Path(tempfile.mkdtemp(dir=folder, prefix=".partial-"))
-            try:
-                maps = [np.lib.format.open_memmap(partial / f"{i}.npy", "w+", np.float16, (len(self), *shape))
-                        for i, shape in enumerate(self._shapes)]
-                self._fill(maps)
-                for array in maps:
-                    array.flush()
-                if not home.is_dir():  # another process may have finished the same work meanwhile
-                    os.replace(partial, home)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            with replacing_folder(home) as partial:
+                self._write(partial)
         home.touch()  # opened last
         return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
+
+    def _write(self, folder: Path) -> None:
+        maps = [
+            np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float16, (len(self), *shape))
+            for i, shape in enumerate(self._shapes)
+        ]
+        self._fill(maps)
+        for array in maps:
+            array.flush()
 
 
 def cache_root() -> Path:
@@ -138,13 +153,12 @@ def default_folder() -> Path:
 
 
 def make_room(folder: Path, needed: int, limit: int = DISK_LIMIT) -> list[Path]:
-    """Remove the subfolders (sets of features) opened longest ago until `needed` bytes fit under `limit`; the paths
-    removed.
+    """Remove the subfolders opened longest ago until `needed` more bytes fit under `limit`; returns what was removed.
 
-    Processes that still read a removed set keep their view of it. What an interrupted run left half-made goes after a
-    day.
+    Processes that still read a removed subfolder keep their view of it. What an interrupted run left half-made is
+    removed after a day.
     """
-    partial = [p for p in folder.glob(".partial-*") if time.time() - p.stat().st_mtime > ABANDONED]
+    partial = [p for p in folder.glob(f"{PARTIAL}*") if time.time() - p.stat().st_mtime > ABANDONED]
     complete = sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
     used = sum(_bytes(p) for p in complete)
     removed = []
@@ -162,7 +176,7 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def _rows(stored: Tensor | np.ndarray, positions: np.ndarray) -> Tensor:
+def _read(stored: Tensor | np.ndarray, positions: np.ndarray) -> Tensor:
     if isinstance(stored, Tensor):
         return stored[torch.as_tensor(positions)]
     return torch.from_numpy(np.asarray(stored[np.asarray(positions)], dtype=np.float32))

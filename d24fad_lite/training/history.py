@@ -21,7 +21,7 @@ class History:
     best_epoch : int or None
         Epoch of the lowest validation loss; None without validation.
     kept_epoch : int
-        Epoch whose weights the model holds: the best one where `patience` was given, else the last.
+        The epoch (from 1) whose weights the model holds: the best one where `patience` was given, else the last.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -39,5 +39,5 @@ class History:
 
     @property
     def final_loss(self) -> float:
-        """Training loss of the last epoch."""
+        """Training loss of the last epoch; IndexError before the first one."""
         return float(self.rows[-1]["loss"])

@@ -11,10 +11,10 @@ WARM_UP = 0.05  # share of all steps in which the rate rises
 def learning_rate(step: int, steps: int, peak: float, schedule: str = "constant") -> float:
     """Rate of optimiser step `step` (from 0) of `steps`.
 
-    With W = 5 % of the steps, at least 1:
+    "constant" is `peak` at every step. For "cosine", with W = 5 % of the steps, at least 1:
 
-        cosine    peak (step + 1) / W                                        while step < W
-                  peak (1 + cos(pi (step - W) / (steps - W))) / 2            then
+        peak (step + 1) / W                                        while step < W
+        peak (1 + cos(pi (step - W) / (steps - W))) / 2            from then on
     """
     if schedule == "constant":
         return peak

@@ -13,19 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.checkpoint import CheckpointError, read_tensors, write_tensors
-from ..model.config import D24FADConfig
-from ..model.detector import D24FAD
-from .averaging import WeightAverage
-from .history import History
+from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.training.averaging import WeightAverage
+from d24fad_lite.training.history import History
 
 STATE_FILE = "training_state.safetensors"
 
 
-def save_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer, history: History,
-               best: Mapping[str, Tensor] | None, settings: dict[str, Any],
-               average: WeightAverage | None = None) -> None:
-    """Write the state after an epoch, atomically; the model holds the weights of the training, not their average."""
+def save_state(
+    folder: Path,
+    model: D24FAD,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    best: Mapping[str, Tensor] | None,
+    settings: dict[str, Any],
+    average: WeightAverage | None = None,
+) -> None:
+    """Write the state after an epoch, whole or not at all; the model holds the trained weights, not their average."""
     tensors = {f"model.{name}": t for name, t in model.trainable_state_dict().items()}
     tensors |= optimizer_tensors(optimizer)
     tensors |= {f"best.{name}": t for name, t in (best or {}).items()}
@@ -33,11 +39,16 @@ def save_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer, hi
     write_tensors(folder / STATE_FILE, tensors, {"settings": settings, "history": asdict(history)})
 
 
-def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
-               settings: dict[str, Any],
-               average: WeightAverage | None = None) -> tuple[History, dict[str, Tensor] | None] | None:
-    """Bring model, optimiser and average to the stored state; None where there is none.
+def load_state(
+    folder: Path,
+    model: D24FAD,
+    optimizer: torch.optim.Optimizer,
+    settings: dict[str, Any],
+    average: WeightAverage | None = None,
+) -> tuple[History, dict[str, Tensor] | None] | None:
+    """Bring model, optimiser and average to the stored state.
 
+    Returns the history and the weights of the best epoch (None without patience); None where nothing is stored.
     Raises CheckpointError when the stored run had other settings: they are named, nothing is overwritten.
     """
     path = folder / STATE_FILE
@@ -50,8 +61,10 @@ def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
     differing = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
     if differing:
         changes = "; ".join(f"{k}: stored {stored.get(k)!r}, asked for {settings.get(k)!r}" for k in differing)
-        raise CheckpointError(f"{path} belongs to a run with other settings ({changes}); "
-                              "choose another output folder, or resume=False to begin anew")
+        raise CheckpointError(
+            f"{path} belongs to a run with other settings ({changes}); "
+            "choose another output folder, or resume=False to begin anew"
+        )
     model.load_trainable_state_dict(_part(tensors, "model."))
     restore_optimizer(optimizer, tensors)
     if average is not None:
@@ -62,8 +75,9 @@ def load_state(folder: Path, model: D24FAD, optimizer: torch.optim.Optimizer,
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimiser's moments as flat tensors, "optimizer.<parameter>.<moment>"."""
     moments = optimizer.state_dict()["state"].items()
-    return {f"optimizer.{index}.{name}": torch.as_tensor(value) for index, state in moments
-            for name, value in state.items()}
+    return {
+        f"optimizer.{index}.{name}": torch.as_tensor(value) for index, state in moments for name, value in state.items()
+    }
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..data.image_set import ImageSet
+from d24fad_lite.data.image_set import ImageSet
 
 
-def hold_out(sets: Sequence[ImageSet], fraction: float, shots: int, seed: int) -> tuple[list[np.ndarray],
-                                                                                       list[np.ndarray]]:
-    """Split each set into (kept, held out) positions.
+def hold_out(
+    sets: Sequence[ImageSet], fraction: float, shots: int, seed: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Split each set into positions to train on and positions held out, both int64 and ascending.
 
-    About `fraction` of each set is held out, at least shots + 1 images so that episodes can be formed from it. Images
-    of one group (patient) stay on one side.
+    About `fraction` (above 0, below 1) of each set is held out, at least shots + 1 images so that episodes can be
+    formed from it. Images of one group (patient) stay on one side. Raises ValueError where too few are left to train.
     """
-    if not 0 < fraction < 1:
-        raise ValueError(f"validation={fraction!r} must lie between 0 and 1 (a fraction of the training images)")
-    kept, held = [], []
+    trained, held_out = [], []
     for index, images in enumerate(sets):
         wanted = max(round(fraction * len(images)), shots + 1)
         generator = np.random.default_rng([seed, index, 7])
@@ -27,14 +26,14 @@ def hold_out(sets: Sequence[ImageSet], fraction: float, shots: int, seed: int) -
         for group in generator.permutation(len(members)):
             if len(chosen) < wanted:
                 chosen += members[group]
-        held.append(np.sort(np.array(chosen, dtype=np.int64)))
-        kept.append(np.setdiff1d(np.arange(len(images)), held[-1]))
-        if len(kept[-1]) < shots + 1:
+        held_out.append(np.sort(np.array(chosen, dtype=np.int64)))
+        trained.append(np.setdiff1d(np.arange(len(images)), held_out[-1]))
+        if len(trained[-1]) < shots + 1:
             raise ValueError(
                 f"validation={fraction} holds out {len(chosen)} of the {len(images)} images of {images.name}, which "
-                f"leaves {len(kept[-1])} for training, and {shots} shots need {shots + 1}; lower validation or shots"
+                f"leaves {len(trained[-1])} for training, and {shots} shots need {shots + 1}; lower validation or shots"
             )
-    return kept, held
+    return trained, held_out
 
 
 def _members(images: ImageSet) -> list[list[int]]:

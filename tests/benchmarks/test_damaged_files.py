@@ -15,8 +15,12 @@ import damaged_files
 
 
 def test_a_short_run_finds_no_fault():
-    run = subprocess.run([sys.executable, "-W", "ignore", damaged_files.__file__, "--count", "150"],
-                         capture_output=True, text=True, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", damaged_files.__file__, "--count", "150"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     total = next(line for line in run.stdout.splitlines() if line.startswith("all")).split()
     assert total[1] == "150" and total[4:] == ["0"] * 4 and int(total[2]) > 10

@@ -22,12 +22,30 @@ ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "tests"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing is looked up, updated or synchronised: the browser sees this JupyterLab and no network.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
 # A server whose tests were killed ends by itself.
-ABANDONED = ["--ServerApp.shutdown_no_activity_timeout=900", "--MappingKernelManager.cull_idle_timeout=900",
-             "--MappingKernelManager.cull_interval=60"]
-QUIET = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+ABANDONED = [
+    "--ServerApp.shutdown_no_activity_timeout=900",
+    "--MappingKernelManager.cull_idle_timeout=900",
+    "--MappingKernelManager.cull_interval=60",
+]
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    # JupyterLab takes cells that are out of sight out of the page, and "Run All Cells" keeps scrolling to the last one
+    # while outputs come in: the picker, found a moment ago, would be gone. Here every cell stays in the page.
+    "notebook-extension/tracker": {"windowingMode": "none"},
+    # Only the tests save: a save of JupyterLab's own would be taken for theirs, or be on its way while the page reloads.
+    "docmanager-extension/plugin": {"autosave": False},
+}
 
 
 @dataclass
@@ -61,17 +79,28 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
     """JupyterLab on a free port over an empty folder; its kernels import the checkout, its settings are its own."""
     home = tmp_path_factory.mktemp("lab")
     (home / "work").mkdir()
-    for name, values in QUIET.items():
+    for name, values in SETTINGS.items():
         file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}", "--allow-root",
-               f"--ServerApp.root_dir={home / 'work'}", "--LabApp.news_url=None",
-               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", *ABANDONED]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--ServerApp.ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={TOKEN}",
+        "--allow-root",
+        f"--ServerApp.root_dir={home / 'work'}",
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        *ABANDONED,
+    ]
     running = Lab(f"http://127.0.0.1:{port}", home / "work", home / "lab.log")
     with running.log.open("w") as log:
         server = subprocess.Popen(command, env=environment(home), stdout=log, stderr=subprocess.STDOUT, cwd=home)
@@ -85,11 +114,23 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
 def environment(home: Path) -> dict[str, str]:
     """This process's environment, but with the checkout's package and no file of the user's Jupyter."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
-               "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-               "IPYTHONDIR": "ipython"}
-    return {**os.environ, "PYTHONPATH": paths, "D24FAD_WIDGETS": "", "D24FAD_PROFILE": "quick", "D24FAD_DATA": "",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1", **{key: str(home / name) for key, name in folders.items()}}
+    folders = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+    }
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "D24FAD_WIDGETS": "",
+        "D24FAD_PROFILE": "quick",
+        "D24FAD_DATA": "",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        **{key: str(home / name) for key, name in folders.items()},
+    }
 
 
 def await_server(url: str, server: subprocess.Popen, log: Path, seconds: float = 180) -> None:

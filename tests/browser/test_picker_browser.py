@@ -1,7 +1,9 @@
 """Notebook 07 in a real JupyterLab: picking by mouse and by keyboard alone, saving, reloading, and the same score.
 
 Takes a minute or two; needs Chromium, JupyterLab and playwright, and skips without them. Nothing sleeps for a while and
-hopes: every step waits for what it needs, up to minutes on a busy machine.
+hopes: every step waits for the state that the next one needs, up to minutes on a busy machine. That a file is there or
+a status line says so is not enough where JupyterLab still has something to do: `run` waits until no cell runs, and
+what the keyboard does begins from a focus that stays.
 """
 
 from __future__ import annotations
@@ -23,10 +25,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from d24fad_lite.files import read_json_or_none
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "07_choose_supports"
 PATIENCE = 240  # s, for whatever has to happen
 NOTEBOOK = ".jp-WindowedPanel-outer"
+# No cell runs or waits for its turn (its prompt would be an asterisk), so no more output comes in and moves the others.
+NOTHING_RUNS = "() => ![...document.querySelectorAll('.jp-InputPrompt')].some(e => e.textContent.includes('*'))"
+# The picker's cell has the focus, and had it before: menus and dialogs that close may take it away once more.
+PICKERS_CELL_KEEPS_FOCUS = """() => {
+  const cell = document.querySelector('.d24-card').closest('.jp-CodeCell');
+  if (document.activeElement === cell) return true;
+  cell.focus();
+  return false;
+}"""
 # What is wrong with the views, as a browser sees them: controls without a name, text of low contrast, and parts that
 # stick out of their frame (lists and wide tables scroll inside of it, which is well).
 FAULTS = """() => {
@@ -74,12 +87,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Path:
 @pytest.fixture
 def notebook(lab: Any, trained: Path) -> Path:
     """Notebook 07 from its text, with the detector and a folder for results as parameters, where JupyterLab serves."""
-    from d24fad_lite.runner.pairing import notebook_text, read_text
+    from build.pairing import notebook_text, read_text
 
-    content = read_text(ROOT / "notebooks" / "py" / f"{NAME}.py")
+    content = read_text(ROOT / "notebooks" / "build" / "texts" / f"{NAME}.py")
     cell = next(c for c in content.cells if "parameters" in c.metadata.get("tags", []))
     for name, value in (("model_file", trained), ("out", lab.folder / "out")):
-        cell.source, found = re.subn(rf'^{name}: str = ""', f"{name}: str = {str(value)!r}", cell.source, flags=re.M)
+        cell.source, found = re.subn(
+            rf'^{name}: str = ""', f"{name}: str = {str(value)!r}", cell.source, flags=re.MULTILINE
+        )
         assert found == 1
     path = lab.folder / f"{NAME}.ipynb"
     path.write_text(notebook_text(content), encoding="utf-8")
@@ -123,10 +138,14 @@ class Person:
         """Open the notebook, or load its page anew, and wait for its kernel."""
         self.page.goto(self.lab.address(f"{NAME}.ipynb"), wait_until="commit")
         self.page.locator(f"{NOTEBOOK} .jp-Cell").first.wait_for()
+        self.await_idle()
+
+    def await_idle(self) -> None:
+        """Wait until the status bar says that the kernel is there and has nothing to do."""
         self.page.locator("#jp-main-statusbar", has_text=re.compile(r"Python 3.*\| Idle")).wait_for()
 
     def run(self, entry: str, confirm: bool = False) -> None:
-        """Choose an entry of the menu Run, wait for the last cell's file, and look at the picker."""
+        """Choose an entry of the menu Run, wait for the last cell's file and for its end, and look at the picker."""
         metrics = self.lab.folder / "out" / "metrics.json"
         metrics.unlink(missing_ok=True)
         self.page.locator(".lm-MenuBar-itemLabel", has_text=re.compile("^Run$")).click()
@@ -134,23 +153,9 @@ class Person:
         if confirm:
             self.page.locator(".jp-Dialog .jp-mod-accept").click()
         until(metrics.is_file, f"{metrics.name} of the last cell")
-        self.scroll_to_picker()
-
-    def scroll_to_picker(self) -> None:
-        """JupyterLab renders only cells near the window: scroll down page by page until the picker is there."""
-        from playwright.sync_api import TimeoutError as Absent
-
-        cards, end = self.page.locator(".d24-card"), time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            for step in range(80):
-                self.page.locator(NOTEBOOK).evaluate("(e, k) => e.scrollTop = k * 0.7 * e.clientHeight", step)
-                try:
-                    cards.first.wait_for(timeout=250)
-                except Absent:
-                    continue
-                cards.first.scroll_into_view_if_needed()
-                return
-        raise AssertionError("the picker is nowhere in the notebook")
+        self.page.wait_for_function(NOTHING_RUNS)
+        self.await_idle()
+        self.page.locator(".d24-card").first.scroll_into_view_if_needed()
 
     def press(self, label: str) -> None:
         """Click the picker's button of that name with the mouse."""
@@ -160,17 +165,22 @@ class Person:
         """Wait until the status line of the picker (0) or of the inspector (1) holds a text."""
         self.page.wait_for_function(
             "([place, text]) => document.querySelectorAll('.d24-status')[place]?.innerText.includes(text)",
-            arg=[place, text])
+            arg=[place, text],
+        )
 
     def sees(self) -> Seen:
         line = self.page.locator(".d24-status").nth(1).inner_text()
-        return Seen(self.page.locator(".d24-picture img").get_attribute("src"),
-                    self.page.locator(".d24-table").first.inner_text(), float(re.search(r"AUROC ([\d.]+)", line)[1]))
+        return Seen(
+            self.page.locator(".d24-picture img").get_attribute("src"),
+            self.page.locator(".d24-table").first.inner_text(),
+            float(re.search(r"AUROC ([\d.]+)", line)[1]),
+        )
 
     def focused(self) -> str:
         """Name of the control that has the focus: its text, or its label."""
         return self.page.evaluate(
-            "() => { const e = document.activeElement; return (e.innerText || e.labels?.[0]?.innerText || '').trim() }")
+            "() => { const e = document.activeElement; return (e.innerText || e.labels?.[0]?.innerText || '').trim() }"
+        )
 
     def key(self, name: str) -> None:
         self.page.keyboard.press(name)
@@ -193,13 +203,13 @@ class Person:
 
     def leave_for_the_cell(self) -> None:
         """Put the focus where a person who only types comes from: on the picker's cell, not on one of its controls."""
-        self.page.locator(".jp-CodeCell", has=self.page.locator(".d24-card")).evaluate("e => e.focus()")
-        self.page.wait_for_function("() => document.activeElement.classList.contains('jp-Cell')")
+        self.page.wait_for_function(PICKERS_CELL_KEEPS_FOCUS)
 
 
 @pytest.mark.timeout(1200)
-def test_supports_are_picked_by_mouse_and_by_keyboard_saved_and_replayed(lab: Any, browser: Any, notebook: Path,
-                                                                         trained: Path, tmp_path: Path) -> None:
+def test_supports_are_picked_by_mouse_and_by_keyboard_saved_and_replayed(
+    lab: Any, browser: Any, notebook: Path, trained: Path, tmp_path: Path
+) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     try:
         person = Person(context, lab)
@@ -215,8 +225,10 @@ def test_supports_are_picked_by_mouse_and_by_keyboard_saved_and_replayed(lab: An
         person.run("Restart Kernel and Run All Cells…", confirm=True)
         loaded = load_by_keyboard(person, kept)
     except Exception:
-        print(f"at {person.page.url}:\n{person.page.locator('.d24-status, .jp-Dialog').all_inner_texts()}\n"
-              f"{lab.log.read_text()[-3000:]}")
+        print(
+            f"at {person.page.url}:\n{person.page.locator('.d24-status, .jp-Dialog').all_inner_texts()}\n"
+            f"{lab.log.read_text()[-3000:]}"
+        )
         raise
     finally:
         context.close()
@@ -280,7 +292,7 @@ def look_around(person: Person) -> None:
         person.theme(theme)
         for width in (800, 1280):
             person.page.set_viewport_size({"width": width, "height": 1000})
-            end = time.monotonic() + 15  # for the theme's style sheet and the new layout
+            end = time.monotonic() + PATIENCE  # for the theme's style sheet and the new layout
             while (faults := person.page.evaluate(FAULTS)) and time.monotonic() < end:
                 time.sleep(0.1)
             assert faults == [], f"{theme}, {width} px"
@@ -289,6 +301,7 @@ def look_around(person: Person) -> None:
 def save_by_keyboard(person: Person, kept: Path) -> Path:
     """Save to the proposed file, and keep a copy that no later run of the notebook writes over."""
     file = person.lab.folder / "out" / "supports.json"
+    person.leave_for_the_cell()
     person.tab_to("Save")
     person.key("Space")
     person.expect("saved 4 of 4")
@@ -298,10 +311,13 @@ def save_by_keyboard(person: Person, kept: Path) -> Path:
 
 
 def save_notebook(person: Person, notebook: Path) -> None:
-    """Save as JupyterLab does: the outputs are kept, the widgets' state and with it the images are not."""
+    """Save as JupyterLab does: the outputs are kept, the widgets' state and with it the images are not.
+
+    Jupyter writes into the file itself, so what is read meanwhile may be half of it: wait for a whole one.
+    """
     person.leave_for_the_cell()
     person.key("Control+s")
-    until(lambda: "they need a running kernel" in notebook.read_text(), "the saved notebook")
+    until(lambda: "they need a running kernel" in json.dumps(read_json_or_none(notebook)), "the saved notebook")
     assert "widgets" not in json.loads(notebook.read_text())["metadata"]
 
 
@@ -316,8 +332,9 @@ def load_by_keyboard(person: Person, kept: Path) -> Seen:
     person.tab_to("Load")
     person.key("Enter")
     person.expect("loaded 4 of 4")
-    person.page.wait_for_function("facts => document.querySelector('.d24-table').innerText !== facts",
-                                  arg=suggested.facts)
+    person.page.wait_for_function(
+        "facts => document.querySelector('.d24-table').innerText !== facts", arg=suggested.facts
+    )
     person.expect("4 of 4", place=1)
     return person.sees()
 
@@ -327,9 +344,22 @@ def run_in_batch(notebook: Path, folder: Path, support_file: Path, model_file: P
     folder.mkdir()
     given = {"support_file": support_file, "model_file": model_file, "out": folder}
     done = subprocess.run(
-        [sys.executable, "-m", "papermill", notebook, folder / "run.ipynb", "--no-progress-bar", "--cwd", folder,
-         *(part for name, value in given.items() for part in ("-r", name, str(value)))],
-        capture_output=True, text=True, timeout=2 * PATIENCE, env=batch_environment())
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            notebook,
+            folder / "run.ipynb",
+            "--no-progress-bar",
+            "--cwd",
+            folder,
+            *(part for name, value in given.items() for part in ("-r", name, str(value))),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        env=batch_environment(),
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     text = (folder / "run.ipynb").read_text()
     assert "application/vnd.jupyter.widget-view+json" not in text and "widgets" not in json.loads(text)["metadata"]

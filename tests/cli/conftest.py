@@ -40,8 +40,25 @@ def d24fad() -> Command:
 @pytest.fixture(scope="session")
 def fit_options(tiny_root: Path) -> list[object]:
     """The options of a quick training run on the task Blobs."""
-    return ["fit", "--data", tiny_root, "--leave-out", "Stripes", "--teacher", TEACHER, "--weights", "random",
-            "--image-size", 32, "--shots", 2, "--batch-size", 4, "--device", "cpu"]
+    return [
+        "fit",
+        "--data",
+        tiny_root,
+        "--leave-out",
+        "Stripes",
+        "--teacher",
+        TEACHER,
+        "--weights",
+        "random",
+        "--image-size",
+        32,
+        "--shots",
+        2,
+        "--batch-size",
+        4,
+        "--device",
+        "cpu",
+    ]
 
 
 @pytest.fixture(scope="session")

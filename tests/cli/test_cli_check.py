@@ -15,12 +15,12 @@ def test_check_names_the_versions_and_walks_the_whole_path(d24fad) -> None:
 
 
 def test_check_names_the_step_that_fails_and_exits_with_1(d24fad, monkeypatch) -> None:
-    from d24fad_lite.data.samples import world
+    from d24fad_lite.runs import self_test
 
     def full_disk(*_: object, **__: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(world, "write_samples", full_disk)
+    monkeypatch.setattr(self_test, "write_samples", full_disk)
     result = d24fad("check")
     assert result.code == 1 and "FAILED  draw samples: no space left" in result.err
     assert "everything works" not in result.out
@@ -43,16 +43,25 @@ def test_check_of_a_folder_of_every_damaged_kind_names_each_and_exits_with_1(d24
     root = tmp_path / "data"
     shutil.copytree(tiny_root / "Blobs", root / "Blobs")
     good = root / "Blobs/train/good"
-    bad = {"cut.png": (good / "000.png").read_bytes()[:99], "empty.tif": b"", "noise.jpg": b"\xff\xd8\xff" + bytes(99),
-           "a.dcm": b"DICM", "IM0001": bytes(128) + b"DICM" + bytes(64), "text.png": b"no image", "b.bmp": b"BM"}
+    bad = {
+        "cut.png": (good / "000.png").read_bytes()[:99],
+        "empty.tif": b"",
+        "noise.jpg": b"\xff\xd8\xff" + bytes(99),
+        "a.dcm": b"DICM",
+        "IM0001": bytes(128) + b"DICM" + bytes(64),
+        "text.png": b"no image",
+        "b.bmp": b"BM",
+    }
     for name, content in bad.items():
         (good / name).write_bytes(content)
     os.mkfifo(good / "pipe.png")
     (good / "web.webp").touch()
     result = d24fad("check", root, "--html", tmp_path / "intake.html")
     assert result.code == 1, result.out
-    assert all(any(line.startswith("error: Blobs: ") and f"{name}'" in line for line in result.out.splitlines())
-               for name in [*bad, "pipe.png"])
+    assert all(
+        any(line.startswith("error: Blobs: ") and f"{name}'" in line for line in result.out.splitlines())
+        for name in [*bad, "pipe.png"]
+    )
     assert "left out: Blobs/train/good/web.webp: 1 file(s), no PNG" in result.out
     assert f"error: {len(bad) + 1} finding(s) would stop work or falsify results" in result.err
     assert (tmp_path / "intake.html").is_file()

@@ -40,9 +40,26 @@ def test_convert_prints_found_kept_and_left_out_and_exits_with_1_for_damaged_fil
 def test_a_sound_source_exits_with_0_and_the_task_evaluates(d24fad, tmp_path: Path) -> None:
     result = d24fad("convert", "brats-kaggle", sources.brain(tmp_path / "source"), tmp_path / "data/BrainTumor")
     assert (result.code, result.err) == (0, "") and "1 same image in another split" in result.out
-    done = d24fad("evaluate", "--untrained", "--data", tmp_path / "data", "--task", "BrainTumor", "--shots", 2,
-                  "--draws", 2, "--image-size", 32, "--teacher", "test_resnet.r160_in1k", "--weights", "random",
-                  "--device", "cpu")
+    done = d24fad(
+        "evaluate",
+        "--untrained",
+        "--data",
+        tmp_path / "data",
+        "--task",
+        "BrainTumor",
+        "--shots",
+        2,
+        "--draws",
+        2,
+        "--image-size",
+        32,
+        "--teacher",
+        "test_resnet.r160_in1k",
+        "--weights",
+        "random",
+        "--device",
+        "cpu",
+    )
     assert done.code == 0 and "AUROC" in done.out, done.err
 
 
@@ -64,28 +81,59 @@ def test_a_table_and_volumes_are_converted_with_their_options(d24fad, tmp_path: 
         sources.save(tmp_path / f"pictures/{index}.PNG", f"csv{index}")
         rows.append(f"{index},{'0.0' if index < 6 else index - 5},p{index}")
     (tmp_path / "t.csv").write_text("\n".join(rows))
-    result = d24fad("convert", "csv", tmp_path / "t.csv", tmp_path / "Own", "--image", "name", "--label", "grade",
-                    "--normal", "0", "--group", "who", "--folder", tmp_path / "pictures", "--suffix", ".png")
+    result = d24fad(
+        "convert",
+        "csv",
+        tmp_path / "t.csv",
+        tmp_path / "Own",
+        "--image",
+        "name",
+        "--label",
+        "grade",
+        "--normal",
+        "0",
+        "--group",
+        "who",
+        "--folder",
+        tmp_path / "pictures",
+        "--suffix",
+        ".png",
+    )
     assert result.code == 0, result.err
     assert sorted(path.name for path in (tmp_path / "Own/test/bad").iterdir()) == ["1", "2"]
 
     pytest.importorskip("nibabel")
     for index in range(5):
         sources.volume(tmp_path / f"volumes/{'bad' if index > 3 else 'good'}/v{index}.nii.gz", index)
-    result = d24fad("convert", "nifti", tmp_path / "volumes", tmp_path / "Brain", "--axis", "coronal",
-                    "--slices", "5:15", "--step", 5, "--window", "-160:240")
+    result = d24fad(
+        "convert",
+        "nifti",
+        tmp_path / "volumes",
+        tmp_path / "Brain",
+        "--axis",
+        "coronal",
+        "--slices",
+        "5:15",
+        "--step",
+        5,
+        "--window",
+        "-160:240",
+    )
     assert result.code == 0, result.err
     assert sorted(path.name for path in (tmp_path / "Brain/test/bad").iterdir()) == ["v4_005.png", "v4_010.png"]
     assert "slices are in RAS" in result.out
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--slices", "60"), "--slices '60' must be written FIRST:LAST"),
-    (("--slices", "a:b"), "--slices 'a:b' must be written FIRST:LAST"),
-    (("--window", "5:"), "--window '5:' needs both ends"),
-    (("--percentiles", ":99"), "--percentiles ':99' needs both ends"),
-    (("--axis", "up"), "axis 'up' is not known; choose one of axial, coronal, sagittal"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--slices", "60"), "--slices '60' must be written FIRST:LAST"),
+        (("--slices", "a:b"), "--slices 'a:b' must be written FIRST:LAST"),
+        (("--window", "5:"), "--window '5:' needs both ends"),
+        (("--percentiles", ":99"), "--percentiles ':99' needs both ends"),
+        (("--axis", "up"), "axis 'up' is not known; choose one of axial, coronal, sagittal"),
+    ],
+)
 def test_wrong_ranges_are_named(d24fad, tmp_path: Path, options: tuple, message: str) -> None:
     result = d24fad("convert", "nifti", tmp_path, tmp_path / "out", *options)
     assert result.code == 2 and message in result.err and result.err.count("\n") == 1
@@ -112,4 +160,5 @@ def test_a_missing_package_is_named_with_its_extra(d24fad, tmp_path: Path, monke
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     result = d24fad("convert", kind, tmp_path, tmp_path / "out")
     assert result.code == 2 and f"needs the package {package}; install it with: pip install 'd24fad_lite[{extra}]'" in (
-        result.err)
+        result.err
+    )

@@ -28,8 +28,21 @@ def test_evaluate_prints_and_saves_what_the_package_measures(d24fad, run_folder,
 
 def test_several_readings_of_one_detector_stand_in_one_table(d24fad, run_folder, tiny_root, tmp_path: Path) -> None:
     model = run_folder / "model.safetensors"
-    result = d24fad("evaluate", model, "--data", tiny_root, "--task", "Stripes", *QUICK, "--out", tmp_path,
-                    "--reading", "released,matched", "--reading", "paper")
+    result = d24fad(
+        "evaluate",
+        model,
+        "--data",
+        tiny_root,
+        "--task",
+        "Stripes",
+        *QUICK,
+        "--out",
+        tmp_path,
+        "--reading",
+        "released,matched",
+        "--reading",
+        "paper",
+    )
     assert result.code == 0 and result.err == "", result.err
     table = pd.read_csv(tmp_path / "summary.csv")
     assert table["reading"].tolist() == 2 * ["released", "matched", "paper"]
@@ -46,8 +59,21 @@ def test_a_task_of_the_training_is_warned_of(d24fad, run_folder, tiny_root) -> N
 
 
 def test_an_untrained_detector_is_a_baseline_for_several_tasks(d24fad, tiny_root) -> None:
-    result = d24fad("evaluate", "--untrained", "--teacher", "test_resnet.r160_in1k", "--weights", "random",
-                    "--image-size", 32, "--data", tiny_root, "--task", "Blobs,Stripes", *QUICK)
+    result = d24fad(
+        "evaluate",
+        "--untrained",
+        "--teacher",
+        "test_resnet.r160_in1k",
+        "--weights",
+        "random",
+        "--image-size",
+        32,
+        "--data",
+        tiny_root,
+        "--task",
+        "Blobs,Stripes",
+        *QUICK,
+    )
     assert result.code == 0, result.err
     assert [line.split(":")[0] for line in result.out.splitlines()[:4]] == ["Blobs", "Blobs", "Stripes", "Stripes"]
 
@@ -56,23 +82,38 @@ def test_the_leaking_protocol_is_marked(d24fad, run_folder, tiny_root, tmp_path:
     shutil.copytree(tiny_root / "Stripes", tmp_path / "Stripes", ignore=shutil.ignore_patterns("mask"))
     for image in [*tmp_path.glob("Stripes/test/*/*.png")]:  # that protocol wants whole batches of 16
         shutil.copy(image, image.with_name(f"again_{image.name}"))
-    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", tmp_path, "--task", "Stripes", *QUICK,
-                    "--protocol", "official")
+    result = d24fad(
+        "evaluate",
+        run_folder / "model.safetensors",
+        "--data",
+        tmp_path,
+        "--task",
+        "Stripes",
+        *QUICK,
+        "--protocol",
+        "official",
+    )
     assert result.code == 0, result.err
     assert "LEAKY protocol" in result.out
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--task", "Strips"), "no task 'Strips'"),
-    (("--shots", "2,two"), "--shots '2,two' must be different whole numbers"),
-    (("--shots", "0"), "--shots '0' must be"),
-    (("--shots", "64"), "10 normal training images"),
-    (("--draws", 0), "draws"),
-    (("--protocol", "fair"), "protocol='fair' is not known"),
-    (("--batch-size", 0), "batch_size=0 must be at least 1"),
-    (("--untrained",), "not both"),
-    (("--reading", "relaesed"), "reading='relaesed' is not known; choose one of 'released', 'paper', 'matched' (did"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--task", "Strips"), "no task 'Strips'"),
+        (("--shots", "2,two"), "--shots '2,two' must be different whole numbers"),
+        (("--shots", "0"), "--shots '0' must be"),
+        (("--shots", "64"), "10 normal training images"),
+        (("--draws", 0), "draws"),
+        (("--protocol", "fair"), "protocol='fair' is not known"),
+        (("--batch-size", 0), "batch_size=0 must be at least 1"),
+        (("--untrained",), "not both"),
+        (
+            ("--reading", "relaesed"),
+            "reading='relaesed' is not known; choose one of 'released', 'paper', 'matched' (did",
+        ),
+    ],
+)
 def test_bad_arguments_are_named_in_one_line(d24fad, run_folder, tiny_root, options: tuple, message: str) -> None:
     given = [] if "--task" in options else ["--task", "Stripes"]
     result = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, *given, *options)
@@ -85,8 +126,17 @@ def test_a_missing_model_and_an_unwritable_folder_are_named(d24fad, run_folder, 
     absent = d24fad("evaluate", tmp_path / "no.safetensors", "--data", tiny_root, "--task", "Stripes")
     assert absent.code == 2 and "no.safetensors does not exist" in absent.err
     (tmp_path / "file").write_text("in the way")
-    blocked = d24fad("evaluate", run_folder / "model.safetensors", "--data", tiny_root, "--task", "Stripes", *QUICK,
-                     "--out", tmp_path / "file")
+    blocked = d24fad(
+        "evaluate",
+        run_folder / "model.safetensors",
+        "--data",
+        tiny_root,
+        "--task",
+        "Stripes",
+        *QUICK,
+        "--out",
+        tmp_path / "file",
+    )
     assert blocked.code == 2 and "error: cannot write into --out" in blocked.err
 
 
@@ -101,16 +151,30 @@ def test_what_the_task_leaves_out_is_told_and_kept_in_the_report(d24fad, run_fol
     shutil.copytree(own_root / "Stripes/test/bad", own_root / "Stripes/test/bad_extra")
     (own_root / "weights").mkdir()
     (own_root / "weights/a.bin").touch()
-    result = d24fad("evaluate", run_folder / "model.safetensors", "--data", own_root, "--task", "Stripes", "--shots", 2,
-                    "--draws", 1, "--out", tmp_path / "out")
+    result = d24fad(
+        "evaluate",
+        run_folder / "model.safetensors",
+        "--data",
+        own_root,
+        "--task",
+        "Stripes",
+        "--shots",
+        2,
+        "--draws",
+        1,
+        "--out",
+        tmp_path / "out",
+    )
     assert result.code == 0 and result.err.count("warning: ") == 2
     assert "task 'Stripes': 7 file(s) ignored: test/bad/scan.webp (no PNG" in result.err
     assert "6 file(s) in test/bad_extra, first: 000.png" in result.err and "in weights, first: a.bin" in result.err
     assert len(EvaluationReport.load(tmp_path / "out/Stripes_K2").facts["left_out"]) == 2
 
 
-@pytest.mark.parametrize(("missing", "message"), [("bad", "5 normal test images and no anomalous one"),
-                                                  ("good", "5 anomalous test images and no normal one")])
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("bad", "5 normal test images and no anomalous one"), ("good", "5 anomalous test images and no normal one")],
+)
 def test_a_test_set_of_one_class_is_refused_before_any_task_is_scored(
     d24fad, run_folder, own_root, missing, message
 ) -> None:

@@ -11,8 +11,10 @@ COMMANDS = ("check", "samples", "fit", "evaluate", "predict", "benchmark", "note
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
-    code = ("import sys\nfrom d24fad_lite.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n"
-            "    print(sorted({'torch', 'timm', 'pandas', 'matplotlib', 'numpy', 'papermill'} & set(sys.modules)))")
+    code = (
+        "import sys\nfrom d24fad_lite.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n"
+        "    print(sorted({'torch', 'timm', 'pandas', 'matplotlib', 'numpy', 'papermill'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert all(f"\n  {command} " in done.stdout for command in (*COMMANDS, "convert"))
     assert done.stdout.rstrip().endswith("[]"), done.stdout[-200:]

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from d24fad_lite.cli.score_store import ScoreStore
 from d24fad_lite.data.images import load_image
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.predicting.score_store import ScoreStore
 
 BATCH = 3
 
@@ -33,8 +33,19 @@ def scans(tiny_root: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def command(run_folder: Path, scans: Path, tiny_root: Path) -> list[object]:
-    return ["predict", run_folder / "model.safetensors", scans, "--supports", tiny_root / "Stripes/train/good",
-            "--shots", 3, "--batch-size", BATCH, "--device", "cpu"]
+    return [
+        "predict",
+        run_folder / "model.safetensors",
+        scans,
+        "--supports",
+        tiny_root / "Stripes/train/good",
+        "--shots",
+        3,
+        "--batch-size",
+        BATCH,
+        "--device",
+        "cpu",
+    ]
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -184,13 +195,16 @@ def test_heatmap_size_0_draws_none(d24fad, command, tmp_path) -> None:
     assert not (tmp_path / "out/heatmaps").exists() and len(rows(tmp_path / "out")) == 12
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({1: "nowhere.safetensors"}, "model nowhere.safetensors does not exist"),
-    ({2: "nowhere"}, "data folder 'nowhere' does not exist"),
-    ({4: "nowhere"}, "data folder 'nowhere' does not exist"),
-    ({6: 99}, "--shots 99 of 10 supports cannot be drawn; give 1 to 10"),
-    ({8: 0}, "batch size 0 must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({1: "nowhere.safetensors"}, "model nowhere.safetensors does not exist"),
+        ({2: "nowhere"}, "data folder 'nowhere' does not exist"),
+        ({4: "nowhere"}, "data folder 'nowhere' does not exist"),
+        ({6: 99}, "--shots 99 of 10 supports cannot be drawn; give 1 to 10"),
+        ({8: 0}, "batch size 0 must be at least 1"),
+    ],
+)
 def test_bad_arguments_are_named(d24fad, command, tmp_path, change: dict, message: str) -> None:
     for position, value in change.items():
         command[position] = value
@@ -247,9 +261,18 @@ def test_a_folder_of_every_damaged_kind_ends_with_exit_1_a_row_for_each_and_all_
     d24fad, command, scans, tmp_path
 ) -> None:
     whole, grey = (scans / "001.png").read_bytes(), Image.fromarray(np.arange(400, dtype=np.uint8).reshape(20, 20))
-    bad = {"cut.png": whole[:99], "empty.tif": b"", "noise.jpg": b"\xff\xd8\xff" + bytes(range(200)), "a.dcm": b"DICM",
-           "IM0001": bytes(128) + b"DICM" + bytes(range(64)), "half.bmp": b"BM" + bytes(60), "page.tif": b"II*\0" * 9,
-           "volume.nii": b"\x5c\x01" * 200, "text.png": b"no image", "x.ima": b"\0" * 500}
+    bad = {
+        "cut.png": whole[:99],
+        "empty.tif": b"",
+        "noise.jpg": b"\xff\xd8\xff" + bytes(range(200)),
+        "a.dcm": b"DICM",
+        "IM0001": bytes(128) + b"DICM" + bytes(range(64)),
+        "half.bmp": b"BM" + bytes(60),
+        "page.tif": b"II*\0" * 9,
+        "volume.nii": b"\x5c\x01" * 200,
+        "text.png": b"no image",
+        "x.ima": b"\0" * 500,
+    }
     for name, content in bad.items():
         (scans / name).write_bytes(content)
     grey.save(scans / "web.webp")
@@ -275,21 +298,23 @@ def test_names_of_any_length_and_any_bytes_have_their_scores_and_heatmaps(d24fad
     assert result.code == 0, result.err
     assert len(rows(tmp_path / "out")) == 12 + len(names)
     assert len(list((tmp_path / "out/heatmaps").rglob("*.png"))) == 12 + len(names)
-    assert "12 images scored" not in result.out and f"0 images scored, {12 + len(names)} kept" in d24fad(
-        *command, "--out", tmp_path / "out").out
+    assert (
+        "12 images scored" not in result.out
+        and f"0 images scored, {12 + len(names)} kept" in d24fad(*command, "--out", tmp_path / "out").out
+    )
 
 
 def test_an_image_whose_heatmap_cannot_be_drawn_fails_alone(d24fad, command, tmp_path, monkeypatch) -> None:
-    from d24fad_lite.cli import folder_scores
+    from d24fad_lite.predicting import scoring
 
-    draw = folder_scores.write_heatmap
+    draw = scoring.write_heatmap
 
     def fails_once(image: Path, *rest: object) -> None:
         if image.name == "000.tif":
             raise ValueError("changed since it was read")
         draw(image, *rest)
 
-    monkeypatch.setattr(folder_scores, "write_heatmap", fails_once)
+    monkeypatch.setattr(scoring, "write_heatmap", fails_once)
     result = d24fad(*command, "--out", tmp_path / "out")
     assert result.code == 1 and "unusable: 000.tif: changed since it was read" in result.err
     assert len(rows(tmp_path / "out")) == 11

@@ -11,8 +11,11 @@ SMALL = ("--size", 32, "--count", 1)
 
 
 def contents(root: Path) -> dict[str, str]:
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in root.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_same_seed_gives_the_same_files_bit_by_bit_and_another_seed_others(d24fad, tmp_path: Path) -> None:
@@ -37,20 +40,28 @@ def test_count_and_train_set_the_numbers_of_images_and_an_alias_names_a_task(d24
 
 
 def test_the_level_is_plain_unless_another_is_named_and_severity_says_it_in_numbers(d24fad, tmp_path: Path) -> None:
-    for name, options in (("default", ()), ("plain", ("--level", "plain")), ("one", ("--severity", LEVELS["plain"])),
-                          ("hard", ("--level", "hard")), ("low", ("--severity", LEVELS["hard"]))):
+    for name, options in (
+        ("default", ()),
+        ("plain", ("--level", "plain")),
+        ("one", ("--severity", LEVELS["plain"])),
+        ("hard", ("--level", "hard")),
+        ("low", ("--severity", LEVELS["hard"])),
+    ):
         assert d24fad("samples", "--out", tmp_path / name, "--tasks", "RSNA", *SMALL, *options).code == 0
     assert contents(tmp_path / "default") == contents(tmp_path / "plain") == contents(tmp_path / "one")
     assert contents(tmp_path / "hard") == contents(tmp_path / "low") != contents(tmp_path / "plain")
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--severity", 2), "severity=2.0 must lie between 0 (a trace) and 1"),
-    (("--level", "easy"), "level 'easy' is none of the sample world's; choose one of plain, medium, hard"),
-    (("--size", 8), "size=8 must be a whole number of pixels, at least 16"),
-    (("--tasks", "Knee"), "tasks ['Knee'] are not in the sample world; choose some of HIS"),
-    (("--count", 0), "must be at least 1"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--severity", 2), "severity=2.0 must lie between 0 (a trace) and 1"),
+        (("--level", "easy"), "level 'easy' is none of the sample world's; choose one of plain, medium, hard"),
+        (("--size", 8), "size=8 must be a whole number of pixels, at least 16"),
+        (("--tasks", "Knee"), "tasks ['Knee'] are not in the sample world; choose some of HIS"),
+        (("--count", 0), "must be at least 1"),
+    ],
+)
 def test_bad_arguments_are_named(d24fad, tmp_path: Path, options: tuple, message: str) -> None:
     result = d24fad("samples", "--out", tmp_path / "s", *options)
     assert result.code == 2 and message in result.err and result.err.count("\n") == 1

@@ -36,8 +36,23 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_a_benchmark_keeps_finished_cells_and_names_failed_ones(d24fad, checkout, tiny_root, tmp_path) -> None:
     out = tmp_path / "grid"
-    command = ["benchmark", "--checkout", checkout, "--data", tiny_root, "--tasks", "stripes", "--shots", "2,4",
-               "--profile", "quick", "--epochs", 1, "--out", out]
+    command = [
+        "benchmark",
+        "--checkout",
+        checkout,
+        "--data",
+        tiny_root,
+        "--tasks",
+        "stripes",
+        "--shots",
+        "2,4",
+        "--profile",
+        "quick",
+        "--epochs",
+        1,
+        "--out",
+        out,
+    ]
     failed = d24fad(*command, "--seeds", "1,13")
     assert failed.code == 1 and "failed: " in failed.err and "an unlucky seed" in failed.err
     assert "error: 1 of 2 cells did not complete" in failed.err
@@ -49,34 +64,28 @@ def test_a_benchmark_keeps_finished_cells_and_names_failed_ones(d24fad, checkout
     assert metrics[0]["root"] == str(tiny_root) and metrics[0]["epochs"] == 1
 
 
-def test_the_grid_has_a_cell_for_every_task_method_and_seed_and_for_every_k_where_training_is_anew() -> None:
-    from d24fad_lite.cli.series import grid_points
-    from d24fad_lite.runner.profiles import PROFILES
-
-    quick = grid_points(PROFILES["quick"], ["A", "B"], ["d24fad", "untrained"], [0, 1], [2, 4])
-    assert len(quick) == 8 and {point["shots"] for point in quick} == {"2,4"}
-    full = grid_points(PROFILES["full"], ["A"], ["d24fad"], [0], [])
-    assert [(point["shots"], point["train_shots"]) for point in full] == [("2", 2), ("4", 4), ("8", 8)]
-
-
 def test_notebooks_run_with_parameters_and_say_where_the_report_is(d24fad, checkout) -> None:
-    result = d24fad("notebooks", "09", "-p", "task=LAG", "-p", "shots=4", "--checkout", checkout, "--out",
-                    checkout / "runs/one")
+    result = d24fad(
+        "notebooks", "09", "-p", "task=LAG", "-p", "shots=4", "--checkout", checkout, "--out", checkout / "runs/one"
+    )
     assert result.code == 0, result.err
     metrics = json.loads((checkout / "runs/one/09_evaluate_task/metrics.json").read_text())
     assert metrics["rows"] == [{"task": "LAG", "method": "d24fad", "K": 4, "AUROC": 0.5}]
     assert (checkout / "runs/one/report.html").is_file() and "1 of 1 completed" in result.out
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (("notebooks", "evalute"), "unknown notebook 'evalute'"),
-    (("notebooks", "-p", "tusk=LAG"), "unknown parameter 'tusk' (did you mean 'task'?)"),
-    (("notebooks", "-p", "task"), "--parameter 'task' must be written NAME=VALUE"),
-    (("notebooks", "--profile", "quik"), "unknown profile 'quik' (did you mean 'quick'?)"),
-    (("benchmark", "--out", "grid", "--shots", "2;4"), "--shots '2;4' must be different whole numbers"),
-    (("benchmark", "--out", "grid", "--seeds", "one"), "--seeds 'one' must be different whole numbers"),
-    (("benchmark", "--out", "grid", "--data", "nowhere"), "data root 'nowhere' is not a folder"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("notebooks", "evalute"), "unknown notebook 'evalute'"),
+        (("notebooks", "-p", "tusk=LAG"), "unknown parameter 'tusk' (did you mean 'task'?)"),
+        (("notebooks", "-p", "task"), "--parameter 'task' must be written NAME=VALUE"),
+        (("notebooks", "--profile", "quik"), "unknown profile 'quik' (did you mean 'quick'?)"),
+        (("benchmark", "--out", "grid", "--shots", "2;4"), "--shots '2;4' must be different whole numbers"),
+        (("benchmark", "--out", "grid", "--seeds", "one"), "--seeds 'one' must be different whole numbers"),
+        (("benchmark", "--out", "grid", "--data", "nowhere"), "data root 'nowhere' is not a folder"),
+    ],
+)
 def test_bad_arguments_are_named_before_anything_runs(d24fad, checkout, monkeypatch, arguments, message: str) -> None:
     monkeypatch.chdir(checkout)
     result = d24fad(*arguments, "--checkout", checkout)
@@ -85,7 +94,7 @@ def test_bad_arguments_are_named_before_anything_runs(d24fad, checkout, monkeypa
 
 
 def test_a_missing_extra_is_named_with_the_way_to_install_it(d24fad, checkout, monkeypatch) -> None:
-    from d24fad_lite.runner import notebooks
+    from d24fad_lite.runs import series as notebooks
 
     def missing(*_: object) -> int:
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
@@ -101,8 +110,22 @@ def test_a_benchmark_tells_what_the_tasks_leave_out_and_refuses_one_class_before
     data = Path(shutil.copytree(tiny_root, tmp_path / "data"))
     (data / "Blobs/test/bad/scan.webp").touch()
     (data / "Stripes").rename(data / "Chest, PA")
-    command = ["benchmark", "--checkout", checkout, "--data", data, "--shots", "2", "--profile", "quick", "--seeds",
-               "1", "--out", tmp_path / "grid", "--tasks"]
+    command = [
+        "benchmark",
+        "--checkout",
+        checkout,
+        "--data",
+        data,
+        "--shots",
+        "2",
+        "--profile",
+        "quick",
+        "--seeds",
+        "1",
+        "--out",
+        tmp_path / "grid",
+        "--tasks",
+    ]
     told = d24fad(*command, "Chest, PA")
     assert told.code == 0 and "warning: task 'Blobs': 1 file(s) ignored: test/bad/scan.webp" in told.err
     assert pd.read_csv(tmp_path / "grid/results.csv")["task"].tolist() == ["Chest, PA"]

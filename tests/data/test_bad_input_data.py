@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from d24fad_lite.data.benchmark import (
-    UnknownTaskError,
     open_benchmark,
     open_folder,
     require_disjoint,
     require_shots,
 )
 from d24fad_lite.data.images import ImageError, load_image, load_mask, stored_size
-from d24fad_lite.data.layouts import LayoutError
+from d24fad_lite.data.layouts.task_files import LayoutError
+from d24fad_lite.data.names import UnknownTaskError
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_an_unknown_task_names_those_there_are(root):
         with pytest.raises(UnknownTaskError) as caught:
             act()
         text = str(caught.value)
-        assert "no task 'Strips'" in text and "available: Blobs, Stripes; did you mean 'Stripes'?" in text
+        assert "no task 'Strips'" in text and "available: Blobs, Stripes (did you mean 'Stripes'?)" in text
     assert issubclass(UnknownTaskError, KeyError) and issubclass(UnknownTaskError, ValueError)
     assert bench.get("Strips") is None
 
@@ -84,7 +84,7 @@ def test_fewer_images_than_shots(root):
     for path in sorted((root / "Blobs/train/good").iterdir())[3:]:
         path.unlink()
     task = open_benchmark(root)["Blobs"]
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="4 shots need") as caught:
         require_shots(task, 4)
     assert str(caught.value) == (
         "task 'Blobs' has 3 normal training images, 4 shots need at least 5 (4 supports and a query); "
@@ -124,7 +124,7 @@ def test_the_same_image_in_train_and_test(root):
     task = open_benchmark(root)["Blobs"]
     with pytest.raises(ValueError, match=message):
         require_disjoint(task)
-    assert [problem.level for problem in task.check()] == ["error"]
+    assert [problem.severity for problem in task.check()] == ["error"]
 
 
 def test_all_errors_of_a_check_are_told_at_once(root):
@@ -157,9 +157,7 @@ def test_an_unreadable_file(tmp_path, suffix):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-@pytest.mark.parametrize(
-    ("suffix", "deep"), [("png", 0), ("jpg", 0), ("tif", 0), ("bmp", 0), ("png", 1), ("tif", 1)]
-)
+@pytest.mark.parametrize(("suffix", "deep"), [("png", 0), ("jpg", 0), ("tif", 0), ("bmp", 0), ("png", 1), ("tif", 1)])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
 def test_a_truncated_file(tmp_path, suffix, deep, kept):
     path = tmp_path / f"a.{suffix}"

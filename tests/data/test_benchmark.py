@@ -15,15 +15,15 @@ from PIL import Image
 from d24fad_lite.data.benchmark import (
     Benchmark,
     Task,
-    canonical_name,
     open_benchmark,
     open_folder,
     require_disjoint,
     require_shots,
 )
-from d24fad_lite.data.decoded import DecodedImages
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.images import load_image
+from d24fad_lite.data.names import canonical_task_name
+from d24fad_lite.data.pixel_cache import PixelCache
 
 
 @pytest.fixture
@@ -64,11 +64,19 @@ def test_a_single_task_folder_opens_as_a_benchmark_of_one(tiny_root):
 
 @pytest.mark.parametrize(
     ("name", "canonical"),
-    [("His", "HIS"), ("his", "HIS"), ("Brain_Tumor", "BrainTumor"), ("brain-tumor", "BrainTumor"), ("rsna", "RSNA"),
-     ("BrainTumor", "BrainTumor"), ("My_Task", "My_Task"), ("RSNA2", "RSNA2")],
+    [
+        ("His", "HIS"),
+        ("his", "HIS"),
+        ("Brain_Tumor", "BrainTumor"),
+        ("brain-tumor", "BrainTumor"),
+        ("rsna", "RSNA"),
+        ("BrainTumor", "BrainTumor"),
+        ("My_Task", "My_Task"),
+        ("RSNA2", "RSNA2"),
+    ],
 )
 def test_published_tasks_have_one_name_and_others_keep_theirs(name, canonical):
-    assert canonical_name(name) == canonical
+    assert canonical_task_name(name) == canonical
 
 
 def test_tasks_are_found_under_their_aliases(own_root):
@@ -105,8 +113,9 @@ def test_threads_change_nothing(tiny_root, workers):
     assert torch.equal(one, open_benchmark(tiny_root)["Blobs"].train.images(32))
 
 
-@pytest.mark.parametrize("indices", [[3, 1, 3], np.array([0, 9]), torch.tensor([2]), slice(2, 5), 4, -1, [],
-                                     np.arange(10) > 6])
+@pytest.mark.parametrize(
+    "indices", [[3, 1, 3], np.array([0, 9]), torch.tensor([2]), slice(2, 5), 4, -1, [], np.arange(10) > 6]
+)
 def test_any_way_to_choose_images_works(bench, indices):
     images = bench["Blobs"].test
     whole = np.arange(10)
@@ -159,7 +168,7 @@ def test_a_pickled_task_starts_with_an_empty_store(bench):
 @pytest.mark.parametrize(("limit", "workers"), [(-1, None), (0, 0)])
 def test_a_senseless_store_is_refused(limit, workers):
     with pytest.raises(ValueError, match="must be"):
-        DecodedImages(limit, workers)
+        PixelCache(limit, workers)
 
 
 def test_masks_are_false_for_normal_images(bench):
@@ -231,7 +240,7 @@ def test_odd_but_usable_images_are_warnings(own_root):
     text = "\n".join(task.warnings)
     for part in ("tiny.png' is only 5x5", "wide.png' is 100x20", "copy.png' is the same image as", "marks nothing"):
         assert part in text
-    assert {problem.level for problem in task.check()} == {"warning"}
+    assert {problem.severity for problem in task.check()} == {"warning"}
 
 
 def test_the_repr_shows_the_counts(bench):
@@ -247,4 +256,4 @@ def test_real_images_open_and_are_sound():
     assert {"RSNA", "BrainTumor", "LAG", "HIS"} <= set(bench)
     images = bench["Brain_Tumor"].test.images(64, slice(0, 8))
     assert images.shape == (8, 3, 64, 64) and 0 <= images.min() < images.max() <= 1
-    assert [problem for problem in bench["HIS"].check() if problem.level == "error"] == []
+    assert [problem for problem in bench["HIS"].check() if problem.severity == "error"] == []

@@ -59,8 +59,12 @@ def test_a_sixteen_bit_png_with_an_unknown_filter_is_refused(tmp_path):
     path = tmp_path / "a.png"
     header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
     rows = bytes([9]) + bytes(12) + bytes([0]) + bytes(12)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows))
-                     + png_chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IEND", b"")
+    )
     with pytest.raises(ImageError, match="row 0 has filter 9, expected 0 to 4"):
         decode_image(path, 16)
 
@@ -76,9 +80,19 @@ def test_sixteen_bit_colour_tiff_keeps_its_depth(tmp_path, order, deflate, predi
     assert np.array_equal(decode_image(path, 31), pixels)
 
 
-@pytest.mark.parametrize("layout", [{}, {"bigtiff": True}, {"byteorder": ">"}, {"tile": (16, 16)}, {"rowsperstrip": 5},
-                                    {"compression": "zlib"}, {"compression": "zlib", "tile": (16, 32)}],
-                         ids=lambda layout: "+".join(layout) or "plain")
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"tile": (16, 16)},
+        {"rowsperstrip": 5},
+        {"compression": "zlib"},
+        {"compression": "zlib", "tile": (16, 32)},
+    ],
+    ids=lambda layout: "+".join(layout) or "plain",
+)
 @pytest.mark.parametrize("planar", ["contig", "separate"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [8, 16])
@@ -88,9 +102,14 @@ def test_every_layout_of_a_tiff_gives_the_same_pixels(tmp_path, bits, channels, 
     pixels = SQUARE[:, :, :channels] >> (16 - bits)
     stored = pixels.astype(f"u{bits // 8}")
     stored = stored[:, :, 0] if channels == 1 else stored.transpose(2, 0, 1) if planar == "separate" else stored
-    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb" if channels > 2 else "minisblack",
-                     extrasamples=["unassalpha"] if channels in (2, 4) else None,
-                     planarconfig=None if channels == 1 else planar, **layout)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric="rgb" if channels > 2 else "minisblack",
+        extrasamples=["unassalpha"] if channels in (2, 4) else None,
+        planarconfig=None if channels == 1 else planar,
+        **layout,
+    )
     assert np.array_equal(decode_image(tmp_path / "a.tif", 31), shown(pixels))
 
 
@@ -162,16 +181,19 @@ def test_ink_is_shown_as_pillow_shows_it(tmp_path, bits):
     assert np.abs(load_image(tmp_path / "a.tif", 31).numpy() * 255 - np.asarray(expected).transpose(2, 0, 1)).max() < 2
 
 
-@pytest.mark.parametrize(("stored", "options", "said"), [
-    (np.zeros((20, 20, 5), np.uint16), {"planarconfig": "contig"}, "holds 5 channels, of which 1 carry colour"),
-    (np.zeros((20, 20), np.complex64), {}, "holds samples of 64 bits"),
-    (np.zeros((20, 20), np.int8), {}, r"holds samples of 8 bits \(signed integers\)"),
-    (np.full((20, 20), -1000, np.int16), {}, "holds values from -1000 to -1000, expected 0 to 65535"),
-    (np.full((20, 20), 300000, np.uint32), {}, "holds values from 300000 to 300000, expected 0 to 65535"),
-    (np.full((20, 20), 255, np.float64), {}, "holds values from 255 to 255, expected 0 to 1 for float"),
-    (np.zeros((20, 20, 3), np.uint16), {"photometric": "cielab"}, "holds colours of another kind .CIE"),
-    (np.zeros((20, 20, 3), np.uint8), {"photometric": "cielab"}, "holds colours of another kind .CIE"),
-])
+@pytest.mark.parametrize(
+    ("stored", "options", "said"),
+    [
+        (np.zeros((20, 20, 5), np.uint16), {"planarconfig": "contig"}, "holds 5 channels, of which 1 carry colour"),
+        (np.zeros((20, 20), np.complex64), {}, "holds samples of 64 bits"),
+        (np.zeros((20, 20), np.int8), {}, r"holds samples of 8 bits \(signed integers\)"),
+        (np.full((20, 20), -1000, np.int16), {}, "holds values from -1000 to -1000, expected 0 to 65535"),
+        (np.full((20, 20), 300000, np.uint32), {}, "holds values from 300000 to 300000, expected 0 to 65535"),
+        (np.full((20, 20), 255, np.float64), {}, "holds values from 255 to 255, expected 0 to 1 for float"),
+        (np.zeros((20, 20, 3), np.uint16), {"photometric": "cielab"}, "holds colours of another kind .CIE"),
+        (np.zeros((20, 20, 3), np.uint8), {"photometric": "cielab"}, "holds colours of another kind .CIE"),
+    ],
+)
 def test_a_tiff_that_cannot_be_shown_right_is_refused_by_name(tmp_path, stored, options, said):
     tifffile.imwrite(tmp_path / "a.tif", stored, **{"photometric": "minisblack", "planarconfig": None} | options)
     with pytest.raises(ImageError, match=rf"a\.tif' {said}"):
@@ -194,16 +216,24 @@ def test_packed_colour_of_sixteen_bits_is_not_cut_to_eight(tmp_path, compression
     with tifffile.TiffFile(tmp_path / "grey.tif") as grey:
         page, data = grey.pages[0], (tmp_path / "grey.tif").read_bytes()
         strips = [data[at : at + count] for at, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-        fields = {256: [31], 257: [31], 258: [16] * 3, 259: [int(page.compression)], 262: [2], 277: [3],
-                  278: [int(page.rowsperstrip)]}
+        fields = {
+            256: [31],
+            257: [31],
+            258: [16] * 3,
+            259: [int(page.compression)],
+            262: [2],
+            277: [3],
+            278: [int(page.rowsperstrip)],
+        }
     path = write_tiff(tmp_path / "a.tif", strips, fields)
     assert np.array_equal(decode_image(path, 31), SMOOTH[:, :, :3])
 
 
 def test_white_is_zero_with_alpha_is_right_in_eight_bits(tmp_path):
     pixels = (SQUARE[:, :, :2] >> 8).astype(np.uint8)
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite", extrasamples=["unassalpha"],
-                     planarconfig="contig")
+    tifffile.imwrite(
+        tmp_path / "a.tif", pixels, photometric="miniswhite", extrasamples=["unassalpha"], planarconfig="contig"
+    )
     assert np.array_equal(decode_image(tmp_path / "a.tif", 31)[:, :, 0], 255 - pixels[:, :, 0])
 
 
@@ -211,8 +241,13 @@ def test_white_is_zero_with_alpha_is_right_in_eight_bits(tmp_path):
 def test_ink_with_alpha_is_read_like_ink_without(tmp_path, bits):
     ink = (SQUARE >> (16 - bits)).astype(f"u{bits // 8}")
     tifffile.imwrite(tmp_path / "a.tif", ink, photometric="separated")
-    tifffile.imwrite(tmp_path / "b.tif", np.dstack([ink, ink[:, :, :1]]), photometric="separated",
-                     extrasamples=["unassalpha"], planarconfig="contig")
+    tifffile.imwrite(
+        tmp_path / "b.tif",
+        np.dstack([ink, ink[:, :, :1]]),
+        photometric="separated",
+        extrasamples=["unassalpha"],
+        planarconfig="contig",
+    )
     plain, alpha = (load_image(tmp_path / name, 31) for name in ("a.tif", "b.tif"))
     assert (plain - alpha).abs().max() < 2 / 255
 

@@ -14,7 +14,7 @@ from image_files import dicom_item as item
 from image_files import dicom_table as table
 from PIL import Image
 
-from d24fad_lite.data.dicom import read_dicom
+from d24fad_lite.data.formats.dicom import read_dicom
 from d24fad_lite.data.images import ImageError, load_image, stored_size
 
 pydicom = pytest.importorskip("pydicom")
@@ -22,7 +22,7 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut, convert_color_spac
 
 Y, X = np.mgrid[0:24, 0:32]
 RAMP = (X * 4095 // 31 - Y * 7).clip(0, 4095).astype(np.uint16)
-SIGNED = (RAMP.astype(np.int16) - 2048)
+SIGNED = RAMP.astype(np.int16) - 2048
 COLOUR = np.stack([X * 8, 255 - X * 8, Y * 10], axis=2).astype(np.uint8)
 
 
@@ -56,21 +56,25 @@ CURVE = 65535 - np.sqrt(np.arange(4096)) * 1000
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 @pytest.mark.parametrize("pixels", [RAMP, SIGNED], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("elements", [
-    {},
-    RESCALED,
-    {"WindowCenter": 1000, "WindowWidth": 900},
-    {"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "LINEAR_EXACT"},
-    {"WindowCenter": 700, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"},
-    {"WindowCenter": 700, "WindowWidth": 1},
-    {"WindowCenter": [1000, 3000], "WindowWidth": [900, 10]},
-    {"WindowCenter": 900, "WindowWidth": 1500} | RESCALED,
-    {"VOILUTSequence": [table(CURVE)]},
-    {"VOILUTSequence": [table(CURVE[:1000] // 16, first=500, bits=12)]},
-    {"VOILUTSequence": [table(CURVE)], "WindowCenter": 10, "WindowWidth": 20},
-    {"ModalityLUTSequence": [table(CURVE)], "WindowCenter": 30000, "WindowWidth": 20000},
-    {"VOILUTSequence": [table(CURVE[:700]), table(CURVE[::-1])]} | RESCALED,
-], ids=lambda elements: "+".join(elements) or "plain")
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {},
+        RESCALED,
+        {"WindowCenter": 1000, "WindowWidth": 900},
+        {"WindowCenter": 40, "WindowWidth": 400, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": 700, "WindowWidth": 800, "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": 700, "WindowWidth": 1},
+        {"WindowCenter": [1000, 3000], "WindowWidth": [900, 10]},
+        {"WindowCenter": 900, "WindowWidth": 1500} | RESCALED,
+        {"VOILUTSequence": [table(CURVE)]},
+        {"VOILUTSequence": [table(CURVE[:1000] // 16, first=500, bits=12)]},
+        {"VOILUTSequence": [table(CURVE)], "WindowCenter": 10, "WindowWidth": 20},
+        {"ModalityLUTSequence": [table(CURVE)], "WindowCenter": 30000, "WindowWidth": 20000},
+        {"VOILUTSequence": [table(CURVE[:700]), table(CURVE[::-1])]} | RESCALED,
+    ],
+    ids=lambda elements: "+".join(elements) or "plain",
+)
 def test_grey_equals_the_pipeline_of_pydicom_pixel_by_pixel(tmp_path, pixels, photometric, elements):
     path = write_dicom(tmp_path / "a.dcm", pixels, PhotometricInterpretation=photometric, **elements)
     with warnings.catch_warnings():
@@ -83,18 +87,27 @@ def test_a_negative_slope_turns_values_and_range_alike(tmp_path):
     # pydicom's window maps to a range whose ends are swapped here; the standard's formula is the reference.
     path = write_dicom(tmp_path / "a.dcm", RAMP, RescaleSlope=-1, RescaleIntercept=4095)
     assert np.abs(read_dicom(path) - (4095 - RAMP) / 4095).max() < 1e-6
-    path = write_dicom(tmp_path / "b.dcm", RAMP, RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2000,
-                       WindowWidth=1001)
+    path = write_dicom(
+        tmp_path / "b.dcm", RAMP, RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2000, WindowWidth=1001
+    )
     expected = np.clip(((4095.0 - RAMP) - 1999.5) / 1000 + 0.5, 0, 1)
     assert np.abs(read_dicom(path) - expected).max() < 1e-5
 
 
 @pytest.mark.filterwarnings("ignore:A value of 'None' for .0028,0008.:UserWarning")
-@pytest.mark.parametrize("empty", [
-    {"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": 5, "WindowWidth": None}, {"VOILUTFunction": ""},
-    {"RescaleSlope": None, "RescaleIntercept": None}, {"VOILUTSequence": []}, {"ModalityLUTSequence": []},
-    {"ModalityLUTSequence": [item()]}, {"NumberOfFrames": None},
-])
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"WindowCenter": None, "WindowWidth": None},
+        {"WindowCenter": 5, "WindowWidth": None},
+        {"VOILUTFunction": ""},
+        {"RescaleSlope": None, "RescaleIntercept": None},
+        {"VOILUTSequence": []},
+        {"ModalityLUTSequence": []},
+        {"ModalityLUTSequence": [item()]},
+        {"NumberOfFrames": None},
+    ],
+)
 def test_elements_that_are_there_but_empty_count_as_missing(tmp_path, empty):
     plain = read_dicom(write_dicom(tmp_path / "a.dcm", RAMP))
     assert np.array_equal(read_dicom(write_dicom(tmp_path / "b.dcm", RAMP, **empty)), plain)
@@ -114,24 +127,30 @@ def test_a_slope_without_intercept_counts_and_the_other_way_round(tmp_path):
 
 @pytest.mark.parametrize("where", ["SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"])
 def test_window_and_rescale_of_enhanced_files_come_from_the_functional_groups(tmp_path, where):
-    group = item(FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=400)],
-                 PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=-1024)])
+    group = item(
+        FrameVOILUTSequence=[item(WindowCenter=40, WindowWidth=400)],
+        PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=-1024)],
+    )
     enhanced = write_dicom(tmp_path / "a.dcm", RAMP, NumberOfFrames=1, **{where: [group]})
-    plain = write_dicom(tmp_path / "b.dcm", RAMP, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=40,
-                        WindowWidth=400)
+    plain = write_dicom(
+        tmp_path / "b.dcm", RAMP, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=40, WindowWidth=400
+    )
     assert np.array_equal(read_dicom(enhanced), read_dicom(plain))
 
 
-@pytest.mark.parametrize(("elements", "said"), [
-    ({"WindowCenter": 5, "WindowWidth": 0}, "window of width 0"),
-    ({"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "the VOI function 'CUBIC'"),
-    ({"PixelData": b""}, "DICOM file without pixels"),
-    ({"RescaleSlope": 0, "RescaleIntercept": 0}, "the rescale slope 0"),
-    ({"HighBit": 15}, "keeps its 12 bits up to bit 15"),
-    ({"PhotometricInterpretation": "HSV"}, "photometric interpretation 'HSV', expected one of"),
-    ({"PhotometricInterpretation": None}, "photometric interpretation ''"),
-    ({"PhotometricInterpretation": "RGB"}, "1 samples per pixel, expected 3 for RGB"),
-])
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"WindowCenter": 5, "WindowWidth": 0}, "window of width 0"),
+        ({"WindowCenter": 5, "WindowWidth": 5, "VOILUTFunction": "CUBIC"}, "the VOI function 'CUBIC'"),
+        ({"PixelData": b""}, "DICOM file without pixels"),
+        ({"RescaleSlope": 0, "RescaleIntercept": 0}, "the rescale slope 0"),
+        ({"HighBit": 15}, "keeps its 12 bits up to bit 15"),
+        ({"PhotometricInterpretation": "HSV"}, "photometric interpretation 'HSV', expected one of"),
+        ({"PhotometricInterpretation": None}, "photometric interpretation ''"),
+        ({"PhotometricInterpretation": "RGB"}, "1 samples per pixel, expected 3 for RGB"),
+    ],
+)
 def test_what_cannot_be_shown_right_is_refused_by_name(tmp_path, elements, said):
     with pytest.raises(ImageError, match=rf"a\.dcm'.*{said}"):
         load_image(write_dicom(tmp_path / "a.dcm", RAMP, **elements), 16)
@@ -168,12 +187,16 @@ def palette(dtype: str = "<u2", entries: int = 256, first: int = 0, bits: int = 
     return elements
 
 
-@pytest.mark.parametrize(("pixels", "bits", "lut"), [
-    ((RAMP >> 4).astype(np.uint8), 8, palette()),
-    ((RAMP >> 4).astype(np.uint8), 8, palette("u1", bits=8)),
-    (RAMP, 12, palette(entries=4096)),
-    ((RAMP >> 4).astype(np.uint8), 8, palette(entries=100, first=20)),
-], ids=["16 bits", "8 bits", "deep", "part"])
+@pytest.mark.parametrize(
+    ("pixels", "bits", "lut"),
+    [
+        ((RAMP >> 4).astype(np.uint8), 8, palette()),
+        ((RAMP >> 4).astype(np.uint8), 8, palette("u1", bits=8)),
+        (RAMP, 12, palette(entries=4096)),
+        ((RAMP >> 4).astype(np.uint8), 8, palette(entries=100, first=20)),
+    ],
+    ids=["16 bits", "8 bits", "deep", "part"],
+)
 def test_palettes_equal_those_of_pydicom_pixel_by_pixel(tmp_path, pixels, bits, lut):
     path = write_dicom(tmp_path / "a.dcm", pixels, bits, **lut)
     dataset = pydicom.dcmread(path)

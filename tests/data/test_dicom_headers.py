@@ -8,17 +8,21 @@ from image_files import dicom_item as item
 from image_files import dicom_table as table
 from image_files import write_dicom
 
-from d24fad_lite.data.dicom import read_dicom
+from d24fad_lite.data.formats.dicom import read_dicom
 
 X = np.mgrid[0:20, 0:20][1]
 RAMP = (X * 215).astype(np.uint16)
 CURVE = 65535 - np.sqrt(np.arange(4096)) * 1000
 
 
-@pytest.mark.parametrize("empty", [
-    item(FrameVOILUTSequence=[item()], PixelValueTransformationSequence=[item(RescaleSlope=None)]),
-    item(FrameVOILUTSequence=[item(WindowWidth=400)]), item(FrameVOILUTSequence=[item(VOILUTSequence=[item()])]),
-])
+@pytest.mark.parametrize(
+    "empty",
+    [
+        item(FrameVOILUTSequence=[item()], PixelValueTransformationSequence=[item(RescaleSlope=None)]),
+        item(FrameVOILUTSequence=[item(WindowWidth=400)]),
+        item(FrameVOILUTSequence=[item(VOILUTSequence=[item()])]),
+    ],
+)
 @pytest.mark.parametrize("shared", [True, False])
 def test_empty_functional_groups_hide_neither_shared_ones_nor_the_dataset(tmp_path, empty, shared):
     window, rescale = {"WindowCenter": 40, "WindowWidth": 400}, {"RescaleSlope": 1, "RescaleIntercept": -1024}

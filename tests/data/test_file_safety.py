@@ -14,13 +14,18 @@ import pytest
 from image_files import dicom_dataset, png_chunk, write_dicom, write_tiff
 from PIL import Image
 
-from d24fad_lite.data.facts import image_facts
+from d24fad_lite.data.formats.recognise import is_image_file, recognise
+from d24fad_lite.data.image_facts import image_facts
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.images import ImageError, decode_image, read_mask, stored_size
-from d24fad_lite.data.recognise import is_image_file, recognise
 
-READERS = [lambda path: decode_image(path, 32), read_mask, stored_size, image_facts,
-           lambda path: ImageSet("T/train", path.parent, [path]).hashes()]
+READERS = [
+    lambda path: decode_image(path, 32),
+    read_mask,
+    stored_size,
+    image_facts,
+    lambda path: ImageSet("T/train", path.parent, [path]).hashes(),
+]
 GREY = np.full((20, 20), 77, np.uint8)
 MIB = 2**20
 
@@ -66,7 +71,7 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError("Permission denied")
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ImageError, match="cannot be read .Permission denied.; check its permissions"):
         decode_image(tmp_path / "a.png", 32)
 
@@ -74,18 +79,34 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path, monkeypatch):
 # --- another format --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "name"), [("PNG", "a.jpg"), ("JPEG", "a.png"), ("BMP", "a.tif"), ("TIFF", "a.dcm"),
-                                            ("PNG", "a.dcm"), ("JPEG", "a"), ("PNG", "a.txt")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("PNG", "a.jpg"),
+        ("JPEG", "a.png"),
+        ("BMP", "a.tif"),
+        ("TIFF", "a.dcm"),
+        ("PNG", "a.dcm"),
+        ("JPEG", "a"),
+        ("PNG", "a.txt"),
+    ],
+)
 def test_the_content_tells_the_format_not_the_name(tmp_path, kind, name):
     Image.fromarray(GREY).save(tmp_path / name, kind)
     assert recognise(tmp_path / name) == kind
     assert abs(int(decode_image(tmp_path / name, 20).mean()) - 77) <= 1
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"GIF89a" + bytes(20), "a GIF"), (b"\x1f\x8b" + bytes(20), "a NIfTI volume?"), (b"PK\x03\x04" + bytes(9), "a ZIP"),
-    (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"<!DOCTYPE html>", "a failed download?"),
-])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"GIF89a" + bytes(20), "a GIF"),
+        (b"\x1f\x8b" + bytes(20), "a NIfTI volume?"),
+        (b"PK\x03\x04" + bytes(9), "a ZIP"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html>", "a failed download?"),
+    ],
+)
 def test_a_stranger_is_named_for_what_it_is(tmp_path, content, said):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(ImageError, match="not a readable PNG, JPEG, BMP or TIFF, nor DICOM") as caught:
@@ -134,8 +155,19 @@ def png_header(path: Path, width: int, height: int, depth: int, colour: int) -> 
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize(("width", "depth", "colour"), [(21000, 8, 0), (13000, 8, 2), (13000, 8, 6), (13000, 8, 3),
-                                                        (13000, 16, 0), (9000, 16, 2), (9000, 16, 6), (60000, 1, 0)])
+@pytest.mark.parametrize(
+    ("width", "depth", "colour"),
+    [
+        (21000, 8, 0),
+        (13000, 8, 2),
+        (13000, 8, 6),
+        (13000, 8, 3),
+        (13000, 16, 0),
+        (9000, 16, 2),
+        (9000, 16, 6),
+        (60000, 1, 0),
+    ],
+)
 def test_a_png_that_promises_too_much_is_refused_before_it_is_unpacked(tmp_path, width, depth, colour):
     refused_within(png_header(tmp_path / "a.png", width, width, depth, colour), r"a\.png' is too large to open safely")
 

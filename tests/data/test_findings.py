@@ -31,16 +31,19 @@ def disc(radius: float) -> np.ndarray:
     return x * x + y * y < radius * radius
 
 
-@pytest.mark.parametrize(("mask", "message"), [
-    (~LESION, "marks 96.5% of the image, (nearly) everything"),
-    (np.ones((32, 32), bool), "marks 100.0% of the image, (nearly) everything"),
-    (~disc(11), "and its border, it seems to be inverted"),
-    (~disc(14.5), "and its border, it seems to be inverted"),
-    (np.random.default_rng(0).random((32, 32)) < 0.75, "more than half; see whether it is inverted or holds noise"),
-    (~LESION & False, "marks nothing, yet its image counts as anomalous"),
-    (disc(15), ""),
-    (LESION, ""),
-])
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (~LESION, "marks 96.5% of the image, (nearly) everything"),
+        (np.ones((32, 32), bool), "marks 100.0% of the image, (nearly) everything"),
+        (~disc(11), "and its border, it seems to be inverted"),
+        (~disc(14.5), "and its border, it seems to be inverted"),
+        (np.random.default_rng(0).random((32, 32)) < 0.75, "more than half; see whether it is inverted or holds noise"),
+        (~LESION & False, "marks nothing, yet its image counts as anomalous"),
+        (disc(15), ""),
+        (LESION, ""),
+    ],
+)
 def test_masks_of_everything_inverted_or_empty_ones_are_found(root, mask, message):
     Image.fromarray(mask.astype(np.uint8) * 255).save(root / "Blobs/test/mask/000.png")
     found = findings(root)
@@ -90,8 +93,10 @@ def test_orientation_tags_are_found_in_every_format_and_depth(root, suffix, deep
 def test_images_of_one_value_are_found(root):
     for name in ("a", "b"):
         Image.fromarray(np.full((32, 32), ord(name), np.uint8)).save(root / f"Blobs/test/good/{name}.png")
-    assert findings(root) == ["task 'Blobs': 2 image(s) have the same value in every pixel, first: test/good/a.png; "
-                              "remove them, or write them again from their source"]
+    assert findings(root) == [
+        "task 'Blobs': 2 image(s) have the same value in every pixel, first: test/good/a.png; "
+        "remove them, or write them again from their source"
+    ]
 
 
 def test_an_orientation_tag_of_a_mask_is_found_where_its_image_has_none(root):
@@ -102,4 +107,5 @@ def test_an_orientation_tag_of_a_mask_is_found_where_its_image_has_none(root):
     name = mask.relative_to(root / "Blobs").as_posix()
     assert [text for text in findings(root) if "orientation" in text] == [
         f"task 'Blobs': 1 mask(s) have an orientation tag, first: {name} (tag 3); "
-        "pixels are used as they are stored, like those of images: see that they fit, and save them without the tag"]
+        "pixels are used as they are stored, like those of images: see that they fit, and save them without the tag"
+    ]

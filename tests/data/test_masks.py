@@ -133,8 +133,9 @@ def test_white_is_marked_where_zero_is_white(tmp_path, bits):
     top = 2**bits - 1
     stored = np.where(LESION, 0, top).astype(np.uint8 if bits < 16 else "<u2")
     strip = np.packbits(stored, axis=1).tobytes() if bits == 1 else stored.tobytes()
-    path = write_tiff(tmp_path / "m.tif", [strip], {256: [24], 257: [20], 258: [bits], 259: [1], 262: [0], 277: [1],
-                                                    278: [20]})
+    path = write_tiff(
+        tmp_path / "m.tif", [strip], {256: [24], 257: [20], 258: [bits], 259: [1], 262: [0], 277: [1], 278: [20]}
+    )
     assert np.array_equal(read_mask(path), LESION)
 
 

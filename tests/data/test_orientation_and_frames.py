@@ -10,7 +10,7 @@ import pytest
 from image_files import write_dicom, write_tiff
 from PIL import Image
 
-from d24fad_lite.data.facts import image_facts
+from d24fad_lite.data.image_facts import image_facts
 from d24fad_lite.data.images import ImageError, decode_image, load_image, read_mask, stored_size
 
 LESION = np.zeros((40, 24), np.uint8)
@@ -31,8 +31,17 @@ def write(path: Path, kind: str, orientation: int) -> Path:
     elif kind.startswith("tif16"):
         planes, colour = (3, 2) if kind == "tif16planar" else (1, 1)
         strip = (LESION.astype("<u2") * 257).tobytes()
-        fields = {256: [24], 257: [40], 258: [16] * planes, 259: [1], 262: [colour], 274: [orientation], 277: [planes],
-                  278: [40], 284: [colour]}
+        fields = {
+            256: [24],
+            257: [40],
+            258: [16] * planes,
+            259: [1],
+            262: [colour],
+            274: [orientation],
+            277: [planes],
+            278: [40],
+            284: [colour],
+        }
         write_tiff(path, [strip] * planes, fields)
     else:
         options = {"tif": {}, "tiflzw": {"compression": "tiff_lzw"}, "tifjpeg": {"compression": "jpeg", "quality": 100}}
@@ -100,8 +109,13 @@ def test_a_preview_inside_a_jpeg_is_no_frame(tmp_path):
 
 def test_slices_of_a_volume_in_one_page_are_frames_too(tmp_path):
     tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "deep.tif", np.zeros((5, 32, 32), np.uint8), photometric="minisblack", volumetric=True,
-                     tile=(5, 16, 16))
+    tifffile.imwrite(
+        tmp_path / "deep.tif",
+        np.zeros((5, 32, 32), np.uint8),
+        photometric="minisblack",
+        volumetric=True,
+        tile=(5, 16, 16),
+    )
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros((5, 32, 32), np.uint16), imagej=True)
     for name in ("deep.tif", "stack.tif"):
         with pytest.raises(ImageError, match="holds 5 frames, expected one"):
@@ -142,7 +156,7 @@ def test_facts_of_an_ordinary_image_hold_nothing_to_complain_about(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_a_deep_image_that_uses_little_of_its_range_is_found_with_the_remedy(tmp_path, suffix):
-    values = (LESION.astype(np.uint16) * 16)  # 12 bits in a container of 16
+    values = LESION.astype(np.uint16) * 16  # 12 bits in a container of 16
     Image.fromarray(values).save(tmp_path / f"a.{suffix}")
     facts = image_facts(tmp_path / f"a.{suffix}")
     assert facts.bits == 16 and facts.low == 0 and facts.high == pytest.approx(4080 / 65535)

@@ -24,7 +24,7 @@ from d24fad_lite.data.samples.world import (
     severity_of,
     write_samples,
 )
-from d24fad_lite.evaluation.shortcuts import file_statistics, image_statistics
+from d24fad_lite.evaluation.baselines.shortcuts import file_statistics, image_statistics
 
 SHIPPED = Path(__file__).resolve().parents[2] / "data_samples"
 LIMIT = 0.65  # AUROC that no shortcut may reach, in either direction
@@ -37,16 +37,21 @@ def shortcuts(images: np.ndarray) -> dict[str, np.ndarray]:
     grey = images.mean(axis=1)
     laplacian = np.stack([ndimage.laplace(picture) for picture in grey])
     channels = {f"mean of channel {c}": images[:, c].mean(axis=(1, 2)) for c in range(3)}
-    return channels | {"mean intensity": grey.mean(axis=(1, 2)), "standard deviation": grey.std(axis=(1, 2)),
-                       "sharpness": laplacian.var(axis=(1, 2))}
+    return channels | {
+        "mean intensity": grey.mean(axis=(1, 2)),
+        "standard deviation": grey.std(axis=(1, 2)),
+        "sharpness": laplacian.var(axis=(1, 2)),
+    }
 
 
 def told_by_shortcuts(task: Task, size: int) -> dict[str, float]:
     """AUROC of each shortcut on the test images, either way: 0.5 where it tells nothing."""
     train, test = task.train.images(size).numpy(), task.test.images(size).numpy()
     labels, known = task.test.labels, shortcuts(train)
-    found = {"bytes of the file": [Path(path).stat().st_size for path in task.test.paths],
-             "distance to the mean image": np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3))}
+    found = {
+        "bytes of the file": [Path(path).stat().st_size for path in task.test.paths],
+        "distance to the mean image": np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3)),
+    }
     for name, values in shortcuts(test).items():
         found |= {name: values, f"{name}, distance": np.abs(values - known[name].mean())}
     aurocs = {name: roc_auc_score(labels, values) for name, values in found.items()}
@@ -79,8 +84,9 @@ def test_nor_does_any_statistic_that_the_kit_itself_tries_as_a_shortcut(task: Ta
 def test_no_shortcut_separates_the_classes_on_the_other_levels(level: str, tmp_path: Path) -> None:
     write_samples(tmp_path, seed=5, severity=level, size=40, train=12, test=16)
     told = {name: told_by_shortcuts(one, 40) for name, one in open_benchmark(tmp_path).items()}
-    assert {(name, shortcut): value for name, values in told.items()
-            for shortcut, value in values.items() if value >= LIMIT} == {}
+    assert {
+        (name, shortcut): value for name, values in told.items() for shortcut, value in values.items() if value >= LIMIT
+    } == {}
 
 
 def test_a_shipped_task_has_the_promised_images_and_a_mask_for_each_lesion(task: Task) -> None:
@@ -168,8 +174,10 @@ def test_the_mask_is_where_the_lesion_changed_the_healthy_twin(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_severity_turns_the_lesion_up(name: str) -> None:
     def change(severity: float) -> float:
-        pairs = [[draw_sample(name, (6, seed), bad, severity, 48).image.astype(float) for bad in (True, False)]
-                 for seed in range(8)]
+        pairs = [
+            [draw_sample(name, (6, seed), bad, severity, 48).image.astype(float) for bad in (True, False)]
+            for seed in range(8)
+        ]
         return float(np.mean([np.abs(sick - healthy).mean() for sick, healthy in pairs]))
 
     trace, hard, medium, plain = (change(severity) for severity in (0.0, *sorted(LEVELS.values())))

@@ -51,7 +51,7 @@ def test_styled_images_have_an_identity_of_their_own() -> None:
     assert torch.equal(part.images(32), one.train.images(32)[[3, 1]]) and part.hashes() == one.train.hashes([3, 1])
 
 
-@pytest.mark.parametrize("arguments, word", [({"count": -1}, "count"), ({"count": 1, "images": 1}, "images")])
+@pytest.mark.parametrize(("arguments", "word"), [({"count": -1}, "count"), ({"count": 1, "images": 1}, "images")])
 def test_numbers_out_of_range_are_refused(arguments: dict[str, int], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         styled_tasks(open_benchmark(SHIPPED, ["LAG"]), **arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from scipy.ndimage import label
 
 from d24fad_lite.data.benchmark import open_benchmark
-from d24fad_lite.evaluation.baselines import MeanFeature
+from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
 from d24fad_lite.evaluation.evaluate import evaluate
-from d24fad_lite.evaluation.localisation import Localisation, aupro, localise, missed_figure, size_class
+from d24fad_lite.evaluation.localisation import Localisation, aupro, localise, size_class
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 
@@ -27,7 +28,7 @@ def naive_aupro(maps: np.ndarray, masks: np.ndarray, limit: float) -> float:
             shares += [above[i][marked == c].mean() for c in range(1, count + 1)]
         points.append((above[~masks].mean(), np.mean(shares)))
     area = 0.0
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if x0 >= limit:
             break
         stop = min(x1, limit)
@@ -75,12 +76,16 @@ def test_a_tiny_lesion_counts_as_much_as_a_large_one() -> None:
     assert aupro(only_tiny, masks) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda maps, masks: (maps[:, :5], masks, 0.3), "one shape"), (lambda maps, masks: (maps, masks, 0), "limit=0"),
-    (lambda maps, masks: (maps, masks & False, 0.3), "found 0 lesions"),
-    (lambda maps, masks: (maps, masks | True, 0.3), "0 normal pixels"),
-    (lambda maps, masks: (np.where(masks, np.nan, maps), masks, 0.3), "NaN"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda maps, masks: (maps[:, :5], masks, 0.3), "one shape"),
+        (lambda maps, masks: (maps, masks, 0), "limit=0"),
+        (lambda maps, masks: (maps, masks & False, 0.3), "found 0 lesions"),
+        (lambda maps, masks: (maps, masks | True, 0.3), "0 normal pixels"),
+        (lambda maps, masks: (np.where(masks, np.nan, maps), masks, 0.3), "NaN"),
+    ],
+)
 def test_what_has_no_aupro_is_refused(change: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         aupro(*change(*scene(0)))  # type: ignore[operator]
@@ -105,7 +110,12 @@ def test_lesions_are_measured_one_by_one(found: Localisation) -> None:
 
 def test_size_classes_split_the_lesions_and_their_aupro(found: Localisation) -> None:
     assert size_class(np.array([0.0025, 0.0026, 0.01, 0.04, 0.5])).tolist() == [
-        "tiny", "small", "small", "medium", "large"]
+        "tiny",
+        "small",
+        "small",
+        "medium",
+        "large",
+    ]
     rows = found.by_size().set_index("size")
     assert rows["lesions"].tolist() == [0, 1, 1, 3] and np.isnan(rows.loc["tiny", "AUPRO"])
     weighted = (rows["AUPRO"] * rows["lesions"]).sum() / 5
@@ -125,7 +135,6 @@ def test_localising_a_task_agrees_with_its_evaluation(tiny_root: Path) -> None:
     assert report.pixel_aurocs is not None
     assert found.pixel_auroc == pytest.approx(report.pixel_aurocs[1], abs=1e-3)
     np.testing.assert_array_equal(found.supports, report.supports[1])
-    figure = missed_figure(found, task.test.images(32, found.images), found.lesions().iloc[0])
-    assert len(figure.axes) == 3 and "lesion" in found.summary()
+    assert "lesion" in found.summary()
     with pytest.raises(ValueError, match="gives no anomaly maps"):
         localise(MeanFeature(model), task)

@@ -11,10 +11,10 @@ import pytest
 
 import d24fad_lite as d2
 from d24fad_lite.data.benchmark import Task, open_benchmark
-from d24fad_lite.evaluation.compare import compare
-from d24fad_lite.evaluation.contamination import contamination_experiment
-from d24fad_lite.evaluation.intervals import bootstrap_auroc
-from d24fad_lite.evaluation.lottery import support_lottery
+from d24fad_lite.evaluation.baselines.compare import compare
+from d24fad_lite.evaluation.uncertainty.intervals import bootstrap_auroc
+from d24fad_lite.supports.contamination import contamination_experiment
+from d24fad_lite.supports.lottery import support_lottery
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,17 @@ def never(*_: object, **__: object) -> None:
     raise AssertionError("trained before the test set was looked at")
 
 
-@pytest.mark.parametrize("function", [
-    lambda model, task: d2.evaluate(model, task, 2, 1),
-    lambda model, task: d2.audit(model, task, 2),
-    lambda model, task: compare({"a": model}, task, 2, 2),
-    lambda model, task: support_lottery(model, task, 2, 3),
-    lambda model, task: contamination_experiment({"a": model}, task, task, 2, 2),
-    lambda model, task: d2.optimism_report(model, {}, task, never, shots=2, epochs=1),
-])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda model, task: d2.evaluate(model, task, 2, 1),
+        lambda model, task: d2.audit(model, task, 2),
+        lambda model, task: compare({"a": model}, task, 2, 2),
+        lambda model, task: support_lottery(model, task, 2, 3),
+        lambda model, task: contamination_experiment({"a": model}, task, task, 2, 2),
+        lambda model, task: d2.optimism_report(model, {}, task, never, shots=2, epochs=1),
+    ],
+)
 def test_it_is_refused_by_every_function_that_compares_the_classes(
     function: Callable[[d2.D24FAD, Task], object], model: d2.D24FAD, task: Task
 ) -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.baselines import DetectorVariant
-from d24fad_lite.evaluation.contamination import support_influence
+from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.variants import DetectorVariant
 from d24fad_lite.evaluation.localisation import localise
-from d24fad_lite.evaluation.lottery import support_lottery
-from d24fad_lite.evaluation.nearest_patch import NearestPatch
-from d24fad_lite.evaluation.scorer import DetectorScorer, as_scorer
-from d24fad_lite.evaluation.thresholds import calibrate, leave_one_out_scores, normal_scores
+from d24fad_lite.evaluation.scorer import DetectorScorer, RawMapScorer, as_scorer
+from d24fad_lite.evaluation.uncertainty.thresholds import calibrate, leave_one_out_scores, normal_scores
+from d24fad_lite.supports.contamination import support_influence
+from d24fad_lite.supports.lottery import support_lottery
 
 IMAGES = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -50,15 +50,18 @@ def test_a_report_says_what_was_scored_and_with_which_settings(model: d2.D24FAD,
     assert nearest["scorer"] == "NearestPatch" and nearest["teacher"] == plain["teacher"] and "config" not in nearest
 
 
-@pytest.mark.parametrize("use", [
-    lambda other, task: d2.evaluate(other, task, shots=2, draws=2),
-    lambda other, task: support_lottery(other, task, shots=2, draws=2),
-    lambda other, task: localise(other, task, shots=2),
-    lambda other, task: support_influence(other, IMAGES, IMAGES),
-    lambda other, task: calibrate(other, IMAGES, alpha=0.5),
-    lambda other, task: leave_one_out_scores(other, IMAGES),
-    lambda other, task: normal_scores(other, IMAGES, IMAGES),
-])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda other, task: d2.evaluate(other, task, shots=2, draws=2),
+        lambda other, task: support_lottery(other, task, shots=2, draws=2),
+        lambda other, task: localise(other, task, shots=2),
+        lambda other, task: support_influence(other, IMAGES, IMAGES),
+        lambda other, task: calibrate(other, IMAGES, alpha=0.5),
+        lambda other, task: leave_one_out_scores(other, IMAGES),
+        lambda other, task: normal_scores(other, IMAGES, IMAGES),
+    ],
+)
 @pytest.mark.parametrize("other", [torch.nn.Identity(), "run/model.pt", None])
 def test_anything_else_is_named_wherever_it_is_passed(use: Callable[..., Any], other: object, task: d2.Task) -> None:
     with pytest.raises(ValueError, match=f"model must be a D24FAD or a scorer .*, got {type(other).__name__}$"):
@@ -80,6 +83,12 @@ def test_a_reading_is_refused_for_a_scorer_and_where_it_is_unknown(model: d2.D24
         d2.evaluate(NearestPatch(model), task, shots=2, draws=2, reading="matched")
     with pytest.raises(ValueError, match="reading='mathced' is not known"):
         d2.evaluate(model, task, shots=2, draws=2, reading="mathced")
+
+
+def test_the_leaking_protocol_is_refused_for_a_scorer_without_raw_maps(model: d2.D24FAD, task: d2.Task) -> None:
+    assert isinstance(as_scorer(model), RawMapScorer) and not isinstance(NearestPatch(model), RawMapScorer)
+    with pytest.raises(ValueError, match="'nearest patch, max' gives none"):
+        d2.evaluate(NearestPatch(model), task, shots=2, draws=2, protocol="official")
 
 
 def test_a_precision_is_refused_for_a_scorer_that_would_not_use_it(model: d2.D24FAD, task: d2.Task) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
-from d24fad_lite.interactive.live import LiveDetector
 from d24fad_lite.interactive.picker import SupportPicker
-from d24fad_lite.interactive.selection import SupportSelection
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.supports.live import LiveDetector
+from d24fad_lite.supports.selection import SupportSelection
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def inspector(task: Task, model: D24FAD) -> SupportInspector:
     return SupportInspector(LiveDetector(model, task, SupportSelection(task, 3)))
 
 
-def words(widget) -> str:  # noqa: ANN001
+def words(widget) -> str:
     return re.sub(r"<[^>]+>", " ", widget.value)
 
 
@@ -51,6 +51,18 @@ def test_it_shows_the_numbers_of_the_model(inspector: SupportInspector) -> None:
     line = words(inspector.task_line)
     assert f"AUROC {live.auroc:.3f}" in line and "all 10 test images" in line
     assert "anomalous" in words(inspector.picture) and 'alt="test/bad/' in inspector.picture.value
+
+
+def test_it_says_what_the_threshold_promises_and_what_it_cannot(task: Task, model: D24FAD) -> None:
+    inspector = SupportInspector(LiveDetector(model, task, SupportSelection(task, 10)))
+    inspector.live.selection.select([1, 2])
+    said = words(inspector.facts)
+    assert "too few for a false-alarm rate of 5 %" in said and "11.1 %" in said
+    assert f"threshold {inspector.result.threshold:.3f}: called" in said
+    inspector.live.selection.select(range(10))
+    said = words(inspector.facts)
+    assert "There is no threshold" in said and "called" not in said
+    assert "no verdict without a threshold" in inspector.picture.value
 
 
 def test_opacity_and_outline_change_the_picture_only(inspector: SupportInspector) -> None:

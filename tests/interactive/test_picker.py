@@ -9,13 +9,13 @@ import pytest
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.interactive.picker import SupportPicker
-from d24fad_lite.interactive.selection import SupportSelection
-from d24fad_lite.interactive.strategies import describe
 from d24fad_lite.interactive.thumbnails import Thumbnails
+from d24fad_lite.supports.selection import SupportSelection
+from d24fad_lite.supports.strategies import describe
 
 
 @pytest.fixture
-def picker(task: Task, model) -> SupportPicker:  # noqa: ANN001
+def picker(task: Task, model) -> SupportPicker:
     return SupportPicker(SupportSelection(task, 3, page_size=4, features=lambda: describe(model, task.train)))
 
 
@@ -170,7 +170,7 @@ def test_a_closed_picker_no_longer_listens(picker: SupportPicker) -> None:
 
 @pytest.mark.parametrize(("setting", "wanted"), [("on", True), ("off", False), ("", False)])
 def test_widgets_are_for_people_only(monkeypatch: pytest.MonkeyPatch, setting: str, wanted: bool) -> None:
-    from d24fad_lite.interactive.attended import widgets_wanted
+    from d24fad_lite.lessons.attended import widgets_wanted
 
     monkeypatch.setenv("D24FAD_WIDGETS", setting)
     assert widgets_wanted() is wanted
@@ -180,7 +180,7 @@ def test_widgets_are_for_people_only(monkeypatch: pytest.MonkeyPatch, setting: s
 
 
 def test_papermill_inside_a_jupyter_session_is_no_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    from d24fad_lite.interactive import attended
+    from d24fad_lite.lessons import attended
 
     monkeypatch.delenv("D24FAD_WIDGETS", raising=False)
     monkeypatch.setenv("JPY_SESSION_NAME", "07_choose_supports.ipynb")

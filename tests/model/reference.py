@@ -94,8 +94,14 @@ def residual_block(x: Array, state: State, name: str, training: bool, last_relu:
     return np.maximum(y, 0) if last_relu else y
 
 
-def student(embedding: Array, state: State, grids: Sequence[tuple[int, int]], signed: Sequence[bool],
-            training: bool, beyond: str = "zeros") -> list[Array]:
+def student(
+    embedding: Array,
+    state: State,
+    grids: Sequence[tuple[int, int]],
+    signed: Sequence[bool],
+    training: bool,
+    beyond: str = "zeros",
+) -> list[Array]:
     """g_1 .. g_L of one batch: stages layer1 (coarse) .. layerL (fine); a signed level ends without its ReLU."""
     x, levels = embedding, []
     for stage in range(1, len(grids) + 1):
@@ -115,8 +121,10 @@ def bilinear(picture: Array, height: int, width: int, corners: bool) -> Array:
     out = np.empty((height, width))
     for i in range(height):
         for j in range(width):
-            (top, bottom, a), (left, right, b) = (_neighbours(k, old, new, corners) for k, old, new in
-                                                  ((i, picture.shape[0], height), (j, picture.shape[1], width)))
+            (top, bottom, a), (left, right, b) = (
+                _neighbours(k, old, new, corners)
+                for k, old, new in ((i, picture.shape[0], height), (j, picture.shape[1], width))
+            )
             upper = (1 - b) * picture[top, left] + b * picture[top, right]
             lower = (1 - b) * picture[bottom, left] + b * picture[bottom, right]
             out[i, j] = (1 - a) * upper + a * lower
@@ -183,8 +191,14 @@ def fused(supports: Array, weights: Sequence[float], own: Sequence[int]) -> Arra
     return h
 
 
-def losses(teacher: list[Array], query: list[Array], supports: list[Array], state: State, members: Members,
-           c: Mapping[str, Any]) -> tuple[float, float, float]:
+def losses(
+    teacher: list[Array],
+    query: list[Array],
+    supports: list[Array],
+    state: State,
+    members: Members,
+    c: Mapping[str, Any],
+) -> tuple[float, float, float]:
     """(loss, TSD, SSD) of a batch of queries, state being that of learn-to-weight."""
     tsd = ssd = 0.0
     for level, (f, g, s) in enumerate(zip(teacher, query, supports, strict=True)):
@@ -201,8 +215,15 @@ def losses(teacher: list[Array], query: list[Array], supports: list[Array], stat
 # -- the anomaly map ------------------------------------------------------------------------------------------------
 
 
-def raw_maps(teacher: list[Array], query: list[Array], supports: list[Array], state: State, members: Members,
-             c: Mapping[str, Any], support_teacher: list[Array] | None = None) -> Array:
+def raw_maps(
+    teacher: list[Array],
+    query: list[Array],
+    supports: list[Array],
+    state: State,
+    members: Members,
+    c: Mapping[str, Any],
+    support_teacher: list[Array] | None = None,
+) -> Array:
     """[B, S, S] before the blur; `support_teacher`, the supports' teacher levels, for the switch compare_in."""
     side = c["image_size"]
     maps = np.zeros((len(members), side, side))
@@ -238,14 +259,17 @@ def nearby(a: Array, b: Array, radius: float) -> Array:
     out = np.empty((height, width))
     for i in range(height):
         for j in range(width):
-            out[i, j] = min(dissimilarity(a[:, i, j], b[:, y, x])
-                            for y in range(max(i - up, 0), min(i + up + 1, height))
-                            for x in range(max(j - across, 0), min(j + across + 1, width)))
+            out[i, j] = min(
+                dissimilarity(a[:, i, j], b[:, y, x])
+                for y in range(max(i - up, 0), min(i + up + 1, height))
+                for x in range(max(j - across, 0), min(j + across + 1, width))
+            )
     return out
 
 
 def outside_span(vector: Array, others: Array) -> float:
     """1 - |projection of the unit vector on the span of the others| with a ridge of 0.001; others laid end to end."""
+
     def unit(v: Array) -> Array:
         return v / max(math.sqrt(float((v * v).sum())), 1e-8)
 

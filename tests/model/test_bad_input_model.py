@@ -28,23 +28,29 @@ def test_images_that_are_not_finite_are_named_by_position(value: float, kit: D24
     images = pictures(4)
     images[2, 1, 5, 5] = value
     bank = kit.encode_supports(pictures(2))
-    for role, call in (("queries", lambda: kit.predict(images, bank)), ("queries", lambda: kit(images, pictures(2))),
-                       ("supports", lambda: kit.encode_supports(images)),
-                       ("supports", lambda: kit(pictures(4), images))):
+    for role, call in (
+        ("queries", lambda: kit.predict(images, bank)),
+        ("queries", lambda: kit(images, pictures(2))),
+        ("supports", lambda: kit.encode_supports(images)),
+        ("supports", lambda: kit(pictures(4), images)),
+    ):
         with pytest.raises(ValueError, match=rf"{role} \[2\] contain NaN or infinite values"):
             call()
 
 
-@pytest.mark.parametrize(("images", "found"), [
-    (torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8), "found torch.uint8; divide 8-bit images by 255"),
-    ([[0.0]], "found list"),
-    (torch.zeros(3, SIZE, SIZE), r"shape \(3, 64, 64\), expected \[N, 3, 64, 64\]"),
-    (torch.zeros(2, 1, SIZE, SIZE), r"shape \(2, 1, 64, 64\)"),
-    (torch.zeros(2, 3, SIZE, SIZE - 8), r"shape \(2, 3, 64, 56\).*resize the images to squares of 64 px"),
-    (torch.zeros(2, 3, 4, 4), r"shape \(2, 3, 4, 4\)"),
-    (torch.full((2, 3, SIZE, SIZE), 255.0), "must lie in 0..1, found values from 255 to 255; divide"),
-    (torch.full((2, 3, SIZE, SIZE), -1.0), "must lie in 0..1, found values from -1 to -1"),
-])
+@pytest.mark.parametrize(
+    ("images", "found"),
+    [
+        (torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8), "found torch.uint8; divide 8-bit images by 255"),
+        ([[0.0]], "found list"),
+        (torch.zeros(3, SIZE, SIZE), r"shape \(3, 64, 64\), expected \[N, 3, 64, 64\]"),
+        (torch.zeros(2, 1, SIZE, SIZE), r"shape \(2, 1, 64, 64\)"),
+        (torch.zeros(2, 3, SIZE, SIZE - 8), r"shape \(2, 3, 64, 56\).*resize the images to squares of 64 px"),
+        (torch.zeros(2, 3, 4, 4), r"shape \(2, 3, 4, 4\)"),
+        (torch.full((2, 3, SIZE, SIZE), 255.0), "must lie in 0..1, found values from 255 to 255; divide"),
+        (torch.full((2, 3, SIZE, SIZE), -1.0), "must lie in 0..1, found values from -1 to -1"),
+    ],
+)
 def test_images_of_another_kind_shape_or_range_are_told_what_is_expected(images: Any, found: str, kit: D24FAD) -> None:
     bank = kit.encode_supports(pictures(2))
     for call in (lambda: kit.predict(images, bank), lambda: kit.encode_supports(images)):
@@ -59,7 +65,7 @@ def test_no_supports_are_an_error_everywhere(kit: D24FAD) -> None:
     for empty in (none, torch.zeros(0, 2, 3, SIZE, SIZE)):
         with pytest.raises(ValueError, match=r"K at least 1"):
             kit(pictures(2), empty)
-    with pytest.raises(ValueError, match="needs supports, or rows"):
+    with pytest.raises(ValueError, match="needs supports, or support_rows"):
         kit(pictures(2))
 
 
@@ -84,13 +90,16 @@ def test_the_smallest_and_odd_sizes_work(size: int) -> None:
     assert found.anomaly_map.shape == (3, size, size) and torch.isfinite(found.score).all()
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"distance": "cosine"}, "distance='cosine' is not known; choose one of 'flattened', 'pointwise'"),
-    ({"temperature": 0}, "temperature=0 must be greater than 0"),
-    ({"lambda_tsd": -1}, "lambda_tsd=-1 must be a finite number, at least 0"),
-    ({"lambda_tsd": 0, "lambda_ssd": 0}, "nothing would be learnt"),
-    ({"blur_sigma": float("nan")}, "blur_sigma=nan must be a finite number"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distance": "cosine"}, "distance='cosine' is not known; choose one of 'flattened', 'pointwise'"),
+        ({"temperature": 0}, "temperature=0 must be greater than 0"),
+        ({"lambda_tsd": -1}, "lambda_tsd=-1 must be a finite number, at least 0"),
+        ({"lambda_tsd": 0, "lambda_ssd": 0}, "nothing would be learnt"),
+        ({"blur_sigma": float("nan")}, "blur_sigma=nan must be a finite number"),
+    ],
+)
 def test_settings_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         D24FADConfig(**changes)

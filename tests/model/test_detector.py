@@ -202,8 +202,12 @@ def test_files_that_are_no_detector_are_refused(kit: D24FAD, tmp_path: Path) -> 
         D24FAD.load(write_tensors(tmp_path / "swapped.safetensors", tensors, facts))
 
 
-def official_file(model: D24FAD, path: Path, prefix: str = "",
-                  change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state) -> Path:
+def official_file(
+    model: D24FAD,
+    path: Path,
+    prefix: str = "",
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda state: state,
+) -> Path:
     """A checkpoint as the released code saves it; its learn-to-weight has no bias names of its own to lose."""
     parts = {"decoder": change(model.student.state_dict()), "weight": model.weighting.state_dict()}
     torch.save({part: {prefix + n: t for n, t in state.items()} for part, state in parts.items()}, path)
@@ -236,8 +240,9 @@ def test_a_checkpoint_of_another_architecture_is_refused_and_changes_nothing(kit
     with pytest.raises(CheckpointError, match=r"'decoder' in .*another architecture than Student: .*first: .*expected"):
         kit.load_official_checkpoint(path)
     for lost in ("layer1.0.bn1.bias", "layer2.0.conv1.weight"):
-        path = official_file(kit, tmp_path / "lost.pth",
-                             change=lambda state, lost=lost: {n: t for n, t in state.items() if n != lost})
+        path = official_file(
+            kit, tmp_path / "lost.pth", change=lambda state, lost=lost: {n: t for n, t in state.items() if n != lost}
+        )
         with pytest.raises(CheckpointError, match=f"1 tensors missing.*first: {lost}"):
             kit.load_official_checkpoint(path)
     assert all(torch.equal(t, before[n]) for n, t in kit.state_dict().items())
@@ -245,8 +250,10 @@ def test_a_checkpoint_of_another_architecture_is_refused_and_changes_nothing(kit
 
 def test_a_weight_part_of_another_architecture_leaves_the_student_untouched_too(kit: D24FAD, tmp_path: Path) -> None:
     other = trained(CONFIGS["kit"].replace(seed=9))
-    torch.save({"decoder": other.student.state_dict(), "weight": {"proj_in1.weight": torch.zeros(2, 2, 1, 1)}},
-               tmp_path / "half.pth")
+    torch.save(
+        {"decoder": other.student.state_dict(), "weight": {"proj_in1.weight": torch.zeros(2, 2, 1, 1)}},
+        tmp_path / "half.pth",
+    )
     before = {n: t.clone() for n, t in kit.state_dict().items()}
     with pytest.raises(CheckpointError, match="'weight' in"):
         kit.load_official_checkpoint(tmp_path / "half.pth")

@@ -13,9 +13,9 @@ from timm.layers import BatchNormAct2d, Conv2dSame, StdConv2d
 from torch import Tensor, nn
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.nearest_patch import NearestPatch
-from d24fad_lite.model.folding import fold, folded_norms, no_folding
-from d24fad_lite.model.same_padding import SamePadding
+from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+from d24fad_lite.model.speed.folding import fold, folded_norms, no_folding
+from d24fad_lite.model.speed.same_padding import SamePadding
 from d24fad_lite.model.teacher import Teacher
 
 # timm name -> (batch norms folded, batch norms) of its pyramid; those that stay follow no convolution, or a sum or
@@ -43,8 +43,19 @@ def test_folding_a_family_of_timm_is_exact_and_leaves_no_norm_that_follows_a_con
     assert (found["folded"], found["batch_norms"]) == FAMILIES[name]
 
 
-@pytest.mark.parametrize("name", ["resnet18", "tf_efficientnet_lite0", "mobilenetv3_small_100", "regnety_002",
-                                  "ghostnet_100", "hrnet_w18_small", "densenet121", "resnest14d"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "tf_efficientnet_lite0",
+        "mobilenetv3_small_100",
+        "regnety_002",
+        "ghostnet_100",
+        "hrnet_w18_small",
+        "densenet121",
+        "resnest14d",
+    ],
+)
 def test_in_float32_a_folded_teacher_differs_by_less_than_1e_5(name: str) -> None:
     teacher, x = Teacher(name, "random", 64), images(2)
     levels, embedding = teacher(x)
@@ -58,8 +69,9 @@ def test_in_float32_a_folded_teacher_differs_by_less_than_1e_5(name: str) -> Non
 class Pair(nn.Module):
     """A convolution and a norm, used by `use(x, convolution, norm)`."""
 
-    def __init__(self, use: Callable[..., object], convolution: nn.Module | None = None,
-                 norm: nn.Module | None = None) -> None:
+    def __init__(
+        self, use: Callable[..., object], convolution: nn.Module | None = None, norm: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.convolution = convolution or nn.Conv2d(3, 3, 3, padding=1)
         self.norm = norm or nn.BatchNorm2d(3)
@@ -69,19 +81,33 @@ class Pair(nn.Module):
         return self.use(x, self.convolution, self.norm)
 
 
-@pytest.mark.parametrize("use", [
-    lambda x, conv, norm: conv(norm(x)),
-    lambda x, conv, norm: norm(conv(x).relu()),
-    lambda x, conv, norm: norm(y := conv(x)) + y,
-    lambda x, conv, norm: [y := conv(x), norm(y)],
-    lambda x, conv, norm: norm(conv(conv(x))),
-    lambda x, conv, norm: norm(conv(x)) + norm(x),
-    lambda x, conv, norm: norm(conv(x) * 2),
-    lambda x, conv, norm: norm(nn.functional.conv2d(x, conv.weight * 2, conv.bias, padding=1)),
-    lambda x, conv, norm: norm(nn.functional.conv2d(x, conv.weight, None, padding=1)),
-    lambda x, conv, norm: norm(conv(x)) * norm.weight.sum(),
-], ids=["norm first", "ReLU between", "result used twice", "result shown", "convolution twice", "norm twice",
-        "scaled between", "weight computed", "bias left out", "norm reached into"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, conv, norm: conv(norm(x)),
+        lambda x, conv, norm: norm(conv(x).relu()),
+        lambda x, conv, norm: norm(y := conv(x)) + y,
+        lambda x, conv, norm: [y := conv(x), norm(y)],
+        lambda x, conv, norm: norm(conv(conv(x))),
+        lambda x, conv, norm: norm(conv(x)) + norm(x),
+        lambda x, conv, norm: norm(conv(x) * 2),
+        lambda x, conv, norm: norm(nn.functional.conv2d(x, conv.weight * 2, conv.bias, padding=1)),
+        lambda x, conv, norm: norm(nn.functional.conv2d(x, conv.weight, None, padding=1)),
+        lambda x, conv, norm: norm(conv(x)) * norm.weight.sum(),
+    ],
+    ids=[
+        "norm first",
+        "ReLU between",
+        "result used twice",
+        "result shown",
+        "convolution twice",
+        "norm twice",
+        "scaled between",
+        "weight computed",
+        "bias left out",
+        "norm reached into",
+    ],
+)
 def test_a_norm_stays_where_its_convolution_is_not_its_own(use: Callable[..., object]) -> None:
     network = lived_in(Pair(use)).eval()
     assert fold(network, images(1, 8)).network is None
@@ -125,7 +151,7 @@ def test_norms_of_other_kinds_and_without_statistics_stay() -> None:
 
 
 def test_a_copy_that_would_say_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("d24fad_lite.model.folding._fold", lambda convolution, norm: None)
+    monkeypatch.setattr("d24fad_lite.model.speed.folding._fold", lambda convolution, norm: None)
     teacher = Teacher("resnet18", "random", 32)
     lived_in(teacher.backbone)
     with no_folding():

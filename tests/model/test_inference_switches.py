@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 import d24fad_lite as d2
 from d24fad_lite.evaluation.metrics import image_auroc
-from d24fad_lite.model.folding import fold, no_folding, usable_precision
+from d24fad_lite.model.speed.folding import fold, no_folding
+from d24fad_lite.model.speed.precision import usable_precision
 from d24fad_lite.model.student import Student
 from d24fad_lite.model.teacher import Pyramid, StageKind
 
@@ -24,8 +26,12 @@ def lived_in(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for norm in module.modules():
             if isinstance(norm, nn.BatchNorm2d):
-                for tensor, low in ((norm.running_mean, -0.3), (norm.running_var, 0.5), (norm.weight, 0.7),
-                                    (norm.bias, -0.2)):
+                for tensor, low in (
+                    (norm.running_mean, -0.3),
+                    (norm.running_var, 0.5),
+                    (norm.weight, 0.7),
+                    (norm.bias, -0.2),
+                ):
                     tensor.copy_(low + 0.6 * torch.rand(tensor.shape, generator=generator))
     return module
 
@@ -54,8 +60,11 @@ def test_folding_changes_scores_maps_and_weights_by_less_than_1e_5(model: d2.D24
 
 def test_inference_really_runs_without_batch_norms(model: d2.D24FAD) -> None:
     inputs = images(1), model.teacher(images(1)).embedding
-    kinds = {type(m) for network, x in zip((model.teacher.backbone, model.student), inputs, strict=True)
-             for m in fold(network, x).network.modules()}
+    kinds = {
+        type(m)
+        for network, x in zip((model.teacher.backbone, model.student), inputs, strict=True)
+        for m in fold(network, x).network.modules()
+    }
     assert nn.Conv2d in kinds and nn.ConvTranspose2d in kinds
     assert nn.BatchNorm2d not in kinds
 
@@ -97,7 +106,7 @@ def test_scores_follow_every_change_of_the_student(model: d2.D24FAD) -> None:
     levels.append(mine.encode_queries(queries).student[0])
     mine.load_trainable_state_dict(model.trainable_state_dict())
     levels.append(mine.encode_queries(queries).student[0])
-    for before, after in zip(levels[:-1], levels[1:], strict=True):
+    for before, after in pairwise(levels):
         assert relative(after, before) > 1e-3
     torch.testing.assert_close(levels[-1], levels[0])
 

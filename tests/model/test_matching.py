@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.baselines import variant
 from d24fad_lite.model import matching
 from d24fad_lite.model.checkpoint import read_tensors, write_tensors
 from d24fad_lite.model.losses import support_residual
@@ -70,8 +69,10 @@ def test_window_does_not_find_the_padding_where_all_cosines_are_negative() -> No
     assert torch.allclose(largest_cosine(q, -q, 1 / 3), -torch.ones(1, 1, 3, 3))
 
 
-@pytest.mark.parametrize(("radius", "side", "expected"), [
-    (0.0, 32, 0), (1 / 16, 32, 2), (1 / 16, 16, 1), (1 / 16, 8, 1), (1 / 16, 7, 0), (1.0, 8, 7)])
+@pytest.mark.parametrize(
+    ("radius", "side", "expected"),
+    [(0.0, 32, 0), (1 / 16, 32, 2), (1 / 16, 16, 1), (1 / 16, 8, 1), (1 / 16, 7, 0), (1.0, 8, 7)],
+)
 def test_radius_is_a_share_of_the_side(radius: float, side: int, expected: int) -> None:
     assert reach(radius, side) == expected
 
@@ -147,14 +148,14 @@ def test_both_spaces_is_the_sum_of_the_two_maps(model: d2.D24FAD) -> None:
     changes = dict(matching="nearest", match_radius=1 / 16)
     maps = {}
     for space in ("student", "teacher", "both"):
-        view = variant(model, compare_in=space, **changes)
+        view = model.read_as(compare_in=space, **changes)
         maps[space] = view.raw_map(images(3, 1), view.encode_supports(images(4, 0)))
     torch.testing.assert_close(maps["both"], maps["student"] + maps["teacher"])
     assert (maps["teacher"] - maps["student"]).abs().max() > 1e-2
 
 
 def test_support_itself_scores_zero_in_teacher_space_and_the_score_ignores_its_companions(model: d2.D24FAD) -> None:
-    view = variant(model, compare_in="teacher", matching="nearest", match_radius=1 / 16)
+    view = model.read_as(compare_in="teacher", matching="nearest", match_radius=1 / 16)
     supports, queries = images(4, 0), images(5, 1)
     bank = view.encode_supports(supports)
     assert view.predict(supports, bank).score.max() < 1e-5
@@ -163,7 +164,7 @@ def test_support_itself_scores_zero_in_teacher_space_and_the_score_ignores_its_c
 
 
 def test_bank_keeps_teacher_levels_when_selected_and_joined(model: d2.D24FAD) -> None:
-    view = variant(model, compare_in="teacher")
+    view = model.read_as(compare_in="teacher")
     whole = view.encode_supports(images(4, 0))
     again = d2.SupportBank.join([whole.select([2, 3]), whole.select([0])]).select([2, 0, 1])
     for have, want in zip(again.teacher, whole.select([0, 2, 3]).teacher, strict=True):
@@ -173,15 +174,18 @@ def test_bank_keeps_teacher_levels_when_selected_and_joined(model: d2.D24FAD) ->
 def test_bank_encoded_without_teacher_levels_is_refused_by_name(model: d2.D24FAD) -> None:
     bank = model.encode_supports(images(2, 0))
     with pytest.raises(ValueError, match="compare_in='teacher' needs the teacher's levels, and the bank of supports"):
-        variant(model, compare_in="teacher").predict(images(1, 1), bank)
+        model.read_as(compare_in="teacher").predict(images(1, 1), bank)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    (dict(matching="near"), "matching='near' is not known; choose one of 'weighted', 'nearest', 'subspace'"),
-    (dict(compare_in="pupil"), "compare_in='pupil' is not known"),
-    (dict(match_radius=-0.1), "match_radius=-0.1 must lie between 0 and 1"),
-    (dict(matching="subspace", match_radius=0.1), "set match_radius=0, or choose matching='nearest'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(matching="near"), "matching='near' is not known; choose one of 'weighted', 'nearest', 'subspace'"),
+        (dict(compare_in="pupil"), "compare_in='pupil' is not known"),
+        (dict(match_radius=-0.1), "match_radius=-0.1 must lie between 0 and 1"),
+        (dict(matching="subspace", match_radius=0.1), "set match_radius=0, or choose matching='nearest'"),
+    ],
+)
 def test_setting_out_of_range_names_the_way_out(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         d2.D24FADConfig(**changes)

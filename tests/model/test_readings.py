@@ -8,7 +8,7 @@ from torch import Tensor
 
 import d24fad_lite as d2
 from d24fad_lite.model.anomaly_map import image_score
-from d24fad_lite.model.config import READ_AT_SCORING
+from d24fad_lite.model.config import CHOICES, MAP_ALONE, PRESETS, READ_AT_SCORING
 
 CONFIG = d2.D24FADConfig(teacher="test_resnet", weights="random", image_size=64)
 OWN = dict(teacher="test_resnet", weights="random", image_size=64)
@@ -34,6 +34,72 @@ def test_presets_are_read_as_their_names_say_and_the_default_as_released() -> No
     assert d2.D24FADConfig.paper().reading_name == "paper"
     assert d2.D24FADConfig.matched().reading_name == "matched"
     assert d2.D24FADConfig(blur_sigma=2.0).reading_name is None
+
+
+# Written out here a second time on purpose: what a preset means may not move with a default.
+AS_RELEASED = dict(
+    fusion="features",
+    map_source="ssd",
+    image_score="max",
+    top_share=0.1,
+    blur_sigma=4.0,
+    align_corners=True,
+    matching="weighted",
+    match_radius=0.0,
+    compare_in="student",
+)
+PUBLISHED = dict(teacher="wide_resnet50_2.tv_in1k", weights="imagenet", normalize=False, attention_scale="channels")
+EXPECTED = {
+    "kit": AS_RELEASED | dict(teacher="resnet18", weights="embedded", normalize=True, train_supports="redrawn"),
+    "official": AS_RELEASED | PUBLISHED | dict(distance="flattened", train_supports="fixed"),
+    "paper": AS_RELEASED
+    | PUBLISHED
+    | dict(distance="pointwise", train_supports="redrawn")
+    | dict(fusion="distances", map_source="both", image_score="mean"),
+    "matched": AS_RELEASED
+    | dict(teacher="resnet18", distance="flattened", train_supports="redrawn")
+    | dict(matching="nearest", match_radius=1.0, compare_in="teacher", image_score="top"),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_preset_has_the_settings_that_it_is_known_for(name: str) -> None:
+    assert list(PRESETS) == list(EXPECTED)
+    settings = d2.D24FADConfig.preset(name).to_dict()
+    assert settings == settings | EXPECTED[name]
+    assert set(settings) - {*AS_RELEASED, *PUBLISHED, "distance", "train_supports"} == {
+        "image_size",
+        "weighting",
+        "temperature",
+        "lambda_tsd",
+        "lambda_ssd",
+        "student_padding",
+        "stop_gradient",
+        "seed",
+    }
+    if name != "kit":
+        assert getattr(d2.D24FADConfig, name)() == d2.D24FADConfig.preset(name)
+
+
+def test_an_unknown_preset_names_the_known_ones_and_the_closest() -> None:
+    with pytest.raises(ValueError, match=r"preset='offical' is not known; .*'matched' \(did you mean 'official'"):
+        d2.D24FADConfig.preset("offical")
+
+
+def test_settings_read_at_scoring_are_those_of_the_map_and_those_that_training_reads_too() -> None:
+    assert set(READ_AT_SCORING) - set(MAP_ALONE) == {"fusion", "attention_scale", "weighting", "temperature"}
+    assert set(AS_RELEASED) - set(MAP_ALONE) == {"fusion"} and set(MAP_ALONE) < set(AS_RELEASED)
+    for name, choices in CHOICES.items():
+        assert choices[0] == getattr(d2.D24FADConfig(), name)
+
+
+def test_settings_of_the_map_alone_leave_a_training_step_as_it_is() -> None:
+    queries, supports = images(2, 0), torch.stack([images(2, 1), images(2, 2)])
+    losses = set()
+    for changes in ({}, *(dict(d2.READINGS[name]) for name in d2.READINGS)):
+        changes = {name: value for name, value in changes.items() if name in MAP_ALONE}
+        losses.add(d2.D24FAD(CONFIG.replace(**changes)).train()(queries, supports).loss.item())
+    assert len(losses) == 1
 
 
 def test_matched_preset_trains_as_the_default_does() -> None:
@@ -76,8 +142,9 @@ def test_matched_reads_nothing_that_is_trained(model: d2.D24FAD) -> None:
     other = d2.D24FAD(CONFIG.replace(seed=9, weights="random"))
     other.teacher = model.teacher
     queries, supports = images(3, 1), images(4, 0)
-    first, second = (m.read_as("matched").predict(queries, m.read_as("matched").encode_supports(supports))
-                     for m in (model, other))
+    first, second = (
+        m.read_as("matched").predict(queries, m.read_as("matched").encode_supports(supports)) for m in (model, other)
+    )
     assert torch.equal(first.anomaly_map, second.anomaly_map) and torch.equal(first.score, second.score)
 
 
@@ -107,12 +174,15 @@ def test_switch_that_acts_in_training_is_refused_in_a_reading(model: d2.D24FAD) 
         model.read_as("matched", distance="pointwise")
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    (dict(top_share=0.0), "top_share=0.0 must be above 0, up to 1"),
-    (dict(top_share=1.5), "top_share=1.5 must be above 0, up to 1"),
-    (dict(image_score="maximum"), r"image_score='maximum' is not known; .* 'top' \(did you mean 'max'"),
-    (dict(student_padding="mirror"), "student_padding='mirror' is not known; choose one of 'zeros'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(top_share=0.0), "top_share=0.0 must be above 0, up to 1"),
+        (dict(top_share=1.5), "top_share=1.5 must be above 0, up to 1"),
+        (dict(image_score="maximum"), r"image_score='maximum' is not known; .* 'top' \(did you mean 'max'"),
+        (dict(student_padding="mirror"), "student_padding='mirror' is not known; choose one of 'zeros'"),
+    ],
+)
 def test_setting_out_of_range_names_the_way_out(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         d2.D24FADConfig(**changes)

@@ -30,8 +30,10 @@ class Pyramid(nn.Module):
         self.projections = nn.ModuleList(nn.Conv2d(3, c, 1) for c in channels)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        maps = [conv(nn.functional.adaptive_avg_pool2d(x, side))
-                for conv, side in zip(self.projections, self.sides, strict=True)]
+        maps = [
+            conv(nn.functional.adaptive_avg_pool2d(x, side))
+            for conv, side in zip(self.projections, self.sides, strict=True)
+        ]
         return maps if self.signed else [level.relu() for level in maps]
 
 
@@ -75,19 +77,38 @@ def test_wide_resnet_50_decoder_has_the_published_size() -> None:
     _, student = built("wide_resnet50_2", 32)
     state = student.state_dict()
     expected = {
-        "layer1.0.conv1.weight": (512, 2048, 1, 1), "layer1.0.conv2.weight": (512, 512, 2, 2),
-        "layer1.0.conv3.weight": (1024, 512, 1, 1), "layer1.0.upsample.0.weight": (2048, 1024, 2, 2),
-        "layer1.1.conv2.weight": (512, 512, 3, 3), "layer2.0.conv1.weight": (256, 1024, 1, 1),
-        "layer3.0.conv2.weight": (128, 128, 2, 2), "layer3.5.conv3.weight": (256, 128, 1, 1),
+        "layer1.0.conv1.weight": (512, 2048, 1, 1),
+        "layer1.0.conv2.weight": (512, 512, 2, 2),
+        "layer1.0.conv3.weight": (1024, 512, 1, 1),
+        "layer1.0.upsample.0.weight": (2048, 1024, 2, 2),
+        "layer1.1.conv2.weight": (512, 512, 3, 3),
+        "layer2.0.conv1.weight": (256, 1024, 1, 1),
+        "layer3.0.conv2.weight": (128, 128, 2, 2),
+        "layer3.5.conv3.weight": (256, 128, 1, 1),
         "layer3.0.upsample.1.running_var": (256,),
     }
     assert {key: tuple(state[key].shape) for key in expected} == expected
 
 
-@pytest.mark.parametrize(("name", "size"), [
-    ("resnet18", 64), ("resnet18", 16), ("resnet18", 37), ("resnet50", 64), ("resnet50", 50), ("wide_resnet50_2", 32),
-    ("convnext_tiny", 64), ("convnext_tiny", 47), ("vit_tiny_patch16_224", 64), ("swin_tiny_patch4_window7_224", 64),
-    ("efficientnet_b0", 64), *((name, 64) for name in TINY_MODELS), ("test_resnet", 75), ("test_mambaout", 96)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("resnet18", 64),
+        ("resnet18", 16),
+        ("resnet18", 37),
+        ("resnet50", 64),
+        ("resnet50", 50),
+        ("wide_resnet50_2", 32),
+        ("convnext_tiny", 64),
+        ("convnext_tiny", 47),
+        ("vit_tiny_patch16_224", 64),
+        ("swin_tiny_patch4_window7_224", 64),
+        ("efficientnet_b0", 64),
+        *((name, 64) for name in TINY_MODELS),
+        ("test_resnet", 75),
+        ("test_mambaout", 96),
+    ],
+)
 def test_levels_have_the_shapes_of_the_teachers(name: str, size: int) -> None:
     shapes_agree(*built(name, size), size)
 
@@ -95,22 +116,26 @@ def test_levels_have_the_shapes_of_the_teachers(name: str, size: int) -> None:
 @pytest.mark.parametrize("name", [*TINY_MODELS, "swin_tiny_patch4_window7_224"])
 def test_channels_stand_second_whatever_the_backbones_own_order(name: str) -> None:
     teacher, _ = built(name, 64)
-    described = timm.create_model(name, features_only=True, **(
-        {"img_size": 64} if "vit" in name or "swin" in name else {})).feature_info.channels()
+    described = timm.create_model(
+        name, features_only=True, **({"img_size": 64} if "vit" in name or "swin" in name else {})
+    ).feature_info.channels()
     assert [*teacher.channels, teacher.pyramid.embedding_channels] == described[-4:] or len(set(described)) == 1
     assert all(height == width for height, width in teacher.grids)
 
 
-@pytest.mark.parametrize(("channels", "sides"), [
-    ([4, 8, 16, 32], [16, 8, 4, 2]),
-    ([4, 8], [8, 4]),  # one level and the embedding
-    ([4, 6, 8, 10, 12], [16, 8, 4, 2, 1]),
-    ([4, 8, 16, 32], [13, 7, 3, 2]),  # doubled grids that have to shrink or grow
-    ([4, 8, 16, 32], [8, 8, 8, 8]),  # one grid throughout
-    ([4, 8, 8], [16, 16, 2]),  # a jump by eight, then none
-    ([4, 8, 16], [(6, 10), (3, 5), (2, 3)]),
-    ([8, 8, 8], [3, 6, 12]),  # a grid that shrinks towards the image
-])
+@pytest.mark.parametrize(
+    ("channels", "sides"),
+    [
+        ([4, 8, 16, 32], [16, 8, 4, 2]),
+        ([4, 8], [8, 4]),  # one level and the embedding
+        ([4, 6, 8, 10, 12], [16, 8, 4, 2, 1]),
+        ([4, 8, 16, 32], [13, 7, 3, 2]),  # doubled grids that have to shrink or grow
+        ([4, 8, 16, 32], [8, 8, 8, 8]),  # one grid throughout
+        ([4, 8, 8], [16, 16, 2]),  # a jump by eight, then none
+        ([4, 8, 16], [(6, 10), (3, 5), (2, 3)]),
+        ([8, 8, 8], [3, 6, 12]),  # a grid that shrinks towards the image
+    ],
+)
 def test_any_pyramid_module_gets_a_student_of_its_shape(channels: list[int], sides: list[int]) -> None:
     teacher, student = built(Pyramid(channels, sides), 32)
     shapes_agree(teacher, student, 32)

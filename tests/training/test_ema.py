@@ -53,14 +53,20 @@ def test_model_has_its_own_weights_again_after_the_average_was_applied() -> None
     fill(model, 1.0)
     average.update()
     fill(model, 2.0)
-    with pytest.raises(RuntimeError), average.applied():
-        assert model.trainable_state_dict()[NAME].flatten()[0] == 1
-        raise RuntimeError("even where the block fails")
+
+    def fail_within() -> None:
+        with average.applied():
+            assert model.trainable_state_dict()[NAME].flatten()[0] == 1
+            raise RuntimeError("even where the block fails")
+
+    with pytest.raises(RuntimeError):
+        fail_within()
     assert model.trainable_state_dict()[NAME].flatten()[0] == 2
 
 
-def test_run_ends_with_the_mean_of_its_steps_and_leaves_the_path_of_training_alone(tiny_root: Path,
-                                                                                    tmp_path: Path) -> None:
+def test_run_ends_with_the_mean_of_its_steps_and_leaves_the_path_of_training_alone(
+    tiny_root: Path, tmp_path: Path
+) -> None:
     bench = d2.open_benchmark(tiny_root)
     plain, averaged, path = d2.D24FAD(CONFIG), d2.D24FAD(CONFIG), []
     d2.fit(plain, bench, epochs=2, out=tmp_path / "plain", **SHORT)
@@ -94,8 +100,16 @@ def test_resumed_run_ends_with_the_same_average_bit_by_bit(tiny_root: Path, tmp_
 def test_validation_loss_callback_and_best_epoch_see_the_average(tiny_root: Path) -> None:
     bench = d2.open_benchmark(tiny_root)
     model, seen = d2.D24FAD(CONFIG), []
-    history = d2.fit(model, bench, epochs=3, ema=0.8, validation=0.3, patience=3,
-                     on_epoch=lambda epoch, m: seen.append(weights_after(m)), **SHORT)
+    history = d2.fit(
+        model,
+        bench,
+        epochs=3,
+        ema=0.8,
+        validation=0.3,
+        patience=3,
+        on_epoch=lambda epoch, m: seen.append(weights_after(m)),
+        **SHORT,
+    )
     for name, tensor in model.trainable_state_dict().items():
         assert torch.equal(seen[history.kept_epoch - 1][name], tensor), name
 

@@ -25,8 +25,16 @@ from d24fad_lite.training.pretrain.recipe import STATE_FILE, Recipe, Stage, Trai
 from d24fad_lite.training.pretrain.views import draw_views
 
 STAGES = (Stage(steps=3, lr=1e-3), Stage(steps=2, lr=5e-4, texture=0.0, ramp=0.0))
-RECIPE = Recipe(architecture="test_resnet", classes=3, instances=4, bank_size=32, image_size=32, stages=STAGES,
-                batch_size=6, precision="fp32")
+RECIPE = Recipe(
+    architecture="test_resnet",
+    classes=3,
+    instances=4,
+    bank_size=32,
+    image_size=32,
+    stages=STAGES,
+    batch_size=6,
+    precision="fp32",
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +79,10 @@ def test_instances_of_a_class_differ_but_less_than_classes_do() -> None:
         return (blocks - blocks.mean()) / blocks.std()
 
     systems = [find_class(0, number, 32) for number in range(6)]
-    pictures = [[soft(render(s.points(np.random.default_rng([n, i]), PERTURBATION), 32)) for i in range(4)]
-                for n, s in enumerate(systems)]
+    pictures = [
+        [soft(render(s.points(np.random.default_rng([n, i]), PERTURBATION), 32)) for i in range(4)]
+        for n, s in enumerate(systems)
+    ]
     flat = np.array(pictures)  # (classes, instances, pixels)
     within = [np.mean((flat[c, i] - flat[c, j]) ** 2) for c in range(6) for i in range(4) for j in range(i)]
     between = [np.mean((flat[c, i] - flat[d, i]) ** 2) for c in range(6) for d in range(c) for i in range(4)]
@@ -113,8 +123,9 @@ def test_harder_views_move_the_fractal_and_the_easiest_do_not(bank: np.ndarray) 
 
     def likeness(hardness: float) -> float:
         views = draw_views(density, 32, torch.Generator().manual_seed(0), hardness).mean(dim=1).flatten(1)
-        return float(torch.stack([torch.corrcoef(torch.stack([v, density[0].flatten()]))[0, 1].abs()
-                                  for v in views]).mean())
+        return float(
+            torch.stack([torch.corrcoef(torch.stack([v, density[0].flatten()]))[0, 1].abs() for v in views]).mean()
+        )
 
     assert likeness(0.0) > 0.99 > 0.9 > likeness(1.0)
 
@@ -129,9 +140,12 @@ def test_each_stage_has_its_own_steps_rate_and_views(tmp_path: Path, monkeypatch
     with pytest.raises(IndexError, match="after 7 steps"):
         recipe.at(7)
     seen, original = [], draw_views
-    monkeypatch.setattr("d24fad_lite.training.pretrain.recipe.draw_views",
-                        lambda d, size, g, hardness, texture, *a: seen.append((hardness, texture))
-                        or original(d, size, g, hardness, texture, *a))
+    monkeypatch.setattr(
+        "d24fad_lite.training.pretrain.recipe.draw_views",
+        lambda d, size, g, hardness, texture, *a: (
+            seen.append((hardness, texture)) or original(d, size, g, hardness, texture, *a)
+        ),
+    )
     trainer, rates = Trainer(recipe, tmp_path, torch.device("cpu"), progress=False), []
     for _ in range(7):
         trainer.step()
@@ -141,8 +155,9 @@ def test_each_stage_has_its_own_steps_rate_and_views(tmp_path: Path, monkeypatch
     np.testing.assert_allclose(rates, cosine)
 
 
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(result: Path, tmp_path: Path,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Trainer, "EVERY", 2)
     original, done = Trainer.step, []
 
@@ -152,9 +167,10 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(result: Pat
             raise KeyboardInterrupt
         return original(self)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainer, "step", step)
-        pretrain(tmp_path / "cut", RECIPE, device="cpu", progress=False)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(tmp_path / "cut", RECIPE, device="cpu", progress=False)
     assert read_tensors(tmp_path / "cut" / STATE_FILE)[1]["progress"]["step"] == 2
     resumed = pretrain(tmp_path / "cut", RECIPE, device="cpu", progress=False)
     (a, facts), (b, expected) = read_tensors(resumed), read_tensors(result)
@@ -169,8 +185,9 @@ def test_the_result_is_the_backbone_without_its_classifier(result: Path) -> None
     assert any(not torch.equal(tensors[name], start[name]) for name in tensors)
 
 
-def test_another_recipe_in_the_same_folder_is_refused_and_a_fresh_start_is_truly_one(result: Path,
-                                                                                     tmp_path: Path) -> None:
+def test_another_recipe_in_the_same_folder_is_refused_and_a_fresh_start_is_truly_one(
+    result: Path, tmp_path: Path
+) -> None:
     other = replace(RECIPE, seed=1)
     with pytest.raises(CheckpointError, match="belongs to another recipe.*resume=False to begin anew"):
         pretrain(result.parent, other, device="cpu", progress=False)
@@ -185,9 +202,11 @@ def test_another_recipe_in_the_same_folder_is_refused_and_a_fresh_start_is_truly
 def test_rounding_to_int8_errs_by_half_a_step_at_most() -> None:
     generator = torch.Generator().manual_seed(0)
     sizes = torch.logspace(-4, 3, 16).view(16, 1, 1, 1)
-    tensors: dict[str, Tensor] = {"conv": torch.randn(16, 8, 3, 3, generator=generator) * sizes,
-                                  "bias": torch.randn(4000, generator=generator),
-                                  "small": torch.randn(4, 4, generator=generator)}
+    tensors: dict[str, Tensor] = {
+        "conv": torch.randn(16, 8, 3, 3, generator=generator) * sizes,
+        "bias": torch.randn(4000, generator=generator),
+        "small": torch.randn(4, 4, generator=generator),
+    }
     tensors["conv"][3] = 0
     stored = quantize(tensors)
     assert stored["conv"].dtype == torch.int8 and torch.equal(stored["bias"], tensors["bias"])
@@ -236,8 +255,9 @@ def test_a_backbone_without_embedded_weights_is_told_which_have_some(result: Pat
             ask()
 
 
-def test_a_file_that_is_too_large_to_ship_is_not_kept(result: Path, folder: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_too_large_to_ship_is_not_kept(
+    result: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export_module, "LIMIT", 1000)
     with pytest.raises(ValueError, match="test_resnet takes .* MB as int8, more than"):
         export(result, folder)

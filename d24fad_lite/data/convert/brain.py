@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .records import Plan, SourceError, SourceImage, images_in, note_unused, require_folder, subfolder
+from d24fad_lite.data.convert.records import (
+    Plan,
+    SourceError,
+    SourceImage,
+    images_in,
+    note_unused,
+    require_folder,
+    subfolder,
+)
 
 SPLITS = {"Training": "train", "Testing": "test"}
 NORMAL, PITUITARY = "notumor", "pituitary"
 CLASSES = ("glioma", "meningioma", NORMAL, PITUITARY)
 COUNTS = {"Training": (1321, 1339, 1595, 1457), "Testing": (300, 306, 405, 300)}
-LICENCE = ("see the data set's page on Kaggle; it was put together from three older sets (figshare 1512427, SARTAJ, "
-           "Br35H) with terms of their own. This copy is yours alone: do not pass it on")
+LICENCE = (
+    "see the data set's page on Kaggle; it was put together from three older sets (figshare 1512427, SARTAJ, "
+    "Br35H) with terms of their own. This copy is yours alone: do not pass it on"
+)
 
 
 def plan_brain(root: str | Path, *, split: str = "published", include_pituitary: bool = False) -> Plan:
@@ -28,12 +38,19 @@ def plan_brain(root: str | Path, *, split: str = "published", include_pituitary:
     if split not in ("published", "new"):
         raise ValueError(f"split {split!r} is not known; choose published or new")
     root = require_folder(Path(root), f"{' and '.join(SPLITS)}, each with {', '.join(CLASSES)}")
-    published = {f"{folder}/{name}": count for folder in SPLITS
-                 for name, count in zip(CLASSES, COUNTS[folder], strict=True)}
-    plan = Plan("brats-kaggle", "Brain Tumor MRI Dataset by masoudnickparvar", LICENCE, root,
-                "not published: slices of one patient may stand on both sides of the split",
-                "the version of 7,023 images; a later one has 7,200", published=published,
-                options={"split": split, "include_pituitary": include_pituitary})
+    published = {
+        f"{folder}/{name}": count for folder in SPLITS for name, count in zip(CLASSES, COUNTS[folder], strict=True)
+    }
+    plan = Plan(
+        "brats-kaggle",
+        "Brain Tumor MRI Dataset by masoudnickparvar",
+        LICENCE,
+        root,
+        "not published: slices of one patient may stand on both sides of the split",
+        "the version of 7,023 images; a later one has 7,200",
+        published=published,
+        options={"split": split, "include_pituitary": include_pituitary},
+    )
     for folder_name, own_split in SPLITS.items():
         folder = subfolder(root, folder_name)
         if folder is None:
@@ -43,8 +60,13 @@ def plan_brain(root: str | Path, *, split: str = "published", include_pituitary:
             if images is None:
                 raise SourceError(f"'{folder}' has no folder {name}; give the folder of the unpacked download")
             for path in images_in(images, plan.notes):
-                image = SourceImage(path.relative_to(root).as_posix(), f"{folder_name}/{name}", path,
-                                    label=int(name != NORMAL), kind=None if name == NORMAL else name)
+                image = SourceImage(
+                    path.relative_to(root).as_posix(),
+                    f"{folder_name}/{name}",
+                    path,
+                    label=int(name != NORMAL),
+                    kind=None if name == NORMAL else name,
+                )
                 _choose(image, name, own_split, split, include_pituitary)
                 plan.images.append(image)
         note_unused(folder, CLASSES, plan.notes)

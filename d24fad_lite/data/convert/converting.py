@@ -17,12 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..images import read_mask, stored_size
-from ..near_copies import Fingerprints, matching_pairs
-from .manifest import Row, table_rows, write_records
-from .reading import Read, hash_unused, in_threads, read_all, sha256_of
-from .records import Plan, SourceError, SourceImage
-from .splitting import (
+from d24fad_lite.data.convert.manifest import Row, table_rows, write_records
+from d24fad_lite.data.convert.reading import Read, hash_unused, in_threads, read_all, sha256_of
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.splitting import (
     OTHER_LABEL,
     OTHER_SPLIT,
     SHARED_PATIENT,
@@ -31,6 +29,8 @@ from .splitting import (
     drop_shared_patients,
     split_by_patient,
 )
+from d24fad_lite.data.images import read_mask, stored_size
+from d24fad_lite.data.near_copies import Fingerprints, matching_pairs
 
 ROOM = 1.02  # of the images' bytes, for masks and tables
 
@@ -61,8 +61,9 @@ class Written:
     mask_sha256: str | None = None
 
 
-def convert(plan: Plan, out: str | Path, *, seed: int = 0, test_fraction: float = 0.2,
-            progress: bool = True) -> Conversion:
+def convert(
+    plan: Plan, out: str | Path, *, seed: int = 0, test_fraction: float = 0.2, progress: bool = True
+) -> Conversion:
     """Write the images of a plan as a task folder: train/good, test/good, test/bad[/kind], masks, groups.csv.
 
     Files are copied byte for byte under names of their own; what a source calls slices are written as PNG. Beside them:
@@ -115,13 +116,18 @@ def _require_free(plan: Plan, out: Path) -> None:
     """Better said now than after an hour: a folder that holds something, a disk without room."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'{out}' already holds something; choose a new or empty folder for the task")
-    needed = ROOM * sum(image.picture.stat().st_size for image in plan.images
-                        if not image.why and isinstance(image.picture, Path) and image.picture.is_file())
+    needed = ROOM * sum(
+        image.picture.stat().st_size
+        for image in plan.images
+        if not image.why and isinstance(image.picture, Path) and image.picture.is_file()
+    )
     existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
-        raise OSError(f"the images take {needed / 1e9:.1f} GB and '{existing}' has {free / 1e9:.1f} GB free; "
-                      "make room or choose another disk")
+        raise OSError(
+            f"the images take {needed / 1e9:.1f} GB and '{existing}' has {free / 1e9:.1f} GB free; "
+            "make room or choose another disk"
+        )
 
 
 @contextmanager
@@ -131,8 +137,9 @@ def _appearing(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.partial-"))
     except OSError as error:
-        raise OSError(f"cannot write '{out}': {error.strerror or error}; "
-                      "choose a folder that can be written") from error
+        raise OSError(
+            f"cannot write '{out}': {error.strerror or error}; choose a folder that can be written"
+        ) from error
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())
@@ -176,16 +183,26 @@ def _split(plan: Plan, read: dict[str, Read], unused: dict[str, str], fraction: 
 
 
 def _require_classes(plan: Plan, chosen: Sequence[SourceImage]) -> None:
-    parts = {("train", 0): "normal images for train", ("test", 0): "normal images for test",
-             ("test", 1): "anomalous images for test"}
-    missing = [text for (split, label), text in parts.items()
-               if not any(image.split == split and image.label == label for image in chosen)]
+    parts = {
+        ("train", 0): "normal images for train",
+        ("test", 0): "normal images for test",
+        ("test", 1): "anomalous images for test",
+    }
+    missing = [
+        text
+        for (split, label), text in parts.items()
+        if not any(image.split == split and image.label == label for image in chosen)
+    ]
     if missing:
-        reasons = [f"{sum(image.why == why for image in plan.images)} {why}"
-                   for why in dict.fromkeys(image.why for image in plan.images if image.why)]
+        reasons = [
+            f"{sum(image.why == why for image in plan.images)} {why}"
+            for why in dict.fromkeys(image.why for image in plan.images if image.why)
+        ]
         first = next((f" (first: {image.detail})" for image in plan.images if image.problem and image.detail), "")
-        raise SourceError(f"'{plan.root}' gives no {' and no '.join(missing)}: {len(plan.images)} images found, "
-                          f"{len(chosen)} usable; left out: {', '.join(reasons) or 'none'}{first}")
+        raise SourceError(
+            f"'{plan.root}' gives no {' and no '.join(missing)}: {len(plan.images)} images found, "
+            f"{len(chosen)} usable; left out: {', '.join(reasons) or 'none'}{first}"
+        )
 
 
 def _near_copies(chosen: Sequence[SourceImage], read: dict[str, Read]) -> list[tuple[SourceImage, SourceImage]]:
@@ -203,8 +220,9 @@ def _near_copies(chosen: Sequence[SourceImage], read: dict[str, Read]) -> list[t
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _write_all(plan: Plan, chosen: Sequence[SourceImage], read: dict[str, Read], partial: Path,
-               progress: bool) -> list[Written]:
+def _write_all(
+    plan: Plan, chosen: Sequence[SourceImage], read: dict[str, Read], partial: Path, progress: bool
+) -> list[Written]:
     kinds = {image.kind for image in chosen if image.label == 1}
     taken: set[str] = set()
     jobs = [(image, *_places(image, read[image.name], len(kinds) > 1, taken)) for image in chosen]

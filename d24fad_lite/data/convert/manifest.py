@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .records import Plan
+from d24fad_lite.data.convert.records import Plan
 
 if TYPE_CHECKING:
-    from .converting import Written
+    from d24fad_lite.data.convert.converting import Written
 
 NAME = "d24fad_lite conversion"
 SCHEMA = 1
@@ -66,8 +66,17 @@ def table_rows(plan: Plan) -> list[Row]:
         images = [image for image in plan.images if image.source_class == name]
         splits = Counter(image.split for image in images if not image.why)
         why = Counter(image.why for image in images if image.why)
-        rows.append(Row(name, plan.published.get(name), sum(image.picture is not None for image in images),
-                        splits["train"], splits["valid"], splits["test"], dict(why)))
+        rows.append(
+            Row(
+                name,
+                plan.published.get(name),
+                sum(image.picture is not None for image in images),
+                splits["train"],
+                splits["valid"],
+                splits["test"],
+                dict(why),
+            )
+        )
     return rows
 
 
@@ -79,27 +88,49 @@ def format_table(rows: Sequence[Row]) -> str:
     lines = [COLUMNS, *(row.cells() for row in rows), total]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     last = len(COLUMNS) - 1
-    return "\n".join("  ".join(cell.ljust(width) if column in (0, last) else cell.rjust(width)
-                               for column, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-                     for line in lines)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column in (0, last) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
-def write_records(plan: Plan, folder: Path, written: Sequence[Written], table: Sequence[Row],
-                  copies: Sequence[tuple[str, str]], settings: Mapping[str, object]) -> None:
+def write_records(
+    plan: Plan,
+    folder: Path,
+    written: Sequence[Written],
+    table: Sequence[Row],
+    copies: Sequence[tuple[str, str]],
+    settings: Mapping[str, object],
+) -> None:
     """MANIFEST.json, left_out.csv and, where patients are known, groups.csv. No path of this computer is in them."""
     patients = [(entry.file, entry.image.patient) for entry in written if entry.image.patient]
     if patients:
         _write_csv(folder / "groups.csv", ("file", "group"), patients)
-    left = [(image.name, image.source_class, image.why, _without_root(image.detail, plan.root))
-            for image in plan.images if image.why]
+    left = [
+        (image.name, image.source_class, image.why, _without_root(image.detail, plan.root))
+        for image in plan.images
+        if image.why
+    ]
     _write_csv(folder / "left_out.csv", ("source", "class", "why", "detail"), left)
     manifest = {
-        "name": NAME, "schema": SCHEMA, "source": plan.source, "title": plan.title, "licence": plan.licence,
-        "command": _command(plan, settings), **settings, "options": plan.options, "patients": plan.patients,
-        "groups": _groups(written), "published_note": plan.published_note,
+        "name": NAME,
+        "schema": SCHEMA,
+        "source": plan.source,
+        "title": plan.title,
+        "licence": plan.licence,
+        "command": _command(plan, settings),
+        **settings,
+        "options": plan.options,
+        "patients": plan.patients,
+        "groups": _groups(written),
+        "published_note": plan.published_note,
         "counts": [_count(row) for row in table],
         "notes": [_without_root(note, plan.root) for note in plan.notes],
-        "near_copies": len(copies), "near_copy_pairs": list(copies[:MOST_PAIRS]),
+        "near_copies": len(copies),
+        "near_copy_pairs": list(copies[:MOST_PAIRS]),
         "files": {key: value for entry in written for key, value in _files(entry).items()},
     }
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
@@ -108,21 +139,33 @@ def write_records(plan: Plan, folder: Path, written: Sequence[Written], table: S
 
 def _command(plan: Plan, settings: Mapping[str, object]) -> str:
     given = {name.replace("_", "-"): value for name, value in {**plan.options, **settings}.items()}
-    words = [f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}" for name, value in given.items()
-             if value not in (None, False, "")]
+    words = [
+        f"--{name}" if value is True else f"--{name} {shlex.quote(str(value))}"
+        for name, value in given.items()
+        if value not in (None, False, "")
+    ]
     return " ".join(["d24fad convert", plan.source, "SOURCE OUT", *words])
 
 
 def _groups(written: Sequence[Written]) -> dict[str, int]:
     """Number of known patients per split."""
     splits = dict.fromkeys(entry.image.split for entry in written)
-    return {str(split): len({e.image.patient for e in written if e.image.split == split and e.image.patient})
-            for split in splits}
+    return {
+        str(split): len({e.image.patient for e in written if e.image.split == split and e.image.patient})
+        for split in splits
+    }
 
 
 def _count(row: Row) -> dict[str, object]:
-    return {"class": row.source_class, "published": row.published, "found": row.found, "train": row.train,
-            "valid": row.valid, "test": row.test, "left_out": row.why}
+    return {
+        "class": row.source_class,
+        "published": row.published,
+        "found": row.found,
+        "train": row.train,
+        "valid": row.valid,
+        "test": row.test,
+        "left_out": row.why,
+    }
 
 
 def _files(entry: Written) -> dict[str, dict[str, str]]:

@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..images import ImageError
-from .records import (
+from d24fad_lite.data.convert.records import (
     FileIndex,
     Plan,
     SourceError,
@@ -23,7 +22,8 @@ from .records import (
     require_folder,
     same_value,
 )
-from .volumes import AXES, ORIENTATION, SUFFIXES, Volume, cut, read_volume, to_grey, window_of
+from d24fad_lite.data.convert.volumes import AXES, ORIENTATION, SUFFIXES, Volume, cut, read_volume, to_grey, window_of
+from d24fad_lite.data.images import ImageError
 
 LICENCE = "that of your data; conversion changes nothing in it"
 NORMAL_FOLDERS = frozenset({"good", "normal"})  # as in the kit's own layout
@@ -58,9 +58,11 @@ class SliceSettings:
             raise ValueError(f"step {self.step} and min_voxels {self.min_voxels} must be at least 1")
         low, high = self.window or self.percentiles
         if not low < high or (self.window is None and not 0 <= low < high <= 100):
-            raise ValueError(f"{'window' if self.window else 'percentiles'} {low:g}:{high:g} must rise"
-                             f"{'' if self.window else ' and lie between 0 and 100'}, for example "
-                             f"{'-160:240' if self.window else '0.5:99.5'}")
+            raise ValueError(
+                f"{'window' if self.window else 'percentiles'} {low:g}:{high:g} must rise"
+                f"{'' if self.window else ' and lie between 0 and 100'}, for example "
+                f"{'-160:240' if self.window else '0.5:99.5'}"
+            )
 
     def indices(self, length: int) -> list[int]:
         """Positions along an axis of this length."""
@@ -78,8 +80,15 @@ class LabelTable:
     group: str = ""
 
 
-def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table: LabelTable | None = None,
-               masks: str | Path | None = None, pattern: str = "*", progress: bool = True) -> Plan:
+def plan_nifti(
+    root: str | Path,
+    settings: SliceSettings | None = None,
+    *,
+    table: LabelTable | None = None,
+    masks: str | Path | None = None,
+    pattern: str = "*",
+    progress: bool = True,
+) -> Plan:
     """Slices of volumes; the patient of a slice is its volume (the file's name), or the table's group.
 
     What is normal comes from the segmentation where `masks` has one (a slice with enough marked voxels is anomalous),
@@ -104,8 +113,16 @@ def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table
     segmentations = _segmentations(Path(masks), index) if masks is not None else []
     labels = _table_labels(table, index) if table else None
     patients = f"column {table.group}" if table and table.group else "each volume is a patient"
-    plan = Plan("nifti", root.name, LICENCE, root, patients, "none, these are your own volumes",
-                options=_options(settings, table, masks, pattern), notes=[f"slices are in {ORIENTATION}"])
+    plan = Plan(
+        "nifti",
+        root.name,
+        LICENCE,
+        root,
+        patients,
+        "none, these are your own volumes",
+        options=_options(settings, table, masks, pattern),
+        notes=[f"slices are in {ORIENTATION}"],
+    )
     known = {path.resolve() for path in segmentations}
     volumes = [path for path in index.paths if path.resolve() not in known]
     chosen = [path for path in volumes if fnmatch.fnmatch(path.name.lower(), pattern.lower())]
@@ -116,26 +133,41 @@ def plan_nifti(root: str | Path, settings: SliceSettings | None = None, *, table
         plan.images += _volume_images(plan, path, settings, labels, _mask_for(path, by_stem))
     if table and labels:
         missing = [name for name in labels if isinstance(name, str)]
-        plan.images += [SourceImage(name, "(volume missing)", why="file is missing", detail=f"row of {table.path.name}",
-                                    problem=True) for name in missing]
+        plan.images += [
+            SourceImage(
+                name, "(volume missing)", why="file is missing", detail=f"row of {table.path.name}", problem=True
+            )
+            for name in missing
+        ]
     if not plan.images:
         named = f" called {pattern}" if pattern != "*" else ""
         raise SourceError(f"'{root}' holds no .nii or .nii.gz file{named}")
     return plan
 
 
-def _options(settings: SliceSettings, table: LabelTable | None, masks: str | Path | None,
-             pattern: str) -> dict[str, object]:
+def _options(
+    settings: SliceSettings, table: LabelTable | None, masks: str | Path | None, pattern: str
+) -> dict[str, object]:
     first, last = ("" if end is None else end for end in (settings.start, settings.stop))
     low, high = settings.window or settings.percentiles
-    options: dict[str, object] = {"axis": settings.axis, "slices": f"{first}:{last}", "step": settings.step,
-                                  "window" if settings.window else "percentiles": f"{low:g}:{high:g}",
-                                  "min_voxels": settings.min_voxels, "masks": "MASKS" if masks is not None else ""}
+    options: dict[str, object] = {
+        "axis": settings.axis,
+        "slices": f"{first}:{last}",
+        "step": settings.step,
+        "window" if settings.window else "percentiles": f"{low:g}:{high:g}",
+        "min_voxels": settings.min_voxels,
+        "masks": "MASKS" if masks is not None else "",
+    }
     if pattern != "*":
         options["pattern"] = pattern
     if table:
-        options |= {"table": table.path.name, "image": table.image, "label": table.label,
-                    "normal": ",".join(table.normal), "group": table.group}
+        options |= {
+            "table": table.path.name,
+            "image": table.image,
+            "label": table.label,
+            "normal": ",".join(table.normal),
+            "group": table.group,
+        }
     return options
 
 
@@ -151,8 +183,9 @@ def _table_labels(table: LabelTable, index: FileIndex) -> Labels:
     for row in read_table(table.path, columns):
         name, value = row[table.image], row[table.label]
         if not name or not value:
-            raise SourceError(f"'{table.path}' has a row without {table.image} or {table.label}: "
-                              f"{', '.join(row.values())}")
+            raise SourceError(
+                f"'{table.path}' has a row without {table.image} or {table.label}: {', '.join(row.values())}"
+            )
         path = index.find(name)
         label = int(not any(same_value(value, normal) for normal in table.normal))
         found = (f"{table.label} = {value}", label, row.get(table.group) or None)
@@ -173,8 +206,7 @@ def _segmentations(folder: Path, volumes: FileIndex) -> list[Path]:
     """Files of the folder of segmentations; where volumes lie there too, those with an ending of segmentations."""
     found = FileIndex(require_folder(folder, "segmentations"), SUFFIXES).paths
     beside = {path.resolve() for path in volumes.paths}
-    return [path for path in found
-            if path.resolve() not in beside or plain_stem(path).lower().endswith(MASK_ENDINGS)]
+    return [path for path in found if path.resolve() not in beside or plain_stem(path).lower().endswith(MASK_ENDINGS)]
 
 
 def _mask_for(path: Path, by_stem: dict[str, Path]) -> Path | None:
@@ -188,8 +220,9 @@ def _mask_for(path: Path, by_stem: dict[str, Path]) -> Path | None:
 # --- slices ----------------------------------------------------------------------------------------------------------
 
 
-def _volume_images(plan: Plan, path: Path, settings: SliceSettings, labels: Labels | None,
-                   mask_path: Path | None) -> list[SourceImage]:
+def _volume_images(
+    plan: Plan, path: Path, settings: SliceSettings, labels: Labels | None, mask_path: Path | None
+) -> list[SourceImage]:
     name = path.relative_to(plan.root).as_posix()
     source_class, label = _folder_label(path, plan.root)
     patient: str | None = None
@@ -219,13 +252,15 @@ def _volume_images(plan: Plan, path: Path, settings: SliceSettings, labels: Labe
     return images
 
 
-def _slice_image(whole: SourceImage, volume: _OpenVolume, index: int, label: int | None,
-                 patient: str | None) -> SourceImage:
+def _slice_image(
+    whole: SourceImage, volume: _OpenVolume, index: int, label: int | None, patient: str | None
+) -> SourceImage:
     stem = plain_stem(volume.path)
     folder = whole.name.rpartition("/")[0]
     name = f"{folder}/{stem}_{index:03d}" if folder else f"{stem}_{index:03d}"
-    image = SourceImage(name, whole.source_class, lambda target: volume.write(index, target), label,
-                        patient=patient or stem)
+    image = SourceImage(
+        name, whole.source_class, lambda target: volume.write(index, target), label, patient=patient or stem
+    )
     if volume.is_flat(index):
         image.leave_out("slice of one value", "nothing to see within the window")
     return image
@@ -262,13 +297,18 @@ class _OpenVolume:
         except ImageError as error:
             raise ImageError(f"volume '{path}' {error}") from error
         if not self.low < self.high:
-            raise ImageError(f"volume '{path}' has the same value, {self.low:g}, at both ends of its window; "
-                             "give other percentiles or a window")
+            raise ImageError(
+                f"volume '{path}' has the same value, {self.low:g}, at both ends of its window; "
+                "give other percentiles or a window"
+            )
         self.remarks = self._remarks(volume)
 
     def _remarks(self, volume: Volume) -> list[str]:
-        remarks = [] if volume.oriented else ["its header gives no orientation; left and right, front and back may be "
-                                              "exchanged"]
+        remarks = (
+            []
+            if volume.oriented
+            else ["its header gives no orientation; left and right, front and back may be exchanged"]
+        )
         across, down = (length for axis, length in enumerate(volume.spacing) if axis != AXES[self.axis])
         if abs(across / down - 1) > 0.01:
             remarks.append(f"voxels are {across:.3g} x {down:.3g} mm in the slice, which is not resampled")

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from ..images import ImageError, decode_image, read_mask, stored_size, to_float
-from ..near_copies import SIDE, Fingerprints, fingerprints
-from .records import Plan, SourceImage
+from d24fad_lite.data.convert.records import Plan, SourceImage
+from d24fad_lite.data.images import ImageError, decode_image, read_mask, stored_size, to_float
+from d24fad_lite.data.near_copies import SIDE, Fingerprints, fingerprints
 
 WORKERS = min(8, os.cpu_count() or 1)
 
@@ -51,8 +51,11 @@ def read_all(plan: Plan, made: Path, progress: bool) -> dict[str, Read]:
 
 def hash_unused(plan: Plan, progress: bool) -> dict[str, str]:
     """Name -> sha256 of the images of known label that are left out by design, as far as they can be read."""
-    images = [image for image in plan.images if image.why and not image.problem and image.label is not None
-              and isinstance(image.picture, Path)]
+    images = [
+        image
+        for image in plan.images
+        if image.why and not image.problem and image.label is not None and isinstance(image.picture, Path)
+    ]
 
     def look(image: SourceImage) -> str:
         try:
@@ -74,8 +77,9 @@ def _read(image: SourceImage, file: Path, remark: Callable[[Path], str] | None) 
     if isinstance(image.mask, Path):
         found, expected = stored_size(image.mask), stored_size(path)
         if found != expected:
-            raise ImageError(f"mask '{image.mask}' is {found[0]}x{found[1]} pixels, its image is "
-                             f"{expected[0]}x{expected[1]}")
+            raise ImageError(
+                f"mask '{image.mask}' is {found[0]}x{found[1]} pixels, its image is {expected[0]}x{expected[1]}"
+            )
         read_mask(image.mask)
     prints = fingerprints(to_float(square).permute(2, 0, 1)[None])
     return Read(path, sha256_of(path), prints, remark(path) if remark else "")
@@ -85,8 +89,9 @@ def in_threads(work: Callable, jobs: Sequence, what: str, progress: bool) -> lis
     """`[work(job) for job in jobs]` on several threads, with a bar; the first error is raised."""
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            return list(tqdm(pool.map(work, jobs), total=len(jobs), desc=what, unit="image",
-                             disable=None if progress else True))
+            return list(
+                tqdm(pool.map(work, jobs), total=len(jobs), desc=what, unit="image", disable=None if progress else True)
+            )
         except BaseException:  # Ctrl-C too: what waits is not begun
             pool.shutdown(wait=False, cancel_futures=True)
             raise

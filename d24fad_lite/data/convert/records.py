@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..images import IMAGE_SUFFIXES
-from ..layouts import natural_key
-from ..layouts.found import composed
+from d24fad_lite.data.images import IMAGE_SUFFIXES
+from d24fad_lite.data.names import composed, natural_key
 
 MakePicture = Callable[[Path], None]  # writes a PNG file
 MakeMask = Callable[[int, int], np.ndarray]  # (width, height) -> bool [H, W]
@@ -153,8 +152,10 @@ class FileIndex:
             exact = [path for path in candidates if path.relative_to(self.folder).as_posix() == key]
             candidates = exact or candidates
             if len(candidates) > 1:
-                raise SourceError(f"'{name}' fits {len(candidates)} files in '{self.folder.name}' "
-                                  f"({candidates[0].name} and {candidates[1].name}); rename one of them")
+                raise SourceError(
+                    f"'{name}' fits {len(candidates)} files in '{self.folder.name}' "
+                    f"({candidates[0].name} and {candidates[1].name}); rename one of them"
+                )
             if candidates:
                 return candidates[0]
         return None

@@ -8,13 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from .records import FileIndex, Plan, SourceError, SourceImage, note_unused, read_table, require_folder, same_value
+from d24fad_lite.data.convert.records import (
+    FileIndex,
+    Plan,
+    SourceError,
+    SourceImage,
+    note_unused,
+    read_table,
+    require_folder,
+    same_value,
+)
 
 IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 NORMAL, MIDDLE, OPACITY = "Normal", "No Lung Opacity / Not Normal", "Lung Opacity"
 PUBLISHED = {NORMAL: 8851, MIDDLE: 11821, OPACITY: 6012}
-LICENCE = ("the terms of the RSNA Pneumonia Detection Challenge on Kaggle, accepted there before the download; the "
-           "X-rays come from the NIH Clinical Center. This copy is yours alone: do not pass it on")
+LICENCE = (
+    "the terms of the RSNA Pneumonia Detection Challenge on Kaggle, accepted there before the download; the "
+    "X-rays come from the NIH Clinical Center. This copy is yours alone: do not pass it on"
+)
 Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 
@@ -33,9 +44,17 @@ def plan_rsna(root: str | Path, *, include_not_normal: bool = False) -> Plan:
     root = require_folder(Path(root), f"{IMAGES}, {BOXES} and {CLASSES}, as downloaded from Kaggle")
     if not (root / IMAGES).is_dir():
         raise SourceError(f"'{root}' has no folder {IMAGES}; give the folder of the unpacked download")
-    plan = Plan("rsna", "RSNA Pneumonia Detection Challenge, stage 2", LICENCE, root,
-                "patientId, one image each", "the challenge's stage 2", published=PUBLISHED,
-                options={"include_not_normal": include_not_normal}, remark=_photometric)
+    plan = Plan(
+        "rsna",
+        "RSNA Pneumonia Detection Challenge, stage 2",
+        LICENCE,
+        root,
+        "patientId, one image each",
+        "the challenge's stage 2",
+        published=PUBLISHED,
+        options={"include_not_normal": include_not_normal},
+        remark=_photometric,
+    )
     classes, boxes = _read_classes(root / CLASSES, plan), _read_boxes(root / BOXES, plan)
     files = FileIndex(root / IMAGES, (".dcm",))
     used = set()
@@ -45,11 +64,20 @@ def plan_rsna(root: str | Path, *, include_not_normal: bool = False) -> Plan:
         plan.images.append(image)
     for path in files.paths:
         if path not in used:
-            plan.images.append(SourceImage(path.relative_to(root).as_posix(), "(not in the table)", path,
-                                           why=f"no row in {CLASSES}", problem=True))
+            plan.images.append(
+                SourceImage(
+                    path.relative_to(root).as_posix(),
+                    "(not in the table)",
+                    path,
+                    why=f"no row in {CLASSES}",
+                    problem=True,
+                )
+            )
     note_unused(root, (IMAGES, BOXES, CLASSES), plan.notes)
-    plan.notes.append(f"'{MIDDLE}' is {'kept as anomalous' if include_not_normal else 'left out'}: these X-rays are "
-                      "not normal, and nothing in them is marked")
+    plan.notes.append(
+        f"'{MIDDLE}' is {'kept as anomalous' if include_not_normal else 'left out'}: these X-rays are "
+        "not normal, and nothing in them is marked"
+    )
     return plan
 
 
@@ -91,8 +119,9 @@ def _read_classes(path: Path, plan: Plan) -> dict[str, set[str]]:
     for row in rows:
         classes[row["patientId"]].add(row["class"])
     if len(rows) > len(classes):
-        plan.notes.append(f"{CLASSES} has {len(rows)} rows for {len(classes)} patients (one per box); each patient is "
-                          "taken once")
+        plan.notes.append(
+            f"{CLASSES} has {len(rows)} rows for {len(classes)} patients (one per box); each patient is taken once"
+        )
     return classes
 
 
@@ -109,8 +138,10 @@ def _read_boxes(path: Path, plan: Plan) -> dict[str, list[Box]]:
         except ValueError:
             box = (math.nan,) * 4
         if not same_value(row["Target"], "1") or not all(map(math.isfinite, box)) or min(box[2:]) <= 0:
-            raise SourceError(f"'{path}', line {line}: Target must be 0, or 1 with x, y, width and height of a box in "
-                              f"pixels, got {', '.join(row.values())}")
+            raise SourceError(
+                f"'{path}', line {line}: Target must be 0, or 1 with x, y, width and height of a box in "
+                f"pixels, got {', '.join(row.values())}"
+            )
         repeated += box in own
         own += [] if box in own else [box]
     if repeated:

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from .records import SourceImage
+from d24fad_lite.data.convert.records import SourceImage
 
 ORDER = ("test", "valid", "train")  # where an image or a patient is in two splits, the first of these keeps it
 
@@ -60,8 +60,7 @@ def drop_equal(images: Sequence[SourceImage], hashes: Mapping[str, str]) -> None
         for image in ranked[1:]:
             where = f", which is kept in {ranked[0].split}" if ranked[0].split else ", which is kept"
             across = ranked[0].split != image.split
-            image.leave_out(OTHER_SPLIT if across else TWICE,
-                            f"equal content: {ranked[0].name}{where}")
+            image.leave_out(OTHER_SPLIT if across else TWICE, f"equal content: {ranked[0].name}{where}")
 
 
 def drop_shared_patients(images: Sequence[SourceImage]) -> None:
@@ -71,5 +70,4 @@ def drop_shared_patients(images: Sequence[SourceImage]) -> None:
         for image in images:
             if image.split == split and image.patient:
                 if owner.setdefault(image.patient, split) != split:
-                    image.leave_out(SHARED_PATIENT,
-                                    f"patient {image.patient} is also in {owner[image.patient]}")
+                    image.leave_out(SHARED_PATIENT, f"patient {image.patient} is also in {owner[image.patient]}")

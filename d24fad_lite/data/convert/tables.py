@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .records import FileIndex, Plan, SourceError, SourceImage, note_unused, read_table, same_value
+from d24fad_lite.data.convert.records import (
+    FileIndex,
+    Plan,
+    SourceError,
+    SourceImage,
+    note_unused,
+    read_table,
+    same_value,
+)
 
 LICENCE = "that of your data; conversion changes nothing in it"
 
@@ -46,10 +54,17 @@ def plan_table(table: ImageTable) -> Plan:
         raise SourceError("no normal value is given; say which values of the label column mean normal")
     root = table.folder
     patients = f"column {table.group}" if table.group else "not given: images of one patient may stand on both sides"
-    options = {"image": table.image, "label": table.label, "normal": ",".join(table.normal),
-               "anomalous": ",".join(table.anomalous), "group": table.group, "suffix": table.suffix,
-               "folder": "" if table.folder == table.path.parent else table.folder.name, "mask": table.mask,
-               "mask_folder": table.mask_folder.name if table.mask_folder else ""}
+    options = {
+        "image": table.image,
+        "label": table.label,
+        "normal": ",".join(table.normal),
+        "anomalous": ",".join(table.anomalous),
+        "group": table.group,
+        "suffix": table.suffix,
+        "folder": "" if table.folder == table.path.parent else table.folder.name,
+        "mask": table.mask,
+        "mask_folder": table.mask_folder.name if table.mask_folder else "",
+    }
     plan = Plan("csv", table.path.stem, LICENCE, root, patients, "none, these are your own images", options=options)
     add_table_images(plan, table)
     return plan
@@ -72,14 +87,21 @@ def add_table_images(plan: Plan, table: ImageTable) -> None:
     masked = {image.mask for image in plan.images}
     for path in files.paths:
         if path not in by_file and path not in masked:
-            plan.images.append(SourceImage(path.relative_to(plan.root).as_posix(), "(not in the table)", path,
-                                           why=f"no row in {table.path.name}"))
+            plan.images.append(
+                SourceImage(
+                    path.relative_to(plan.root).as_posix(),
+                    "(not in the table)",
+                    path,
+                    why=f"no row in {table.path.name}",
+                )
+            )
     if table.path.parent == plan.root and table.folder != plan.root:
         note_unused(plan.root, (table.path, table.folder, table.mask_folder or ""), plan.notes)
 
 
-def _row_image(plan: Plan, table: ImageTable, row: Mapping[str, str], files: FileIndex,
-               masks: FileIndex | None) -> SourceImage:
+def _row_image(
+    plan: Plan, table: ImageTable, row: Mapping[str, str], files: FileIndex, masks: FileIndex | None
+) -> SourceImage:
     written, value = row[table.image], row[table.label]
     path, trouble = _find(files, written, table.suffix)
     name = path.relative_to(plan.root).as_posix() if path else written

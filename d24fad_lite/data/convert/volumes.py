@@ -14,13 +14,15 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from ..images import ImageError
+from d24fad_lite.data.images import ImageError
 
 SUFFIXES = (".nii", ".nii.gz")
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}  # in RAS: x to the right, y to the front, z to the head
-ORIENTATION = ("RAS (nibabel.as_closest_canonical), shown as radiologists do: axial and coronal with the patient's "
-               "right on the left, axial with the front up, coronal and sagittal with the head up, sagittal with the "
-               "front on the left")
+ORIENTATION = (
+    "RAS (nibabel.as_closest_canonical), shown as radiologists do: axial and coronal with the patient's "
+    "right on the left, axial with the front up, coronal and sagittal with the head up, sagittal with the "
+    "front on the left"
+)
 MOST_VOXELS = 2**28  # 512 x 512 x 1024
 MOST_OFFSET = 2**26  # bytes between the header and the first voxel, where extensions lie
 MOST_PACKED = 1100  # bytes that deflate can make of one
@@ -62,8 +64,16 @@ def read_volume(path: Path) -> Volume:
         return Volume(np.asarray(turned.dataobj), (x, y, z), bool(header["qform_code"] or header["sform_code"]))
     except ImageError:
         raise
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, np.linalg.LinAlgError,
-            nibabel.spatialimages.HeaderDataError, nibabel.orientations.OrientationError) as error:
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        KeyError,
+        np.linalg.LinAlgError,
+        nibabel.spatialimages.HeaderDataError,
+        nibabel.orientations.OrientationError,
+    ) as error:
         raise ImageError(f"volume '{path}' cannot be read ({error}); copy it again or remove it") from error
 
 
@@ -108,11 +118,13 @@ def _header(stream: IO[bytes], path: Path) -> Any:
     if len(shape) != 3 or min(shape) < 1:
         raise ImageError(f"volume '{path}' has the shape {shape}, expected three dimensions; split it into volumes")
     if math.prod(shape) > MOST_VOXELS:
-        raise ImageError(f"volume '{path}' promises {math.prod(shape):,} voxels, at most {MOST_VOXELS:,} are read; "
-                         "cut it into parts")
+        raise ImageError(
+            f"volume '{path}' promises {math.prod(shape):,} voxels, at most {MOST_VOXELS:,} are read; cut it into parts"
+        )
     if not size <= offset <= MOST_OFFSET:
-        raise ImageError(f"volume '{path}' says that its voxels begin at byte {offset:g}, expected {size} to "
-                         f"{MOST_OFFSET}")
+        raise ImageError(
+            f"volume '{path}' says that its voxels begin at byte {offset:g}, expected {size} to {MOST_OFFSET}"
+        )
     return header
 
 
@@ -131,8 +143,9 @@ def _voxels(stream: IO[bytes], header: Any, path: Path) -> np.ndarray:
     offset, needed = int(header["vox_offset"]), math.prod(shape) * dtype.itemsize
     packed = MOST_PACKED if isinstance(stream, gzip.GzipFile) else 1
     if offset + needed > packed * path.stat().st_size:
-        raise ImageError(f"volume '{path}' promises {needed:,} bytes of voxels, more than the file can hold; "
-                         "copy it again")
+        raise ImageError(
+            f"volume '{path}' promises {needed:,} bytes of voxels, more than the file can hold; copy it again"
+        )
     stream.seek(offset)
     data = stream.read(needed)
     stream.read(1)  # at the end of the file gzip compares its checksum

@@ -1,6 +1,6 @@
 """BraTS 2021 as MedIAnomaly publishes it: slices by folder, the mask of `.._flair_60` is called `.._seg_60`.
 
-    train/*   test/normal/*   test/tumor/*   test/annotation/*
+train/*   test/normal/*   test/tumor/*   test/annotation/*
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from d24fad_lite.data.layouts.folders import Dialect
-from d24fad_lite.data.layouts.found import BAD_FOLDERS, MASK_FOLDERS
-from d24fad_lite.data.layouts.walking import list_folders, subfolders
+from d24fad_lite.data.layouts.folder_names import BAD_FOLDERS, MASK_FOLDERS
+from d24fad_lite.data.layouts.folder_walk import list_folders, subfolders
+from d24fad_lite.data.layouts.folders import Dialect, read_folders
+from d24fad_lite.data.layouts.task_files import TaskFiles
 
 TUMOUR_FOLDERS = frozenset({"tumor", "tumour"})
 
 
-def is_brats(folder: Path) -> bool:
-    """Whether test/ has a folder of tumours beside a folder of masks or of normal slices."""
+def read_brats(folder: Path) -> TaskFiles | None:
+    """Read a task of this layout; None where test/ has no folder of tumours beside one of masks or normal slices."""
     names = {child.name.lower() for test in subfolders(folder, ("test",)) for child in list_folders(test)}
-    return bool(names & TUMOUR_FOLDERS) and bool(names & (MASK_FOLDERS | {"normal", "good"}))
+    if not names & TUMOUR_FOLDERS or not names & (MASK_FOLDERS | {"normal", "good"}):
+        return None
+    return read_folders(folder, BRATS)
 
 
 def image_name(mask: str) -> str:

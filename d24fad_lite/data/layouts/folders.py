@@ -14,21 +14,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from d24fad_lite.data.layouts.found import (
+from d24fad_lite.data.formats.recognise import is_image_file
+from d24fad_lite.data.layouts.folder_names import (
     BAD_FOLDERS,
     GOOD_FOLDERS,
     IMAGE_FOLDERS,
     MASK_FOLDERS,
+    SPLIT_FOLDERS,
     SPLITS,
-    FoundImage,
-    FoundTask,
-    LayoutError,
-    composed,
     holds_masks,
-    natural_key,
 )
-from d24fad_lite.data.layouts.masks import Owners, Rename, attach, attach_folder, key_of, without_endings
-from d24fad_lite.data.layouts.walking import (
+from d24fad_lite.data.layouts.folder_walk import (
     grouped,
     is_document,
     is_junk,
@@ -37,22 +33,32 @@ from d24fad_lite.data.layouts.walking import (
     subfolders,
     unused,
 )
-from d24fad_lite.data.recognise import is_image_file
+from d24fad_lite.data.layouts.mask_pairing import Owners, Rename, attach, attach_folder, key_of, without_mask_words
+from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
+from d24fad_lite.data.names import composed, natural_key
 
 _CLASSES = "class folders are called good or normal, and bad, ungood, abnormal or anomaly; kinds lie below bad/"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What differs between published layouts of folders."""
+    """What differs between published layouts of folders.
+
+    bad : names of folders that hold anomalous images, in lower case.
+    loose_train : whether normal training images lie in train/ itself.
+    rename : the name of a mask -> the name of its image, where they differ in more than the usual words.
+    """
 
     bad: frozenset[str] = BAD_FOLDERS
-    loose_train: bool = False  # normal training images lie in train/ itself
+    loose_train: bool = False
     rename: Rename | None = None
 
 
+OWN_DIALECT = Dialect()
+
+
 @dataclass
-class _Class:
+class _ClassFiles:
     """The files of one class folder: images and masks with their names below it, and what lies beside img/."""
 
     images: list[tuple[Path, PurePosixPath]] = field(default_factory=list)
@@ -60,47 +66,61 @@ class _Class:
     beside: list[Path] = field(default_factory=list)
 
 
-def read_folders(folder: Path, dialect: Dialect = Dialect()) -> FoundTask:
-    """Read a task whose labels are names of folders. LayoutError: images beside the class folders, a stray mask."""
-    task = FoundTask(folder, "folders")
-    mask_places = subfolders(folder, MASK_FOLDERS)
-    kinds = _kinds(mask_places)
+def read_folders(folder: Path, dialect: Dialect = OWN_DIALECT) -> TaskFiles | None:
+    """Read a task whose labels are names of folders; None without train/ and test/.
+
+    LayoutError: images beside the class folders, a mask without image.
+    """
+    if not subfolders(folder, ("train", "test")):
+        return None
+    task = TaskFiles(folder, "folders", used_folders=subfolders(folder, MASK_FOLDERS | SPLIT_FOLDERS))
+    mask_folders = subfolders(folder, MASK_FOLDERS)
+    kinds = _kinds(mask_folders)
     anomalous, normal = Owners(), Owners(flat=False)
-    whole = (anomalous, normal) if mask_places else None
+    whole_task = (anomalous, normal) if mask_folders else None
     for split, names in SPLITS.items():
-        found = [image for place in subfolders(folder, names)
-                 for image in _Split(task, split, place, dialect, kinds, whole).read()]
-        if found:
-            task.splits[split] = sorted(found, key=lambda image: image.label)  # stable: in each class as listed
-    for place in mask_places:
-        attach_folder(task, anomalous, normal, place, dialect.rename)
+        images = [
+            image
+            for split_folder in subfolders(folder, names)
+            for image in _SplitReader(task, split, split_folder, dialect, kinds, whole_task).read()
+        ]
+        if images:
+            task.splits[split] = sorted(images, key=lambda image: image.label)  # stable: in each class as listed
+    for mask_folder in mask_folders:
+        attach_folder(task, anomalous, normal, mask_folder, dialect.rename)
     return task
 
 
-def _kinds(mask_places: list[Path]) -> set[str]:
+def _kinds(mask_folders: list[Path]) -> set[str]:
     """Names of the folders in ground_truth/ (or ground_truth/test/), which MVTec's test/ has as kinds of anomalies."""
-    children = [child for place in mask_places for child in list_folders(place)]
-    splits = {name for names in SPLITS.values() for name in names}
-    children += [inner for child in children if child.name.lower() in splits for inner in list_folders(child)]
-    return {composed(child.name).lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - splits
+    children = [child for folder in mask_folders for child in list_folders(folder)]
+    children += [inner for child in children if child.name.lower() in SPLIT_FOLDERS for inner in list_folders(child)]
+    return {composed(child.name).lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - SPLIT_FOLDERS
 
 
-class _Split:
-    """One folder train/, valid/ or test/."""
+class _SplitReader:
+    """Reads one folder train/, valid/ or test/."""
 
-    def __init__(self, task: FoundTask, split: str, place: Path, dialect: Dialect, kinds: set[str],
-                 whole: tuple[Owners, Owners] | None) -> None:
-        self.task, self.split, self.place, self.dialect = task, split, place, dialect
+    def __init__(
+        self,
+        task: TaskFiles,
+        split: str,
+        folder: Path,
+        dialect: Dialect,
+        kinds: set[str],
+        whole_task: tuple[Owners, Owners] | None,
+    ) -> None:
+        self.task, self.split, self.folder, self.dialect = task, split, folder, dialect
         self.kinds = kinds if split != "train" else set()
-        self.mask_folders = subfolders(place, MASK_FOLDERS) if split != "train" else []
-        self.own = Owners(), Owners(flat=False)  # anomalous and normal images: for the mask folders of this split
-        # Where masks may come from; with a whole task's, for masks beside test/.
-        self.indices = [pair for pair in (self.own if self.mask_folders else None, whole) if pair is not None]
+        self.mask_folders = subfolders(folder, MASK_FOLDERS) if split != "train" else []
+        self.own = Owners(), Owners(flat=False)  # anomalous and normal images, for the mask folders of this split
+        # Where masks may look for these images: mask folders in this split, and those beside it in the task's folder.
+        self.indices = [pair for pair in (self.own if self.mask_folders else None, whole_task) if pair is not None]
 
-    def read(self) -> list[FoundImage]:
+    def read(self) -> list[LabelledImage]:
         """The images, with the masks that lie in this folder."""
         images = self._loose()
-        for child in list_folders(self.place):
+        for child in list_folders(self.folder):
             name = composed(child.name).lower()
             if name in GOOD_FOLDERS:
                 images += self._class(child, 0)
@@ -115,100 +135,109 @@ class _Split:
             attach_folder(self.task, *self.own, child, self.dialect.rename)
         return images
 
-    def _class(self, folder: Path, label: int) -> list[FoundImage]:
+    def _class(self, folder: Path, label: int) -> list[LabelledImage]:
         """The images of one class folder, with the masks inside it."""
         files = _read_class(folder, self.task)
         if files.beside:
             self.task.left_out.append(grouped(folder, files.beside, "beside the folder that holds the images"))
         owners = Owners()
         images = []
-        known = folder.name.lower() not in BAD_FOLDERS | GOOD_FOLDERS
+        own_kind = folder.name if label == 1 and folder.name.lower() not in BAD_FOLDERS | GOOD_FOLDERS else None
         for path, inner in files.images:
-            kind = inner.parts[0] if len(inner.parts) > 1 else folder.name if label == 1 and known else None
-            image = FoundImage(path, label, kind=kind)
+            image = LabelledImage(path, label, kind=inner.parts[0] if len(inner.parts) > 1 else own_kind)
             images.append(image)
             if files.masks:
                 owners.add(image, key_of(inner))
             for pair in self.indices:
                 pair[1 - label].add(image, *self._keys(folder, key_of(inner)))
         masks = [(path, key_of(inner)) for path, inner in files.masks]
-        attach(self.task, *((owners, Owners()) if label == 1 else (Owners(), owners)), masks, self.dialect.rename)
+        anomalous, normal = (owners, Owners()) if label == 1 else (Owners(), owners)
+        attach(self.task, anomalous, normal, masks, self.dialect.rename)
         return images
 
     def _keys(self, folder: Path, key: str) -> list[str]:
-        """What a mask may call an image: "000" (anomalous only: no flat mask is a normal one's), "crack/000", ..."""
+        """What a mask may call an image: "000", "crack/000", "test/crack/000".
+
+        Normal images have no name without folders: a mask that lies flat in its folder belongs to an anomalous image.
+        """
         within = f"{folder.name}/{key}"
         flat = [] if folder.name.lower() in GOOD_FOLDERS else [key]
-        return [*flat, within, f"{self.place.name}/{within}"]
+        return [*flat, within, f"{self.folder.name}/{within}"]
 
-    def _loose(self) -> list[FoundImage]:
+    def _loose(self) -> list[LabelledImage]:
         """Images beside the class folders: an error, except where a layout keeps its training images there."""
-        files = sorted((p for p in self.place.iterdir()
-                        if not p.is_dir() and not is_junk(p) and not is_document(p.name)), key=natural_key)
+        files = sorted(
+            (p for p in self.folder.iterdir() if not p.is_dir() and not is_junk(p) and not is_document(p.name)),
+            key=natural_key,
+        )
         hidden = [p for p in files if p.name.startswith(".")]
-        hidden += [p for p in self.place.iterdir() if p.is_dir() and p.name.startswith(".") and not is_junk(p)]
+        hidden += [p for p in self.folder.iterdir() if p.is_dir() and p.name.startswith(".") and not is_junk(p)]
         for path in hidden:
             self._ignore(path, "hidden")
         loose = [p for p in files if not p.name.startswith(".") and is_image_file(p)]
         others = [p for p in files if not p.name.startswith(".") and p not in loose]
         if others:
-            self.task.left_out.append(grouped(self.place, others, "beside the class folders"))
+            self.task.left_out.append(grouped(self.folder, others, "beside the class folders"))
         if loose and not (self.dialect.loose_train and self.split == "train"):
             raise LayoutError(
-                f"task '{self.task.folder.name}': {len(loose)} image(s) lie directly in '{self.place}', first: "
-                f"{loose[0].name}; move normal ones to {self.place.name}/good and anomalous ones to test/bad"
+                f"task '{self.task.folder.name}': {len(loose)} image(s) lie directly in '{self.folder}', first: "
+                f"{loose[0].name}; move normal ones to {self.folder.name}/good and anomalous ones to test/bad"
             )
-        return [FoundImage(path, 0) for path in loose]
+        return [LabelledImage(path, 0) for path in loose]
 
     def _ignore(self, path: Path, why: str) -> None:
+        """List a file or folder as not used."""
         item = unused(path, why)
         if item.count:
             self.task.left_out.append(item)
 
 
-def _read_class(folder: Path, task: FoundTask) -> _Class:
+def _read_class(folder: Path, task: TaskFiles) -> _ClassFiles:
     """Sort the files of a class folder: `bad/images/x`, `bad/glioma/img/x` are images called x and glioma/x."""
-    paths = [(path, PurePosixPath(path.relative_to(folder).as_posix()))
-             for path in list_images(folder, task.left_out)]
+    paths = [(path, PurePosixPath(path.relative_to(folder).as_posix())) for path in list_images(folder, task.left_out)]
     with_images: set[tuple[str, ...]] = set()  # folders that keep their images in a folder of their own
     for _, inner in paths:
         with_images |= {inner.parts[:i] for i, part in enumerate(inner.parts[:-1]) if part.lower() in IMAGE_FOLDERS}
-    files = _Class()
-    sorted_out = {"image": files.images, "mask": files.masks}
+    files = _ClassFiles()
     for path, inner in paths:
         role, name = _role(inner, with_images)
         if role == "beside":
             files.beside.append(path)
         else:
-            sorted_out[role].append((path, name))
+            (files.masks if role == "mask" else files.images).append((path, name))
     _take_out_masks(files)
     names = Counter(composed(key_of(inner)) for _, inner in files.images)
-    if twins := [inner for _, inner in files.images if names[composed(key_of(inner))] > 1]:
-        task.warnings.append(f"{len(twins)} images in '{folder.name}' of task '{task.folder.name}' differ by their "
-                             f"suffix alone, first: {twins[0]}; if one is a mask, move it to a folder mask")
+    if same_stem := [inner for _, inner in files.images if names[composed(key_of(inner))] > 1]:
+        task.warnings.append(
+            f"{len(same_stem)} images in '{folder.name}' of task '{task.folder.name}' differ by their "
+            f"suffix alone, first: {same_stem[0]}; if one is a mask, move it to a folder mask"
+        )
     return files
 
 
-def _take_out_masks(files: _Class) -> None:
-    """Masks that lie beside their images, told by their names: `7_mask.png` beside `7.png` is no image."""
+def _take_out_masks(files: _ClassFiles) -> None:
+    """Move masks that lie beside their images, which their names show: `7_mask.png` beside `7.png` is no image."""
     keys = {composed(key_of(inner)) for _, inner in files.images}
-    beside = [(path, inner) for path, inner in files.images
-              if any(name in keys for name in without_endings(composed(key_of(inner))))]
+    beside = [
+        (path, inner)
+        for path, inner in files.images
+        if any(name in keys for name in without_mask_words(composed(key_of(inner))))
+    ]
     taken = {path for path, _ in beside}
     files.images = [(path, inner) for path, inner in files.images if path not in taken]
     files.masks += beside
 
 
 def _role(inner: PurePosixPath, with_images: set[tuple[str, ...]]) -> tuple[str, PurePosixPath]:
-    """What a file of a class folder is, and its path without the folders that say so."""
-    role, kept = "image", []
+    """What a file of a class folder is ("image", "mask" or "beside"), and its path without the folders that say so."""
+    role, folders = "image", []
     for i, part in enumerate(inner.parts[:-1]):
         if holds_masks(part):
             role = "mask"
         elif part.lower() not in IMAGE_FOLDERS:
             if inner.parts[:i] in with_images:
                 return "beside", inner
-            kept.append(part)
+            folders.append(part)
     if role == "image" and inner.parts[:-1] in with_images:
         return "beside", inner
-    return role, PurePosixPath(*kept, inner.name)
+    return role, PurePosixPath(*folders, inner.name)

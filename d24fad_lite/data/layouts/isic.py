@@ -12,9 +12,11 @@ import csv
 import re
 from pathlib import Path
 
-from d24fad_lite.data.layouts.found import FoundImage, FoundTask, LayoutError, LeftOut, composed, natural_key
-from d24fad_lite.data.layouts.masks import key_of
-from d24fad_lite.data.layouts.walking import grouped, list_folders, list_images
+from d24fad_lite.data.layouts.folder_walk import grouped, list_folders, list_images
+from d24fad_lite.data.layouts.left_out import LeftOut
+from d24fad_lite.data.layouts.mask_pairing import key_of
+from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
+from d24fad_lite.data.names import composed, natural_key
 
 NORMAL, IMAGE = "NV", "image"
 _SPLITS = {"training": "train", "validation": "valid", "test": "test"}
@@ -23,18 +25,26 @@ _FOLDER = re.compile(r"(?:.*_)?(training|validation|test)_(input|groundtruth)", 
 
 def isic_folders(folder: Path) -> dict[tuple[str, str], Path]:
     """("train", "input") -> folder, for splits with images and table; empty without a training and a test split."""
-    found = {}
+    matching = {}
     for child in list_folders(folder):
         if match := _FOLDER.fullmatch(child.name):
-            found[_SPLITS[match[1].lower()], match[2].lower()] = child
+            matching[_SPLITS[match[1].lower()], match[2].lower()] = child
     parts = ("input", "groundtruth")
-    whole = {split for split in _SPLITS.values() if all((split, what) in found for what in parts)}
-    return {key: child for key, child in found.items() if key[0] in whole} if {"train", "test"} <= whole else {}
+    complete = {split for split in _SPLITS.values() if all((split, part) in matching for part in parts)}
+    if not {"train", "test"} <= complete:
+        return {}
+    return {key: child for key, child in matching.items() if key[0] in complete}
 
 
-def read_isic(folder: Path, folders: dict[tuple[str, str], Path]) -> FoundTask:
-    """Read a task of that release. LayoutError: no table, a row without image, a value that is neither 0 nor 1."""
-    task = FoundTask(folder, "isic")
+def read_isic(folder: Path) -> TaskFiles | None:
+    """Read a task of that release; None for other folders.
+
+    LayoutError: no table, a row without image, a value that is neither 0 nor 1.
+    """
+    folders = isic_folders(folder)
+    if not folders:
+        return None
+    task = TaskFiles(folder, "isic", used_folders=list(folders.values()))
     for split in ("train", "valid", "test"):
         if (split, "input") not in folders:
             continue
@@ -49,15 +59,17 @@ def read_isic(folder: Path, folders: dict[tuple[str, str], Path]) -> FoundTask:
 
 
 def _table(folder: Path) -> Path:
+    """The one CSV file of a folder."""
     tables = sorted((path for path in folder.iterdir() if path.suffix.lower() == ".csv"), key=natural_key)
     if len(tables) != 1:
         raise LayoutError(f"'{folder}' holds {len(tables)} CSV files, expected one with columns {IMAGE} and {NORMAL}")
     return tables[0]
 
 
-def _read_split(task: FoundTask, inputs: Path, table: Path) -> list[FoundImage]:
+def _read_split(task: TaskFiles, inputs: Path, table: Path) -> list[LabelledImage]:
+    """The images of a folder with their labels by the table; images that it does not list are left out."""
     paths = {composed(key_of(path.relative_to(inputs))): path for path in list_images(inputs, task.left_out)}
-    found = []
+    images = []
     for line, row in _rows(table):
         name = composed((row[IMAGE] or "").strip())
         if name not in paths:
@@ -69,19 +81,20 @@ def _read_split(task: FoundTask, inputs: Path, table: Path) -> list[FoundImage]:
         if not marked:
             raise LayoutError(f"'{table}', line {line}: image {name!r} has no class with 1; remove the line")
         label = int(marked != [NORMAL])
-        found.append(FoundImage(paths.pop(name), label, kind=marked[0] if label else None))
+        images.append(LabelledImage(paths.pop(name), label, kind=marked[0] if label else None))
     if paths:
         task.left_out.append(grouped(inputs, list(paths.values()), f"not listed in {table.name}"))
-    return sorted(found, key=lambda image: natural_key(image.path.name))
+    return sorted(images, key=lambda image: natural_key(image.path.name))
 
 
 def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """(number of the line, values by column) of each row of a table."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             if not {IMAGE, NORMAL} <= set(reader.fieldnames or ()):
-                found = ",".join(reader.fieldnames or ()) or "nothing"
-                raise LayoutError(f"'{table}' must have the columns {IMAGE} and {NORMAL}, found {found}")
+                columns = ",".join(reader.fieldnames or ()) or "nothing"
+                raise LayoutError(f"'{table}' must have the columns {IMAGE} and {NORMAL}, found {columns}")
             return [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise LayoutError(f"'{table}' is not a readable CSV file ({error}); save it as UTF-8 text") from error

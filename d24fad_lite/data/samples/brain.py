@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Array, Camera, Canvas, mix, smoothstep
+from d24fad_lite.data.samples.canvas import Array, Camera, Canvas, mix, smoothstep
 
-CAMERA = Camera(mean=(0.28, 0.28, 0.28), mean_spread=0.09, contrast=0.205, contrast_spread=0.07, tint_spread=0.0,
-                blur=(0.003, 0.008), noise=(0.006, 0.014), grey=True)
+CAMERA = Camera(
+    mean=(0.28, 0.28, 0.28),
+    mean_spread=0.09,
+    contrast=0.205,
+    contrast_spread=0.07,
+    tint_spread=0.0,
+    blur=(0.003, 0.008),
+    noise=(0.006, 0.014),
+    grey=True,
+)
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,20 @@ class Head:
         return self.cx + c * x - s * y, self.cy + s * x + c * y
 
 
-def paint(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
-          severity: float) -> tuple[Array, Array, Array, str]:
+def paint(
+    canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None, severity: float
+) -> tuple[Array, Array, Array, str]:
     """Scene [H, W, 3], field of view, lesion mask and kind ("glioma" or "meningioma")."""
-    head = Head(cx=rng.uniform(-0.025, 0.025), cy=rng.uniform(-0.025, 0.025), rx=rng.uniform(0.655, 0.705),
-                ry=rng.uniform(0.80, 0.85), roll=rng.normal(0, 0.025), grey=0.55 + rng.normal(0, 0.02),
-                white=0.40 + rng.normal(0, 0.02), fluid=rng.uniform(0.10, 0.15))
+    head = Head(
+        cx=rng.uniform(-0.025, 0.025),
+        cy=rng.uniform(-0.025, 0.025),
+        rx=rng.uniform(0.655, 0.705),
+        ry=rng.uniform(0.80, 0.85),
+        roll=rng.normal(0, 0.025),
+        grey=0.55 + rng.normal(0, 0.02),
+        white=0.40 + rng.normal(0, 0.02),
+        fluid=rng.uniform(0.10, 0.15),
+    )
     u, v = head.own_coordinates(canvas)
     radius = np.hypot(u * (1 + 0.06 * v), v) + 0.014 * canvas.noise(rng, 4)
     scene = _brain(canvas, rng, head, u, v, radius)
@@ -95,8 +111,9 @@ def _skull(rng: np.random.Generator, scene: Array, radius: Array) -> Array:
     return mix(scene, np.full_like(scene, 0.015), smoothstep((radius - 1.14 - 0.01 * rng.random()) / 0.03))
 
 
-def _glioma(canvas: Canvas, rng: np.random.Generator, head: Head, scene: Array, radius: Array,
-            severity: float) -> tuple[Array, Array]:
+def _glioma(
+    canvas: Canvas, rng: np.random.Generator, head: Head, scene: Array, radius: Array, severity: float
+) -> tuple[Array, Array]:
     """Bright oedema that spreads in fingers through the white matter of one side; in it a rim around a dead core."""
     side, angle = rng.choice([-1, 1]), rng.uniform(-1.2, 1.2)
     off = rng.uniform(0.40, 0.60)
@@ -117,8 +134,9 @@ def _glioma(canvas: Canvas, rng: np.random.Generator, head: Head, scene: Array, 
     return scene, np.maximum(oedema, core) > 0.4
 
 
-def _meningioma(canvas: Canvas, rng: np.random.Generator, head: Head, scene: Array, radius: Array,
-                severity: float) -> tuple[Array, Array]:
+def _meningioma(
+    canvas: Canvas, rng: np.random.Generator, head: Head, scene: Array, radius: Array, severity: float
+) -> tuple[Array, Array]:
     """A smooth, even mass, flat on the dura or on the fold between the hemispheres, a dark cleft around it."""
     strength = 0.10 + 0.90 * severity
     size = rng.uniform(0.105, 0.145) * (0.8 + 0.35 * severity)

@@ -141,8 +141,9 @@ class Camera:
     noise: tuple[float, float]  # range of the standard deviation of the pixel noise
     grey: bool = False
 
-    def shoot(self, scene: Array, view: Array, rng: np.random.Generator, grain: np.random.Generator,
-              size: int) -> Array:
+    def shoot(
+        self, scene: Array, view: Array, rng: np.random.Generator, grain: np.random.Generator, size: int
+    ) -> Array:
         """Picture uint8 [size, size, 3] of a scene [H, W, 3] seen through the field of view [H, W] (0..1).
 
         The settings are drawn from `rng`, the pixel noise from `grain`.

@@ -10,23 +10,73 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Array, Camera, Canvas, mix, smoothstep, through
+from d24fad_lite.data.samples.canvas import Array, Camera, Canvas, mix, smoothstep, through
 
-CAMERA = Camera(mean=(0.50, 0.50, 0.50), mean_spread=0.14, contrast=0.205, contrast_spread=0.13, tint_spread=0.0,
-                blur=(0.003, 0.008), noise=(0.006, 0.014), grey=True)
+CAMERA = Camera(
+    mean=(0.50, 0.50, 0.50),
+    mean_spread=0.14,
+    contrast=0.205,
+    contrast_spread=0.13,
+    tint_spread=0.0,
+    blur=(0.003, 0.008),
+    noise=(0.006, 0.014),
+    grey=True,
+)
 
 # Outlines in coordinates of the chest, whose spine is x = 0.
-LUNG = ((0.13, -0.52), (0.20, -0.72), (0.31, -0.77), (0.43, -0.68), (0.56, -0.44), (0.66, -0.10), (0.715, 0.24),
-        (0.735, 0.66), (0.40, 0.90), (0.10, 0.80), (0.09, 0.20), (0.10, -0.20))  # the dome of the diaphragm cuts it off
-SHOULDER = ((-0.1, -1.3), (0.20, -1.3), (0.21, -0.98), (0.34, -0.87), (0.62, -0.82), (0.88, -0.74), (1.3, -0.45),
-            (1.3, 0.05), (0.97, 0.06), (0.90, 0.40), (0.92, 1.3), (-0.1, 1.3))
+LUNG = (
+    (0.13, -0.52),
+    (0.20, -0.72),
+    (0.31, -0.77),
+    (0.43, -0.68),
+    (0.56, -0.44),
+    (0.66, -0.10),
+    (0.715, 0.24),
+    (0.735, 0.66),
+    (0.40, 0.90),
+    (0.10, 0.80),
+    (0.09, 0.20),
+    (0.10, -0.20),
+)  # the dome of the diaphragm cuts it off
+SHOULDER = (
+    (-0.1, -1.3),
+    (0.20, -1.3),
+    (0.21, -0.98),
+    (0.34, -0.87),
+    (0.62, -0.82),
+    (0.88, -0.74),
+    (1.3, -0.45),
+    (1.3, 0.05),
+    (0.97, 0.06),
+    (0.90, 0.40),
+    (0.92, 1.3),
+    (-0.1, 1.3),
+)
 SCAPULA = ((0.60, -0.60), (0.86, -0.66), (0.93, -0.50), (0.80, -0.18), (0.735, 0.06), (0.70, -0.10), (0.665, -0.36))
 CLAVICLE = ((0.055, -0.485), (0.16, -0.535), (0.32, -0.585), (0.50, -0.665), (0.68, -0.735), (0.82, -0.75))
 MEDIASTINUM = (
-    (-0.075, -1.2), (-0.09, -0.62), (-0.125, -0.40), (-0.135, -0.16), (-0.165, -0.04), (-0.215, 0.12), (-0.215, 0.28),
-    (-0.15, 0.46), (-0.02, 0.72), (0.36, 0.70),  # up to here the picture's left: great vein, right atrium
-    (0.475, 0.50), (0.465, 0.34), (0.375, 0.12), (0.255, -0.06), (0.165, -0.15), (0.14, -0.20), (0.185, -0.27),
-    (0.19, -0.36), (0.13, -0.44), (0.095, -0.62), (0.075, -1.2))  # left ventricle, bay, aortic knob
+    (-0.075, -1.2),
+    (-0.09, -0.62),
+    (-0.125, -0.40),
+    (-0.135, -0.16),
+    (-0.165, -0.04),
+    (-0.215, 0.12),
+    (-0.215, 0.28),
+    (-0.15, 0.46),
+    (-0.02, 0.72),
+    (0.36, 0.70),  # up to here the picture's left: great vein, right atrium
+    (0.475, 0.50),
+    (0.465, 0.34),
+    (0.375, 0.12),
+    (0.255, -0.06),
+    (0.165, -0.15),
+    (0.14, -0.20),
+    (0.185, -0.27),
+    (0.19, -0.36),
+    (0.13, -0.44),
+    (0.095, -0.62),
+    (0.075, -1.2),
+)  # left ventricle, bay, aortic knob
 
 
 @dataclass(frozen=True)
@@ -55,12 +105,20 @@ class Thorax:
         return (c * dx + s * dy) / self.width, (-s * dx + c * dy) / self.height
 
 
-def paint(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
-          severity: float) -> tuple[Array, Array, Array, str]:
+def paint(
+    canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None, severity: float
+) -> tuple[Array, Array, Array, str]:
     """Scene [H, W, 3] (bright is dense), field of view, lesion mask and kind."""
-    t = Thorax(cx=rng.uniform(-0.035, 0.035), cy=rng.uniform(-0.03, 0.03), width=rng.uniform(0.95, 1.05),
-               height=rng.uniform(0.95, 1.03), roll=rng.normal(0, 0.015), heart=rng.uniform(0.88, 1.12),
-               breath=rng.uniform(-0.05, 0.04), rib_strength=rng.uniform(0.8, 1.2))
+    t = Thorax(
+        cx=rng.uniform(-0.035, 0.035),
+        cy=rng.uniform(-0.03, 0.03),
+        width=rng.uniform(0.95, 1.05),
+        height=rng.uniform(0.95, 1.03),
+        roll=rng.normal(0, 0.015),
+        heart=rng.uniform(0.88, 1.12),
+        breath=rng.uniform(-0.05, 0.04),
+        rib_strength=rng.uniform(0.8, 1.2),
+    )
     x, y = t.chest_coordinates(canvas)
     lungs = _lungs(canvas, rng, t, x, y)
     dense = _soft_tissue(canvas, rng, t, x, y, lungs)
@@ -115,13 +173,21 @@ def _markings(canvas: Canvas, rng: np.random.Generator, t: Thorax) -> Array:
         for start in np.linspace(-1.25, 1.45, 11):
             root = np.array([0.15, height + 0.05 * start])
             _branch(rng, lines, t, side, root, heading=start + rng.normal(0, 0.08), width=0.022, steps=11)
-        (cx, cy), = t.place(np.array([[0.17, height + 0.03]]), side)
+        ((cx, cy),) = t.place(np.array([[0.17, height + 0.03]]), side)
         hila = hila + np.exp(-(canvas.ellipse(cx, cy, 0.075, 0.15, -0.25 * side) ** 2))
     return (0.15 * canvas.blur(canvas.strokes(lines), 0.007) + 0.20 * hila) * rng.uniform(0.85, 1.15)
 
 
-def _branch(rng: np.random.Generator, lines: list[tuple[Array, float]], t: Thorax, side: int, start: Array,
-            heading: float, width: float, steps: int) -> None:
+def _branch(
+    rng: np.random.Generator,
+    lines: list[tuple[Array, float]],
+    t: Thorax,
+    side: int,
+    start: Array,
+    heading: float,
+    width: float,
+    steps: int,
+) -> None:
     points = [start]
     for step in range(steps):
         heading += rng.normal(0, 0.10)
@@ -184,26 +250,36 @@ def _rib_behind(y: float, number: int) -> Array:
     """Out of the spine, a little upwards, then down to the chest wall: the upper ribs in a tighter bend."""
     drop = 0.10 + 0.022 * min(number, 6)
     edge = _lateral_wall(y + drop)
-    return through(((0.07, y + 0.015), (0.35 * edge, y - 0.02), (0.65 * edge, y + 0.01), (0.90 * edge, y + 0.55 * drop),
-                    (edge, y + drop), (0.985 * edge, y + drop + 0.07)))
+    return through(
+        (
+            (0.07, y + 0.015),
+            (0.35 * edge, y - 0.02),
+            (0.65 * edge, y + 0.01),
+            (0.90 * edge, y + 0.55 * drop),
+            (edge, y + drop),
+            (0.985 * edge, y + drop + 0.07),
+        )
+    )
 
 
 def _rib_in_front(y: float, number: int) -> Array:
     """From the chest wall down and inwards, to where the rib turns to cartilage, which X-rays pass."""
     edge, end = _lateral_wall(y), 0.22 + 0.035 * number
-    return through(((edge, y), (edge - 0.35 * (edge - end), y + 0.11), (end + 0.1 * (edge - end), y + 0.19),
-                    (end, y + 0.20)))
+    return through(
+        ((edge, y), (edge - 0.35 * (edge - end), y + 0.11), (end + 0.1 * (edge - end), y + 0.19), (end, y + 0.20))
+    )
 
 
-def _consolidation(canvas: Canvas, rng: np.random.Generator, t: Thorax, dense: Array, lungs: Array, x: Array,
-                   severity: float) -> tuple[Array, Array]:
+def _consolidation(
+    canvas: Canvas, rng: np.random.Generator, t: Thorax, dense: Array, lungs: Array, x: Array, severity: float
+) -> tuple[Array, Array]:
     """Airspaces filled with fluid: a fluffy whitening that hides the vessels and leaves air in the larger bronchi."""
     both = rng.random() < 0.4
     sides = (-1, 1) if both else (int(rng.choice([-1, 1])),)
     cover = np.zeros_like(lungs)
     for side in sides:
         at = np.array([[rng.uniform(0.34, 0.50), rng.uniform(-0.30, 0.32)]])
-        (cx, cy), = t.place(at, side)
+        ((cx, cy),) = t.place(at, side)
         radius = rng.uniform(0.30, 0.37) * (0.55 + 0.50 * severity) * (0.95 if both else 1.15)
         patch = canvas.blob(rng, cx, cy, radius, 0.22)
         fluffy = patch + 0.18 * canvas.texture(rng, 8, 3)

@@ -9,10 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .canvas import Array, Camera, Canvas, mix, smoothstep
+from d24fad_lite.data.samples.canvas import Array, Camera, Canvas, mix, smoothstep
 
-CAMERA = Camera(mean=(0.62, 0.36, 0.19), mean_spread=0.10, contrast=0.11, contrast_spread=0.10, tint_spread=0.04,
-                blur=(0.003, 0.008), noise=(0.006, 0.016))
+CAMERA = Camera(
+    mean=(0.62, 0.36, 0.19),
+    mean_spread=0.10,
+    contrast=0.11,
+    contrast_spread=0.10,
+    tint_spread=0.04,
+    blur=(0.003, 0.008),
+    noise=(0.006, 0.016),
+)
 
 BLOOD = np.array([0.62, 0.34, 0.40], np.float32)  # what it leaves of the light of each channel
 EXUDATE = np.array([0.98, 0.82, 0.42], np.float32)
@@ -32,8 +39,9 @@ class Eye:
     view: float  # radius of the field of view
 
 
-def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
-                   severity: float) -> tuple[Array, Array, Array, str]:
+def paint_glaucoma(
+    canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None, severity: float
+) -> tuple[Array, Array, Array, str]:
     """A disc-centred retina; the anomaly is glaucoma: a wide cup, a pale notch in its rim, and, at the disc's edge,
     blood and a crescent of wasted tissue."""
     side = rng.choice([-1, 1])
@@ -55,8 +63,9 @@ def paint_glaucoma(canvas: Canvas, rng: np.random.Generator, lesion: np.random.G
     return scene, view, ((sick < 1) & (healthy >= 1)) | wasted | blood, "glaucoma"
 
 
-def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
-                      severity: float) -> tuple[Array, Array, Array, str]:
+def paint_retinopathy(
+    canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None, severity: float
+) -> tuple[Array, Array, Array, str]:
     """A macula-centred retina; the anomaly is any of microaneurysms, haemorrhages and exudates."""
     side = rng.choice([-1, 1])
     eye = _eye(rng, disc=(side * rng.uniform(0.50, 0.62), rng.uniform(-0.1, 0.1)), radius=rng.uniform(0.13, 0.17))
@@ -75,8 +84,15 @@ def paint_retinopathy(canvas: Canvas, rng: np.random.Generator, lesion: np.rando
 def _eye(rng: np.random.Generator, disc: tuple[float, float], radius: float) -> Eye:
     toward = -np.sign(disc[0]) if disc[0] else 1.0
     macula = (disc[0] + toward * rng.uniform(0.52, 0.64), disc[1] + rng.uniform(0.0, 0.12))
-    return Eye(disc, radius, rng.uniform(0.86, 1.0), rng.uniform(-0.4, 0.4), rng.uniform(*HEALTHY_CUP), macula,
-               rng.uniform(0.93, 0.97))
+    return Eye(
+        disc,
+        radius,
+        rng.uniform(0.86, 1.0),
+        rng.uniform(-0.4, 0.4),
+        rng.uniform(*HEALTHY_CUP),
+        macula,
+        rng.uniform(0.93, 0.97),
+    )
 
 
 def _retina(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> tuple[Array, Array]:
@@ -86,7 +102,7 @@ def _retina(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> tuple[Array, 
     glow = glow - 0.16 * rng.uniform(0.4, 1.4) * (canvas.x**2 + canvas.y**2)
     choroid = canvas.texture(rng, rng.integers(5, 9), 4) * rng.uniform(0.012, 0.035)
     scene = (glow + choroid)[..., None] * base
-    macula = np.exp(-canvas.ellipse(*eye.macula, 0.21, 0.19) ** 2)
+    macula = np.exp(-(canvas.ellipse(*eye.macula, 0.21, 0.19) ** 2))
     scene = scene * (1 - macula[..., None] * np.array([0.22, 0.34, 0.30]) * rng.uniform(0.6, 1.2))
     view = canvas.soft(np.hypot(canvas.x, canvas.y) / eye.view, 0.012)
     return scene.astype(np.float32), view
@@ -111,7 +127,7 @@ def _paint_disc(canvas: Canvas, scene: Array, disc: Array, cup: Array, tone: flo
     """`disc` and `cup` are normalised radii: 1 on the outline."""
     rim = np.array([0.84, 0.48, 0.24]) * (0.94 + 0.06 * tone)
     pale = np.array([0.95, 0.76, 0.50]) * (0.92 + 0.08 * tone)
-    halo = np.exp(-(np.clip(disc - 1, 0, None) / 0.35) ** 2) * 0.16
+    halo = np.exp(-((np.clip(disc - 1, 0, None) / 0.35) ** 2)) * 0.16
     scene = mix(scene, np.broadcast_to(rim, scene.shape), np.maximum(canvas.soft(disc, 0.07), halo) * 0.9)
     pallor = canvas.soft(cup, 0.14) * canvas.soft(disc, 0.05)
     return mix(scene, np.broadcast_to(pale, scene.shape), pallor * 0.8).astype(np.float32)
@@ -122,8 +138,9 @@ def _dive(vessels: Array, cup: Array) -> Array:
     return vessels * (1 - 0.5 * smoothstep((1.2 - cup) / 0.5))
 
 
-def _atrophy(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, disc: Array,
-             severity: float) -> tuple[Array, Array]:
+def _atrophy(
+    canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, disc: Array, severity: float
+) -> tuple[Array, Array]:
     """A thin mottled crescent along the disc on the side of the macula, where the pigment has gone."""
     toward = (0.0 if eye.macula[0] > eye.disc[0] else np.pi) + rng.uniform(-0.5, 0.5)
     width = rng.uniform(0.28, 0.42) * (0.3 + 0.7 * severity) * _sector(canvas, eye, toward, width=1.1)
@@ -133,8 +150,9 @@ def _atrophy(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, d
     return mix(scene, tissue, crescent * (0.08 + 0.82 * severity)).astype(np.float32), crescent > 0.4
 
 
-def _disc_haemorrhages(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, pole: float,
-                       severity: float) -> tuple[Array, Array]:
+def _disc_haemorrhages(
+    canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, pole: float, severity: float
+) -> tuple[Array, Array]:
     """Flames of blood across the edge of the disc near the notch, radial as the nerve fibres are."""
     lines = []
     for _ in range(1 + round(severity * rng.uniform(0.5, 1.4))):
@@ -157,13 +175,31 @@ def _vessels(canvas: Canvas, rng: np.random.Generator, eye: Eye) -> Array:
     toward = np.sign(eye.macula[0] - eye.disc[0])
     for up in (-1, 1):
         for reach, bend, width in ((toward, 1.0, 0.032), (toward, 1.35, 0.024), (-toward, 0.75, 0.026)):
-            _grow(rng, lines, np.array(eye.disc), np.pi / 2 * up, reach, bend * rng.uniform(0.8, 1.2),
-                  width * rng.uniform(0.8, 1.2), up, depth=0)
+            _grow(
+                rng,
+                lines,
+                np.array(eye.disc),
+                np.pi / 2 * up,
+                reach,
+                bend * rng.uniform(0.8, 1.2),
+                width * rng.uniform(0.8, 1.2),
+                up,
+                depth=0,
+            )
     return canvas.blur(canvas.strokes(lines), 0.004) * rng.uniform(0.6, 0.95)
 
 
-def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Array, heading: float, reach: float,
-          bend: float, width: float, up: int, depth: int) -> None:
+def _grow(
+    rng: np.random.Generator,
+    lines: list[tuple[Array, float]],
+    start: Array,
+    heading: float,
+    reach: float,
+    bend: float,
+    width: float,
+    up: int,
+    depth: int,
+) -> None:
     steps, step = 22 - 5 * depth, 0.062
     points, turn = [start], -up * reach * 0.075 / bend
     for i in range(steps):
@@ -171,8 +207,17 @@ def _grow(rng: np.random.Generator, lines: list[tuple[Array, float]], start: Arr
         points.append(points[-1] + step * np.array([np.cos(heading), np.sin(heading)]))
         if depth < 2 and i > 1 and rng.random() < 0.17:
             side = rng.choice([-1, 1])
-            _grow(rng, lines, points[-1], heading + side * rng.uniform(0.4, 0.9), reach, bend * 3, width * 0.6, up,
-                  depth + 1)
+            _grow(
+                rng,
+                lines,
+                points[-1],
+                heading + side * rng.uniform(0.4, 0.9),
+                reach,
+                bend * 3,
+                width * 0.6,
+                up,
+                depth + 1,
+            )
     path = np.array(points)
     third = len(path) // 3
     for part, scale in ((path[: third + 1], 1.0), (path[third : 2 * third + 1], 0.8), (path[2 * third :], 0.6)):
@@ -185,13 +230,14 @@ def _harmless_spots(canvas: Canvas, rng: np.random.Generator, scene: Array, eye:
     scene = scene * (1 + tessellation[..., None])
     for _ in range(rng.integers(2, 7)):
         x, y = rng.uniform(-0.7, 0.7, 2)
-        spot = np.exp(-canvas.ellipse(x, y, *rng.uniform(0.05, 0.14, 2), rng.uniform(0, 3)) ** 2)
+        spot = np.exp(-(canvas.ellipse(x, y, *rng.uniform(0.05, 0.14, 2), rng.uniform(0, 3)) ** 2))
         scene = scene * (1 + spot[..., None] * rng.uniform(-0.10, 0.10))
     return scene.astype(np.float32)
 
 
-def _diabetic_lesions(canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye,
-                      severity: float) -> tuple[Array, Array]:
+def _diabetic_lesions(
+    canvas: Canvas, rng: np.random.Generator, scene: Array, eye: Eye, severity: float
+) -> tuple[Array, Array]:
     blood, exudate = np.zeros((2, *scene.shape[:2]), np.float32)
 
     def place() -> tuple[float, float]:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from .canvas import Array, Camera, Canvas, mix, smoothstep
+from d24fad_lite.data.samples.canvas import Array, Camera, Canvas, mix, smoothstep
 
-CAMERA = Camera(mean=(0.76, 0.56, 0.71), mean_spread=0.08, contrast=0.115, contrast_spread=0.13, tint_spread=0.03,
-                blur=(0.003, 0.008), noise=(0.006, 0.018))
+CAMERA = Camera(
+    mean=(0.76, 0.56, 0.71),
+    mean_spread=0.08,
+    contrast=0.115,
+    contrast_spread=0.13,
+    tint_spread=0.03,
+    blur=(0.003, 0.008),
+    noise=(0.006, 0.018),
+)
 
 PINK = np.array([0.91, 0.68, 0.79], np.float32)
 WHITE = np.array([0.96, 0.93, 0.95], np.float32)
@@ -34,8 +41,9 @@ class Nucleus:
     dark: float
 
 
-def paint(canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None,
-          severity: float) -> tuple[Array, Array, Array, str]:
+def paint(
+    canvas: Canvas, rng: np.random.Generator, lesion: np.random.Generator | None, severity: float
+) -> tuple[Array, Array, Array, str]:
     """Scene [H, W, 3], field of view, lesion mask and kind."""
     scene = _stroma(canvas, rng)
     nuclei, grain = _ordinary_nuclei(rng), rng.spawn(1)[0]
@@ -75,8 +83,9 @@ def _stroma(canvas: Canvas, rng: np.random.Generator) -> Array:
     return mix(scene, np.broadcast_to(WHITE, scene.shape), np.maximum(clefts, gaps)).astype(np.float32)
 
 
-def _tumour_cells(canvas: Canvas, rng: np.random.Generator, scene: Array, tumour: Array,
-                  severity: float) -> tuple[Array, Array]:
+def _tumour_cells(
+    canvas: Canvas, rng: np.random.Generator, scene: Array, tumour: Array, severity: float
+) -> tuple[Array, Array]:
     """Cells side by side, faint borders between them, in place of stroma; and the centres of the cells [N, 2]."""
     centres = _scattered(rng, SPACING * 1.05 + (CELL - SPACING * 1.05) * severity)
     places = np.stack([canvas.x, canvas.y], axis=-1).reshape(-1, 2)
@@ -93,11 +102,17 @@ def _ordinary_nuclei(rng: np.random.Generator) -> list[Nucleus]:
     """Small dark nuclei, a few of them long and pale (fibroblasts), here and there a tight group (lymphocytes)."""
     size = rng.uniform(0.037, 0.044)
     places = _scattered(rng, SPACING * rng.uniform(0.95, 1.15))
-    groups = [rng.normal(rng.uniform(-0.9, 0.9, 2), rng.uniform(0.08, 0.16), (rng.integers(6, 16), 2))
-              for _ in range(rng.integers(0, 2))]
+    groups = [
+        rng.normal(rng.uniform(-0.9, 0.9, 2), rng.uniform(0.08, 0.16), (rng.integers(6, 16), 2))
+        for _ in range(rng.integers(0, 2))
+    ]
     places = np.concatenate([places, *groups])
-    return [_nucleus(rng, *place, size * 1.15, roundness=0.5, dark=0.6, vary=0.10) if rng.random() < 0.15 else
-            _nucleus(rng, *place, size, roundness=0.92, dark=0.80, vary=0.08) for place in places]
+    return [
+        _nucleus(rng, *place, size * 1.15, roundness=0.5, dark=0.6, vary=0.10)
+        if rng.random() < 0.15
+        else _nucleus(rng, *place, size, roundness=0.92, dark=0.80, vary=0.08)
+        for place in places
+    ]
 
 
 def _scattered(rng: np.random.Generator, spacing: float) -> Array:
@@ -109,22 +124,36 @@ def _scattered(rng: np.random.Generator, spacing: float) -> Array:
     return grid + rng.normal(0, 0.28 * spacing, grid.shape)
 
 
-def _nucleus(rng: np.random.Generator, x: float, y: float, size: float, *, roundness: float, dark: float,
-             vary: float) -> Nucleus:
+def _nucleus(
+    rng: np.random.Generator, x: float, y: float, size: float, *, roundness: float, dark: float, vary: float
+) -> Nucleus:
     long = size * np.exp(rng.normal(0, vary))
-    return Nucleus(float(x), float(y), long, short=long * roundness * rng.uniform(0.85, 1.0),
-                   angle=rng.uniform(0, np.pi), dark=float(np.clip(dark + rng.normal(0, 0.10), 0.25, 1)))
+    return Nucleus(
+        float(x),
+        float(y),
+        long,
+        short=long * roundness * rng.uniform(0.85, 1.0),
+        angle=rng.uniform(0, np.pi),
+        dark=float(np.clip(dark + rng.normal(0, 0.10), 0.25, 1)),
+    )
 
 
 def _atypical_nuclei(rng: np.random.Generator, centres: Array, severity: float) -> list[Nucleus]:
     """One to a cell: large, of uneven size and shape, unevenly dark."""
-    return [_nucleus(rng, *(centre + rng.normal(0, 0.10 * CELL, 2)), 0.042 + 0.022 * severity,
-                     roundness=rng.uniform(0.6, 1.0), dark=0.74 + 0.12 * severity, vary=0.10 + 0.14 * severity)
-            for centre in centres]
+    return [
+        _nucleus(
+            rng,
+            *(centre + rng.normal(0, 0.10 * CELL, 2)),
+            0.042 + 0.022 * severity,
+            roundness=rng.uniform(0.6, 1.0),
+            dark=0.74 + 0.12 * severity,
+            vary=0.10 + 0.14 * severity,
+        )
+        for centre in centres
+    ]
 
 
-def _draw(canvas: Canvas, rng: np.random.Generator, scene: Array, nuclei: list[Nucleus],
-          atypia: float = 0.0) -> Array:
+def _draw(canvas: Canvas, rng: np.random.Generator, scene: Array, nuclei: list[Nucleus], atypia: float = 0.0) -> Array:
     """Lay nuclei over the scene, each in its own small window; `atypia` (0 to 1) roughens the outline, clears the
     chromatin off the middle and leaves a nucleolus there."""
     scene = scene.copy()

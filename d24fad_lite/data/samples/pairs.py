@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .canvas import Array
+from d24fad_lite.data.samples.canvas import Array
 
 WEIGHTS = np.array([1.0, 1.0, 2.0, 1.0, 2.0])  # of the statistics; large lesions change the third and the last most
 STEP = 0.1  # grey levels of 0..1 by which a pixel is unlike the border

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from . import brain, chest, fundus, histology
-from .canvas import OVERSAMPLING, Array, Camera, Canvas
-from .pairs import Yardstick
+from d24fad_lite.data.samples import brain, chest, fundus, histology
+from d24fad_lite.data.samples.canvas import OVERSAMPLING, Array, Camera, Canvas
+from d24fad_lite.data.samples.pairs import Yardstick
 
 NAME = "d24fad_lite sample world"
 VERSION = 3  # of the pictures: any change of them counts it up
@@ -52,17 +52,27 @@ def severity_of(level: float | str) -> float:
     """The severity, 0 (a trace) to 1 (plain to see), that a number or the name of a level stands for."""
     if isinstance(level, str):
         if level not in LEVELS:
-            raise ValueError(f"level {level!r} is none of the sample world's; choose one of {', '.join(LEVELS)}, or a "
-                             "severity from 0 (a trace) to 1 (plain to see)")
+            raise ValueError(
+                f"level {level!r} is none of the sample world's; choose one of {', '.join(LEVELS)}, or a "
+                "severity from 0 (a trace) to 1 (plain to see)"
+            )
         return LEVELS[level]
     if not 0 <= level <= 1:
-        raise ValueError(f"severity={level!r} must lie between 0 (a trace) and 1 (plain to see); or name a level: "
-                         f"{', '.join(LEVELS)}")
+        raise ValueError(
+            f"severity={level!r} must lie between 0 (a trace) and 1 (plain to see); or name a level: "
+            f"{', '.join(LEVELS)}"
+        )
     return float(level)
 
 
-def draw_sample(task: str, seed: int | Sequence[int], anomalous: bool = False, severity: float | str = "plain",
-                size: int = 128, camera: int | Sequence[int] | None = None) -> Sample:
+def draw_sample(
+    task: str,
+    seed: int | Sequence[int],
+    anomalous: bool = False,
+    severity: float | str = "plain",
+    size: int = 128,
+    camera: int | Sequence[int] | None = None,
+) -> Sample:
     """Draw one image of the sample world, a pure function of its arguments.
 
     Anatomy, lesion and camera have random streams of their own, so `anomalous=False` gives the healthy twin of the
@@ -105,8 +115,9 @@ class Drawn:
     camera: tuple[int, ...]
 
 
-def draw_pair(task: str, seed: int, index: int, severity: float | str = "plain",
-              size: int = 128) -> tuple[Drawn, Drawn]:
+def draw_pair(
+    task: str, seed: int, index: int, severity: float | str = "plain", size: int = 128
+) -> tuple[Drawn, Drawn]:
     """Test images number `index`, normal and anomalous, of a benchmark: one camera, two patients, no shortcut.
 
     Of some patients of each class the two are taken whose pictures are most alike in sharpness, roughness and
@@ -114,12 +125,16 @@ def draw_pair(task: str, seed: int, index: int, severity: float | str = "plain",
     """
     camera, small = (seed, 1, index), min(size, CHOSEN_AT)
     patients = [[(seed, split, index, candidate) for candidate in range(CANDIDATES)] for split in (1, 2)]
-    pictures = [[draw_sample(task, words, anomalous, severity, small, camera).image for words in some]
-                for anomalous, some in zip((False, True), patients, strict=True)]
+    pictures = [
+        [draw_sample(task, words, anomalous, severity, small, camera).image for words in some]
+        for anomalous, some in zip((False, True), patients, strict=True)
+    ]
     a, b = _usual(task, small).closest(*pictures)
     normal, anomalous = patients[0][a], patients[1][b]
-    return (Drawn(draw_sample(task, normal, False, severity, size, camera), normal, camera),
-            Drawn(draw_sample(task, anomalous, True, severity, size, camera), anomalous, camera))
+    return (
+        Drawn(draw_sample(task, normal, False, severity, size, camera), normal, camera),
+        Drawn(draw_sample(task, anomalous, True, severity, size, camera), anomalous, camera),
+    )
 
 
 @cache
@@ -127,8 +142,15 @@ def _usual(task: str, size: int) -> Yardstick:
     return Yardstick.of(np.stack([draw_sample(task, (REFERENCE, number), size=size).image for number in range(24)]))
 
 
-def write_samples(out: str | Path, seed: int = 0, severity: float | str = "plain", size: int = 128, train: int = 40,
-                  test: int = 20, tasks: Sequence[str] | None = None) -> Path:
+def write_samples(
+    out: str | Path,
+    seed: int = 0,
+    severity: float | str = "plain",
+    size: int = 128,
+    train: int = 40,
+    test: int = 20,
+    tasks: Sequence[str] | None = None,
+) -> Path:
     """Write a benchmark of the sample world in the kit's layout, with masks and MANIFEST.json.
 
     The test images come in pairs, normal and anomalous, with the same camera and alike in all that a shortcut could
@@ -194,17 +216,24 @@ def _write_one(root: Path, task: str, split: str, index: int, drawn: Drawn) -> d
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(buffer.getvalue())
-        facts[name] = {"seed": drawn.seed, "camera": drawn.camera,
-                       "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-                       "pixels_sha256": hashlib.sha256(np.ascontiguousarray(flat).tobytes()).hexdigest()}
+        facts[name] = {
+            "seed": drawn.seed,
+            "camera": drawn.camera,
+            "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+            "pixels_sha256": hashlib.sha256(np.ascontiguousarray(flat).tobytes()).hexdigest(),
+        }
     return facts
 
 
 def _write_manifest(out: Path, files: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
     manifest = {
-        "name": NAME, "version": VERSION, "licence": "CC0-1.0",
+        "name": NAME,
+        "version": VERSION,
+        "licence": "CC0-1.0",
         "origin": "procedural: formulas and random numbers only; no patient, no photograph. Not for clinical use.",
-        "command": "d24fad samples", **settings, "files": dict(sorted(files.items())),
+        "command": "d24fad samples",
+        **settings,
+        "files": dict(sorted(files.items())),
     }
     temporary = out / ".MANIFEST.json.partial"
     temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,35 @@ if TYPE_CHECKING:
 
 CLEAN, WARNING, LEAK, NOT_TRIED = "clean", "warning", "LEAK", "not tried"
 _SIGN = {CLEAN: "✓", WARNING: "!", LEAK: "✗", NOT_TRIED: "–"}  # never colour alone
-_SHADE = {CLEAN: ("#e3f4ec", "#0b5d40"), WARNING: ("#fdf1d3", "#6b4a00"), LEAK: ("#fbe2d5", "#8a2f00"),
-          NOT_TRIED: ("#eceef0", "#44484c")}
+_SHADE = {
+    CLEAN: ("#e3f4ec", "#0b5d40"),
+    WARNING: ("#fdf1d3", "#6b4a00"),
+    LEAK: ("#fbe2d5", "#8a2f00"),
+    NOT_TRIED: ("#eceef0", "#44484c"),
+}
 
 
 @dataclass(frozen=True)
 class Finding:
     """The outcome of one check.
 
-    check : short name. tried : what was done, as a sentence. verdict : "clean", "warning", "LEAK" or "not tried".
-    change : largest change of a score, in units of the spread of the honest scores (nan where none applies).
-    auroc_alone, auroc_tried : image AUROC of each image scored alone, and as it was tried (nan where none applies).
-    detail : what was found, and what to do.
+    Attributes
+    ----------
+    check : str
+        Short name.
+    tried : str
+        What was done, as a sentence.
+    verdict : {"clean", "warning", "LEAK", "not tried"}
+    detail : str
+        What was found, and what to do.
+    change : float
+        Largest change of a score, in units of the standard deviation of the scores it is compared with; nan where none
+        applies.
+    auroc_reference : float
+        Image AUROC of what the trial is compared with: each image scored alone; the files, or the procedure, as they
+        are; 1/2 for a rule that should know nothing. nan where none applies.
+    auroc_tried : float
+        Image AUROC when done as `tried` says; nan where none applies.
     """
 
     check: str
@@ -30,19 +48,26 @@ class Finding:
     verdict: str
     detail: str = ""
     change: float = float("nan")
-    auroc_alone: float = float("nan")
+    auroc_reference: float = float("nan")
     auroc_tried: float = float("nan")
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """All findings of an audit, in the order of the checks."""
+    """All findings of an audit, in the order of the checks. A notebook shows it as a table.
+
+    Attributes
+    ----------
+    subject : str, what was audited
+    findings : tuple of Finding
+    """
 
     subject: str
     findings: tuple[Finding, ...]
 
     @property
     def leaks(self) -> tuple[Finding, ...]:
+        """The findings that say "LEAK"."""
         return tuple(f for f in self.findings if f.verdict == LEAK)
 
     @property
@@ -50,7 +75,7 @@ class AuditReport:
         """Whether nothing leaked; warnings and checks not tried do not count."""
         return not self.leaks
 
-    def found(self, check: str) -> Finding:
+    def finding(self, check: str) -> Finding:
         """The finding of one check. Raises KeyError, naming those there are."""
         for finding in self.findings:
             if finding.check == check:
@@ -58,49 +83,76 @@ class AuditReport:
         raise KeyError(f"no check {check!r}; there are {', '.join(f.check for f in self.findings)}")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per check."""
+        """One row per check: verdict, check, tried, largest change, AUROC reference, AUROC as tried, detail."""
         import pandas as pd
 
-        return pd.DataFrame([{"verdict": f.verdict, "check": f.check, "tried": f.tried, "largest change": f.change,
-                              "AUROC alone": f.auroc_alone, "AUROC as tried": f.auroc_tried, "detail": f.detail}
-                             for f in self.findings])
+        return pd.DataFrame(
+            [
+                {
+                    "verdict": f.verdict,
+                    "check": f.check,
+                    "tried": f.tried,
+                    "largest change": f.change,
+                    "AUROC reference": f.auroc_reference,
+                    "AUROC as tried": f.auroc_tried,
+                    "detail": f.detail,
+                }
+                for f in self.findings
+            ]
+        )
 
     def summary(self) -> str:
-        """One line."""
+        """One line: how many leaks in how many checks."""
         tried = sum(f.verdict != NOT_TRIED for f in self.findings)
         names = ", ".join(f.check for f in self.leaks)
-        return f"{self.subject}: " + (f"{len(self.leaks)} leak(s) in {tried} checks: {names}" if self.leaks
-                                      else f"no leak found in {tried} checks")
+        return f"{self.subject}: " + (
+            f"{len(self.leaks)} leak(s) in {tried} checks: {names}"
+            if self.leaks
+            else f"no leak found in {tried} checks"
+        )
 
     def __str__(self) -> str:
-        lines = [f"{_SIGN[f.verdict]} {f.verdict:9s} {f.check:28s} {_figures(f)} {f.detail}".rstrip()
-                 for f in self.findings]
+        lines = [
+            f"{_SIGN[f.verdict]} {f.verdict:9s} {f.check:28s} {_figures(f)} {f.detail}".rstrip() for f in self.findings
+        ]
         return "\n".join([self.summary(), *lines])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in
-                       ("", "check", "what was tried", "largest change", "AUROC alone → so", "finding"))
+        head = "".join(
+            f"<th style='text-align:left'>{name}</th>"
+            for name in ("", "check", "what was tried", "largest change", "AUROC reference → as tried", "finding")
+        )
         rows = []
         for f in self.findings:
             back, ink = _SHADE[f.verdict]
             style = f"background:{back};color:{ink};text-align:left;vertical-align:top;padding:4px 8px"
-            cells = (f"<b>{_SIGN[f.verdict]} {f.verdict}</b>", html.escape(f.check), html.escape(f.tried),
-                     _number(f.change), _aurocs(f), html.escape(f.detail))
+            cells = (
+                f"<b>{_SIGN[f.verdict]} {f.verdict}</b>",
+                html.escape(f.check),
+                html.escape(f.tried),
+                _number(f.change),
+                _aurocs(f),
+                html.escape(f.detail),
+            )
             rows.append("<tr>" + "".join(f"<td style='{style}'>{cell}</td>" for cell in cells) + "</tr>")
-        return (f"<p><b>{html.escape(self.summary())}</b></p><table style='border-collapse:collapse;font-size:13px'>"
-                f"<tr>{head}</tr>{''.join(rows)}</table>")
+        return (
+            f"<p><b>{html.escape(self.summary())}</b></p><table style='border-collapse:collapse;font-size:13px'>"
+            f"<tr>{head}</tr>{''.join(rows)}</table>"
+        )
 
 
 def _number(value: float) -> str:
-    return "" if value != value else f"{value:.2g}"
+    return "" if math.isnan(value) else f"{value:.2g}"
 
 
 def _aurocs(finding: Finding) -> str:
-    if finding.auroc_tried != finding.auroc_tried:
+    """The reference, and as tried."""
+    if math.isnan(finding.auroc_tried):
         return ""
-    return f"{finding.auroc_alone:.3f} → {finding.auroc_tried:.3f}"
+    return f"{finding.auroc_reference:.3f} → {finding.auroc_tried:.3f}"
 
 
 def _figures(finding: Finding) -> str:
-    parts = [f"change {_number(finding.change)}"] if finding.change == finding.change else []
-    return "; ".join(parts + ([f"AUROC {_aurocs(finding)}"] if _aurocs(finding) else []))
+    """Change and AUROCs for the terminal, where they apply."""
+    change, aurocs = _number(finding.change), _aurocs(finding)
+    return "; ".join([f"change {change}"] * bool(change) + [f"AUROC {aurocs}"] * bool(aurocs))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.benchmark import Task
-from ...data.image_set import ImageSet
-from ...data.near_copies import near_copies
-from .findings import CLEAN, LEAK, NOT_TRIED, WARNING, Finding
+from d24fad_lite.data.benchmark import Task
+from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.data.near_copies import near_copies
+from d24fad_lite.evaluation.audit.findings import CLEAN, LEAK, NOT_TRIED, WARNING, Finding
 
 
 def overlap_findings(task: Task, supports: np.ndarray | None = None) -> list[Finding]:
@@ -17,16 +17,20 @@ def overlap_findings(task: Task, supports: np.ndarray | None = None) -> list[Fin
 
 
 def _exact(train: ImageSet, test: ImageSet) -> Finding:
+    """Files of the same content on both sides."""
     tried = f"sha256 of {len(train)} training and {len(test)} test files"
-    known = dict(zip(train.hashes(), train.names, strict=True))
-    both = [(known[h], name) for h, name in zip(test.hashes(), test.names, strict=True) if h in known]
+    train_names = dict(zip(train.hashes(), train.names, strict=True))
+    hashed = zip(test.hashes(), test.names, strict=True)
+    both = [(train_names[digest], name) for digest, name in hashed if digest in train_names]
     if not both:
         return Finding("same file", tried, CLEAN)
-    return Finding("same file", tried, LEAK, f"{len(both)} test file(s) are training files, first {both[0][1]} = "
-                                             f"{both[0][0]}; remove them from one side")
+    first_train, first_test = both[0]
+    detail = f"{len(both)} test file(s) are training files, first {first_test} = {first_train}"
+    return Finding("same file", tried, LEAK, f"{detail}; remove them from one side")
 
 
 def _near(train: ImageSet, test: ImageSet, supports: np.ndarray | None) -> Finding:
+    """Pictures that look the same on both sides."""
     tried = f"perceptual hash (256 bits) of all pairs of {len(train)} training and {len(test)} test images"
     pairs = near_copies(train, test)
     if not pairs:
@@ -34,13 +38,16 @@ def _near(train: ImageSet, test: ImageSet, supports: np.ndarray | None) -> Findi
     used = set() if supports is None else set(np.unique(supports).tolist())
     as_support = sum(i in used for i, _ in pairs)
     i, j = pairs[0]
-    detail = (f"{len(pairs)} pair(s), first {test.names[j]} = {train.names[i]}"
-              + (f"; {as_support} of them are supports of this evaluation" if as_support else "")
-              + "; remove the copies from one side")
+    detail = (
+        f"{len(pairs)} pair(s), first {test.names[j]} = {train.names[i]}"
+        + (f"; {as_support} of them are supports of this evaluation" if as_support else "")
+        + "; remove the copies from one side"
+    )
     return Finding("near copy", tried, LEAK, detail)
 
 
 def _contradictions(test: ImageSet) -> Finding:
+    """Test images that look the same and have different labels."""
     tried = "perceptual hash of normal against anomalous test images"
     normal, bad = np.flatnonzero(test.labels == 0), np.flatnonzero(test.labels == 1)
     if len(normal) == 0 or len(bad) == 0:
@@ -49,11 +56,16 @@ def _contradictions(test: ImageSet) -> Finding:
     if not pairs:
         return Finding("copy with another label", tried, CLEAN)
     i, j = pairs[0]
-    return Finding("copy with another label", tried, WARNING,
-                   f"{len(pairs)} pair(s), first {test.names[normal[i]]} and {test.names[bad[j]]}; look at them")
+    return Finding(
+        "copy with another label",
+        tried,
+        WARNING,
+        f"{len(pairs)} pair(s), first {test.names[normal[i]]} and {test.names[bad[j]]}; look at them",
+    )
 
 
 def _patients(task: Task) -> Finding:
+    """Patients with images on both sides."""
     tried = "patients of groups.csv on both sides"
     train = {g for g in task.train.groups if g is not None}
     test = {g for g in task.test.groups if g is not None}
@@ -62,5 +74,9 @@ def _patients(task: Task) -> Finding:
     both = sorted(train & test)
     if not both:
         return Finding("same patient", tried, CLEAN)
-    return Finding("same patient", tried, LEAK, f"{len(both)} patient(s) in train and test, first {both[0]!r}; "
-                                                "move all images of a patient to one side")
+    return Finding(
+        "same patient",
+        tried,
+        LEAK,
+        f"{len(both)} patient(s) in train and test, first {both[0]!r}; move all images of a patient to one side",
+    )

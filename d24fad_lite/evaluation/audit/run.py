@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ...data.benchmark import Task, require_both_classes
-from ...data.episodes import draw_supports
-from ...model.detector import D24FAD
-from ..scorer import Scorer, as_scorer
-from .files import file_findings, image_scorer
-from .findings import NOT_TRIED, AuditReport, Finding
-from .invariance import CountError, Score, invariance_findings
-from .overlap import overlap_findings
-from .readable import readable_findings
-from .selection import Procedure, selection_findings
+from d24fad_lite.data.benchmark import Task, require_both_classes
+from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.data.supports import draw_supports
+from d24fad_lite.evaluation.audit.file_scorers import file_findings, image_scorer
+from d24fad_lite.evaluation.audit.findings import LEAK, NOT_TRIED, AuditReport, Finding
+from d24fad_lite.evaluation.audit.invariance import CountError, Score, invariance_findings
+from d24fad_lite.evaluation.audit.overlap import overlap_findings
+from d24fad_lite.evaluation.audit.readable import readable_findings
+from d24fad_lite.evaluation.audit.selection import Procedure, selection_findings
+from d24fad_lite.evaluation.scorer import Scorer, as_scorer
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.detector import D24FAD
 
 LIMIT = 40  # test images of each class that the scorer is tried on
 
@@ -55,15 +57,20 @@ def audit(
     Returns
     -------
     AuditReport
-        A table in a notebook; `.clean`, `.leaks`, `.found(check)`, `.to_frame()`.
+        A table in a notebook; `.clean`, `.leaks`, `.finding(check)`, `.to_frame()`.
+
+    Raises
+    ------
+    ValueError
+        Something that is no scorer, unknown `takes`, test images of one class alone.
     """
     if takes not in ("images", "files"):
-        raise ValueError(f"takes={takes!r} is not known; choose 'images' or 'files'")
+        raise ValueError(choose_one_of("takes", takes, ("images", "files")))
     if scorer is not None:
         require_both_classes(task)
     size = image_size or getattr(getattr(scorer, "config", scorer), "image_size", None) or 128
-    rows = np.sort(np.concatenate([np.flatnonzero(task.test.labels == c)[:limit] for c in (0, 1)]))
-    test = task.test.subset(rows)
+    of_each_class = [np.flatnonzero(task.test.labels == label)[:limit] for label in (0, 1)]
+    test = task.test.subset(np.sort(np.concatenate(of_each_class)))
     images, labels = test.images(size), np.asarray(test.labels)
     findings: list[Finding] = []
     supports = None
@@ -75,8 +82,14 @@ def audit(
     if procedure is not None:
         findings += selection_findings(procedure, task, images, labels)
     else:
-        findings.append(Finding("test set chooses", "the training and selection procedure", NOT_TRIED,
-                                "pass procedure= to try it with tampered test sets"))
+        findings.append(
+            Finding(
+                "test set chooses",
+                "the training and selection procedure",
+                NOT_TRIED,
+                "pass procedure= to try it with tampered test sets",
+            )
+        )
     findings += readable_findings(task.test) + overlap_findings(task, supports)
     return AuditReport(f"audit of {_name(scorer)} on {task.name}", tuple(findings))
 
@@ -93,22 +106,27 @@ def support_function(model: D24FAD | Scorer, task: Task, supports: np.ndarray) -
 
 
 def _as_function(scorer: Any, task: Task, shots: int, seed: int, takes: str) -> tuple[Score, np.ndarray | None]:
+    """The scorer as a function images -> scores, and its supports, where it is a detector or scorer of the kit."""
     if isinstance(scorer, (D24FAD, Scorer)):
         supports = draw_supports(len(task.train), shots, 1, seed)[0]
         return support_function(scorer, task, supports), supports
     if not callable(scorer):
-        raise ValueError(f"audit() needs a D24FAD, a scorer or a function images -> scores, got "
-                         f"{type(scorer).__name__}")
+        raise ValueError(
+            f"audit() needs a D24FAD, a scorer or a function images -> scores, got {type(scorer).__name__}"
+        )
     return (image_scorer(scorer) if takes == "files" else scorer), None
 
 
-def _files(scorer: Any, test: Any, size: int, seed: int) -> list[Finding]:
+def _files(scorer: Any, test: ImageSet, size: int, seed: int) -> list[Finding]:
+    """The checks of a scorer of files; one that gives too many or too few scores is a finding."""
     try:
         return file_findings(scorer, test, size, seed)
     except CountError as error:
-        return [Finding("file names and times", "all test files in one call", "LEAK", f"{error}")]
+        return [Finding("file names and times", "all test files in one call", LEAK, f"{error}")]
 
 
 def _name(scorer: Any) -> str:
-    return "the data" if scorer is None else getattr(scorer, "name", None) or getattr(
-        scorer, "__name__", type(scorer).__name__)
+    """What the table is called after."""
+    if scorer is None:
+        return "the data"
+    return str(getattr(scorer, "name", None) or getattr(scorer, "__name__", type(scorer).__name__))

@@ -8,22 +8,25 @@ from typing import Any
 
 import pandas as pd
 
-from ...data.layouts.found import printable
-from .sheet import Thumbnail, thumbnails
-from .style import CSS
-from .tables import Part, Tables
+from d24fad_lite.evaluation.intake.sheet import Thumbnail, thumbnails
+from d24fad_lite.evaluation.intake.style import CSS
+from d24fad_lite.evaluation.intake.tables import Part, Tables
+from d24fad_lite.messages import printable
 
 TITLES = {
-    "tasks": "What is there", "left_out": "What is left out, and why", "findings": "Findings",
+    "tasks": "What is there",
+    "left_out": "What is left out, and why",
+    "findings": "Findings",
     "shortcuts": "What could be read without seeing any disease",
 }
 NOTHING = {
-    "tasks": "No task could be opened.", "left_out": "Nothing: every file is used.",
+    "tasks": "No task could be opened.",
+    "left_out": "Nothing: every file is used.",
     "findings": "None: every file opens, masks fit, no image is in train and test.",
     "shortcuts": "Not computed: that takes test images with both labels.",
 }
 HEADS = {"turned": "turned by tag"}
-LOOKS = {"finding": "long", "why": "long", "task": "name", "place": "name", "first": "name"}  # how a column breaks
+BREAKS = {"finding": "long", "why": "long", "task": "name", "place": "name", "first": "name"}  # how a column breaks
 STRONGEST = 4  # shortcuts shown for each task
 SHORTCUT_NOTE = (
     "AUROC of numbers such as brightness or file size, the better of the two signs. At 0.5 they tell nothing; beyond "
@@ -40,11 +43,13 @@ def text(value: object) -> str:
 def render(report: Tables) -> str:
     """The whole page."""
     title = f"Intake report: {text(report.root.resolve().name)}"
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-            f"<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{_facts(report)}\n"
-            '<p class="notice">This page shows images of the data: pass it on as you would the data.</p>\n'
-            f"{_tables(report)}\n{_sheets(report)}\n</main>\n</body>\n</html>\n")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
+        f"<style>{CSS}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{_facts(report)}\n"
+        '<p class="notice">This page shows images of the data: pass it on as you would the data.</p>\n'
+        f"{_tables(report)}\n{_sheets(report)}\n</main>\n</body>\n</html>\n"
+    )
 
 
 def fragment(report: Tables) -> str:
@@ -55,11 +60,14 @@ def fragment(report: Tables) -> str:
 def _facts(report: Tables) -> str:
     left_out = int(report.left_out["files"].sum())
     warnings = len(report.findings) - report.errors
-    facts = [("tasks", report.tasks["task"].nunique(), ""), ("images", len(report.files), ""),
-             ("errors", report.errors, "bad" if report.errors else "good"),
-             ("warnings", warnings, "wait" if warnings else "good"),
-             ("files left out", left_out, "wait" if left_out else "good")]
-    cells = "".join(f'<div><dt>{name}</dt><dd class="{look}">{count:,}</dd></div>' for name, count, look in facts)
+    facts = [
+        ("tasks", report.tasks["task"].nunique(), ""),
+        ("images", len(report.files), ""),
+        ("errors", report.errors, "bad" if report.errors else "good"),
+        ("warnings", warnings, "wait" if warnings else "good"),
+        ("files left out", left_out, "wait" if left_out else "good"),
+    ]
+    cells = "".join(f'<div><dt>{name}</dt><dd class="{color}">{count:,}</dd></div>' for name, count, color in facts)
     return f'<dl class="facts">{cells}</dl>'
 
 
@@ -69,8 +77,12 @@ def _tables(report: Tables) -> str:
         if not tasks[column].astype(bool).any():
             tasks = tasks.drop(columns=column)  # a column of nothing
     shortcuts = _strongest(report.shortcuts)
-    parts = [_section("findings", report.findings), _section("left_out", report.left_out), _section("tasks", tasks),
-             _section("shortcuts", shortcuts, SHORTCUT_NOTE)]
+    parts = [
+        _section("findings", report.findings),
+        _section("left_out", report.left_out),
+        _section("tasks", tasks),
+        _section("shortcuts", shortcuts, SHORTCUT_NOTE),
+    ]
     return "\n".join(parts)
 
 
@@ -82,37 +94,42 @@ def _strongest(shortcuts: pd.DataFrame) -> pd.DataFrame:
 def _section(name: str, table: pd.DataFrame, note: str = "") -> str:
     if table.empty:
         return f"<section><h2>{TITLES[name]}</h2><p>{NOTHING[name]}</p></section>"
-    said = f"<p>{note}</p>" if note else ""
-    return (f'<section><h2>{TITLES[name]}</h2>{said}<div class="scroll"><table><thead><tr>{_head(table)}</tr></thead>'
-            f"<tbody>{''.join(_rows(table))}</tbody></table></div></section>")
+    note = f"<p>{note}</p>" if note else ""
+    return (
+        f'<section><h2>{TITLES[name]}</h2>{note}<div class="scroll"><table><thead><tr>{_head(table)}</tr></thead>'
+        f"<tbody>{''.join(_rows(table))}</tbody></table></div></section>"
+    )
 
 
 def _head(table: pd.DataFrame) -> str:
-    return "".join(f'<th scope="col"{_class_of(table[column])}>{text(HEADS.get(column, column))}</th>'
-                   for column in table.columns)
+    return "".join(
+        f'<th scope="col"{_class_of(table[column])}>{text(HEADS.get(column, column))}</th>' for column in table.columns
+    )
 
 
 def _rows(table: pd.DataFrame) -> Iterator[str]:
     classes = {column: _class_of(table[column]) for column in table.columns}
     for _, row in table.iterrows():
-        look = _look(row)
+        shade = _row_class(row)
         cells = "".join(f"<td{classes[column]}>{_cell(column, row[column])}</td>" for column in table.columns)
-        yield f"<tr{look}>{cells}</tr>"
+        yield f"<tr{shade}>{cells}</tr>"
 
 
-def _look(row: pd.Series) -> str:
-    if row.get("level") == "error" or row.get("unreadable", 0) > 0:
+def _row_class(row: pd.Series) -> str:
+    """Colours a row that holds an error, or a shortcut beyond chance."""
+    if row.get("severity") == "error" or row.get("unreadable", 0) > 0:
         return ' class="bad"'
     return ' class="wait"' if "AUROC" in row and row["AUROC"] > row["chance up to"] else ""
 
 
 def _class_of(values: pd.Series) -> str:
-    look = "number" if pd.api.types.is_numeric_dtype(values) else LOOKS.get(str(values.name), "")
-    return f' class="{look}"' if look else ""
+    """The class of a column: numbers to the right, long texts breakable."""
+    name = "number" if pd.api.types.is_numeric_dtype(values) else BREAKS.get(str(values.name), "")
+    return f' class="{name}"' if name else ""
 
 
 def _cell(column: str, value: Any) -> str:
-    if column == "level":
+    if column == "severity":
         return f'<span class="pill {"bad" if value == "error" else "wait"}">{text(value)}</span>'
     if isinstance(value, float):
         return f"{value:.2f}"
@@ -120,12 +137,16 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _sheets(report: Tables) -> str:
-    found = "\n".join(filter(None, (_sheet(part, report.thumbnails) for part in report.parts)))
-    return f"<section><h2>Contact sheet</h2><p>Masks are outlined in yellow.</p>{found}</section>" if found else ""
+    """The contact sheets of all splits; nothing where there is no image."""
+    sheets = "\n".join(filter(None, (_sheet(part, report.thumbnails) for part in report.parts)))
+    return f"<section><h2>Contact sheet</h2><p>Masks are outlined in yellow.</p>{sheets}</section>" if sheets else ""
 
 
 def _sheet(part: Part, most: int) -> str:
-    classes = ((0, "normal"), (1, "anomalous")) if part.labelled else ((None, "images"),)
+    """The contact sheet of one split: for each class a title and up to `most` pictures."""
+    classes: tuple[tuple[int | None, str], ...] = (
+        ((0, "normal"), (1, "anomalous")) if part.labelled else ((None, "images"),)
+    )
     shown = []
     for label, name in classes:
         pictures = list(thumbnails(part, label, most))
@@ -148,6 +169,7 @@ def _figure(picture: Thumbnail) -> str:
     if not picture.uri:
         shown = '<div class="absent">not readable</div>'
     else:
-        shown = (f'<img src="{picture.uri}" width="{picture.width}" height="{picture.height}" alt="{name}" '
-                 'loading="lazy">')
+        shown = (
+            f'<img src="{picture.uri}" width="{picture.width}" height="{picture.height}" alt="{name}" loading="lazy">'
+        )
     return f'<figure title="{name}">{shown}<figcaption><bdi>{name}</bdi>{note}</figcaption></figure>'

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from ...data.images import ImageError, decode_image, read_mask, stored_size
-from ...data.masks import resize_mask
-from .tables import Part
+from d24fad_lite.data.images import ImageError, decode_image, read_mask, stored_size
+from d24fad_lite.data.mask_pixels import resize_mask
+from d24fad_lite.evaluation.intake.tables import Part
 
 SIDE = 160  # pixels on the longer side
 OUTLINE = (255, 210, 0)  # seen on grey scans, pink tissue and orange fundi
@@ -21,7 +21,16 @@ SHADOW = (0, 0, 0)
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One picture: its name, what is said of it, and the picture as a data URI ("" where it cannot be read)."""
+    """One picture on the contact sheet.
+
+    Attributes
+    ----------
+    name, note : str
+        Shown below it.
+    uri : str
+        The picture as a data URI, "" where it cannot be read.
+    width, height : int, in pixels
+    """
 
     name: str
     note: str
@@ -44,12 +53,14 @@ def thumbnails(part: Part, label: int | None, most: int) -> Iterator[Thumbnail]:
 
 
 def _spread(positions: Sequence[int], most: int) -> list[int]:
+    """Up to `most` of the positions, at even distances."""
     if len(positions) <= most:
         return list(positions)
     return [positions[round(k)] for k in np.linspace(0, len(positions) - 1, most)] if most else []
 
 
 def _thumbnail(part: Part, i: int) -> Thumbnail:
+    """Image i in its stored proportions, with the outline of its mask. Raises ImageError."""
     path, mask = part.images.paths[i], part.images.mask_paths[i]
     width, height = stored_size(path)
     scale = SIDE / max(width, height)

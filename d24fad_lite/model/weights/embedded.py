@@ -6,7 +6,6 @@ loading gives float32.
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..checkpoint import CheckpointError, WeightsError, read_tensors
-from .source import WeightsSource, file_sha256
+from d24fad_lite.files import file_sha256, read_json
+from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_tensors
+from d24fad_lite.model.weights.source import WeightsSource
 
 FOLDER = Path(__file__).parent
 CATALOG = "catalog.json"
@@ -26,7 +26,7 @@ SMALLEST = 1024  # tensors with fewer elements stay float32: they cost nothing
 @cache
 def embedded_catalog() -> dict[str, dict[str, Any]]:
     """timm name -> file, sha256, bytes and the recipe's facts."""
-    return json.loads((FOLDER / CATALOG).read_text(encoding="utf-8"))
+    return read_json(FOLDER / CATALOG)
 
 
 def embedded_state_dict(architecture: str) -> dict[str, Tensor]:
@@ -60,9 +60,9 @@ def quantize(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if tensor.ndim < 2 or tensor.numel() < SMALLEST:
             stored[name] = tensor
             continue
-        rows = tensor.float().flatten(1)  # (C_out, rest)
-        scale = (rows.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)  # (C_out,)
-        stored[name] = (rows / scale[:, None]).round().to(torch.int8).view(tensor.shape)
+        per_channel = tensor.float().flatten(1)  # (C_out, rest)
+        scale = (per_channel.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)  # (C_out,)
+        stored[name] = (per_channel / scale[:, None]).round().to(torch.int8).view(tensor.shape)
         stored[name + SCALE] = scale
     return stored
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..checkpoint import CheckpointError, WeightsError, read_state_dict
-from .source import WeightsSource, file_sha256
+from d24fad_lite.files import JsonError, file_sha256, read_json
+from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict
+from d24fad_lite.model.weights.source import WeightsSource
 
 PREFIX = "local-dir:"
 CONFIG = "config.json"
@@ -37,8 +37,10 @@ def read_folder(folder: str | Path, architecture: str) -> FolderWeights:
     config = _config(folder / CONFIG)
     named = config.get("architecture")
     if named not in (None, architecture):
-        raise CheckpointError(f"{folder / CONFIG} says that the weights are of {named!r}, not of teacher "
-                              f"{architecture!r}; set teacher={named!r}, or give another folder")
+        raise CheckpointError(
+            f"{folder / CONFIG} says that the weights are of {named!r}, not of teacher "
+            f"{architecture!r}; set teacher={named!r}, or give another folder"
+        )
     training = config.get("pretrained_cfg", config)
     mean, std = (tuple(training[key]) if training.get(key) else None for key in ("mean", "std"))
     source = WeightsSource("local-dir", f"{folder.resolve().name}/{path.name}", file_sha256(path))
@@ -46,6 +48,7 @@ def read_folder(folder: str | Path, architecture: str) -> FolderWeights:
 
 
 def _checkpoint(folder: Path) -> Path:
+    """The folder's checkpoint: of the usual name, else the only one."""
     if not folder.is_dir():
         raise WeightsError(f"weights='{PREFIX}{folder}': there is no such folder; check the path")
     for name in PREFERRED:
@@ -53,16 +56,19 @@ def _checkpoint(folder: Path) -> Path:
             return folder / name
     others = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     if len(others) != 1:
-        raise WeightsError(f"weights='{PREFIX}{folder}' must hold {' or '.join(PREFERRED)}, or one other checkpoint "
-                           f"({', '.join(SUFFIXES)}); it holds {[path.name for path in others] or 'none'}")
+        raise WeightsError(
+            f"weights='{PREFIX}{folder}' must hold {' or '.join(PREFERRED)}, or one other checkpoint "
+            f"({', '.join(SUFFIXES)}); it holds {[path.name for path in others] or 'none'}"
+        )
     return others[0]
 
 
 def _config(path: Path) -> dict[str, Any]:
+    """timm's description of the weights; empty where there is none."""
     if not path.is_file():
         return {}
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); mend or delete it") from error
+        config = read_json(path)
+    except JsonError as error:
+        raise CheckpointError(f"{error}; mend or delete it") from error
     return config if isinstance(config, dict) else {}

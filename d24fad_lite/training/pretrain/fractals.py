@@ -8,13 +8,13 @@ nor blobs (Anderson and Farrell, Improving fractal pre-training, WACV 2022).
 
 from __future__ import annotations
 
-import os
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
+
+from d24fad_lite.files import replacing
 
 Array = np.ndarray
 
@@ -46,18 +46,21 @@ class IteratedFunctionSystem:
                 return values
 
     def points(self, rng: np.random.Generator, perturbation: float = 0.0) -> Array:
-        """Points of the attractor [P, 2], in units of nothing; perturbed maps give another instance of the class."""
+        """Points of the attractor, float64 [P, 2], in no particular scale.
+
+        `perturbation` is the relative size of random changes to the maps: above 0, another instance of the class.
+        """
         scales = np.clip(self.scales * np.exp(perturbation * rng.normal(size=self.scales.shape)), 0.02, 0.98)
         shifts = self.shifts + perturbation * rng.normal(size=self.shifts.shape)
         turns = self.turns + perturbation * rng.normal(size=self.turns.shape)
         matrices = _rotation(turns[:, 0]) * (scales * self.flips)[:, None, :] @ _rotation(turns[:, 1])  # (N, 2, 2)
         weights = np.abs(np.linalg.det(matrices)) + 1e-3
         choices = rng.choice(self.count, size=(STEPS, POINTS), p=weights / weights.sum())
-        place, drawn = np.zeros((POINTS, 2)), []
+        orbits, drawn = np.zeros((POINTS, 2)), []  # the current point of each parallel orbit
         for step, choice in enumerate(choices):
-            place = np.einsum("pij,pj->pi", matrices[choice], place) + shifts[choice]
+            orbits = np.einsum("pij,pj->pi", matrices[choice], orbits) + shifts[choice]
             if step >= WARM_UP:
-                drawn.append(place)
+                drawn.append(orbits)
         return np.concatenate(drawn)  # (POINTS * (STEPS - WARM_UP), 2)
 
 
@@ -93,27 +96,24 @@ def _draw_class(task: tuple[int, int, int, int]) -> Array:
     return np.stack([render(system.points(rng, PERTURBATION), size) for rng in streams])
 
 
-def fractal_bank(path: Path, classes: int, instances: int, size: int, seed: int, workers: int | None = None,
-                 progress: bool = True) -> Array:
+def fractal_bank(
+    path: Path, classes: int, instances: int, size: int, seed: int, workers: int | None = None, progress: bool = True
+) -> Array:
     """All pictures, uint8 [classes, instances, size, size], drawn once and kept in `path` (.npy), memory-mapped."""
     shape = (classes, instances, size, size)
     if path.is_file():
         bank = np.load(path, mmap_mode="r", allow_pickle=False)
         if bank.shape == shape:
             return bank
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npy")
-    os.close(handle)
-    try:
-        target = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
+    with replacing(path) as partial:
+        target = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         tasks = [(seed, number, instances, size) for number in range(classes)]
         with ProcessPoolExecutor(workers) as pool:
-            drawn = tqdm(pool.map(_draw_class, tasks, chunksize=4), total=classes, desc="fractal classes",
-                         disable=not progress)
+            drawn = tqdm(
+                pool.map(_draw_class, tasks, chunksize=4), total=classes, desc="fractal classes", disable=not progress
+            )
             for number, pictures in enumerate(drawn):
                 target[number] = pictures
         target.flush()
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        del target  # some systems do not move a file that is still mapped
     return np.load(path, mmap_mode="r", allow_pickle=False)

@@ -6,12 +6,11 @@ teacher is worth is measured by `evaluation.teacher_probe`.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import timm
@@ -20,10 +19,12 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ...model.checkpoint import CheckpointError, read_tensors, write_tensors
-from ..state import optimizer_tensors, restore_optimizer
-from .fractals import fractal_bank
-from .views import draw_views
+from d24fad_lite.files import plain
+from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
+from d24fad_lite.model.device import pick_device
+from d24fad_lite.training.pretrain.fractals import fractal_bank
+from d24fad_lite.training.pretrain.views import draw_views
+from d24fad_lite.training.state import optimizer_tensors, restore_optimizer
 
 STATE_FILE, RESULT_FILE = "pretrain_state.safetensors", "teacher.safetensors"
 
@@ -45,7 +46,7 @@ POLISH = Stage(steps=1500, lr=7e-4, texture=0.0, camera=0.15, grey=0.1, ramp=0.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the weights depend on."""
+    """Everything that the weights of a pre-trained teacher depend on; the defaults are those of the shipped ones."""
 
     architecture: str = "resnet18"  # timm name
     classes: int = 1000  # iterated function systems
@@ -62,11 +63,11 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Of all stages together."""
+        """Number of steps of the whole run: the sum over its stages."""
         return sum(stage.steps for stage in self.stages)
 
     def at(self, step: int) -> tuple[Stage, int]:
-        """The stage of a step of the run, from 0, and the step's number within it."""
+        """The stage that a step of the run (from 0) belongs to, and the step's number (from 0) within that stage."""
         for stage in self.stages:
             if step < stage.steps:
                 return stage, step
@@ -74,13 +75,13 @@ class Recipe:
         raise IndexError(f"the recipe ends after {self.steps} steps")
 
     def facts(self) -> dict[str, Any]:
-        """All fields as JSON has them."""
-        return json.loads(json.dumps(asdict(self)))
+        """All fields as JSON holds them, with lists for tuples."""
+        return plain(asdict(self))
 
 
 @dataclass
 class Progress:
-    """Running figures of a pre-training run."""
+    """How far a pre-training run has come, and how its loss and accuracy went."""
 
     step: int = 0
     seconds: float = 0.0
@@ -95,16 +96,19 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, out: Path, device: torch.device, progress: bool) -> None:
         self.recipe, self.out, self.device = recipe, out, device
-        r = recipe  # the name says all that the pictures depend on, so that no other recipe's are taken for them
-        pictures = out / f"fractals_{r.classes}x{r.instances}_{r.bank_size}px_seed{r.seed}.npy"
-        self.bank = fractal_bank(pictures, r.classes, r.instances, r.bank_size, r.seed, progress=progress)
+        # The file's name holds all that the pictures depend on, so that no recipe takes another one's for its own.
+        name = f"fractals_{recipe.classes}x{recipe.instances}_{recipe.bank_size}px_seed{recipe.seed}.npy"
+        self.bank = fractal_bank(
+            out / name, recipe.classes, recipe.instances, recipe.bank_size, recipe.seed, progress=progress
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             model = timm.create_model(recipe.architecture, num_classes=recipe.classes)
-        self.model = model.to(device, memory_format=torch.channels_last).train()
+        self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), weight_decay=recipe.weight_decay)
-        self.mean, self.std = (torch.tensor(v, device=device).view(1, 3, 1, 1)
-                               for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+        self.mean, self.std = (
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+        )
         self.progress = Progress()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -117,8 +121,9 @@ class Trainer:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         stage, done = recipe.at(step)
         grown = min(1.0, done / max(stage.ramp * stage.steps, 1)) if stage.ramp else 1.0
-        views = draw_views(densities, recipe.image_size, generator, recipe.hardness * grown, stage.texture,
-                           stage.camera, stage.grey)
+        views = draw_views(
+            densities, recipe.image_size, generator, recipe.hardness * grown, stage.texture, stage.camera, stage.grey
+        )
         views = ((views.to(self.device) - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         return views, torch.from_numpy(labels).to(self.device)
 
@@ -147,68 +152,97 @@ class Trainer:
         write_tensors(self.out / STATE_FILE, tensors, facts)
 
     def restore(self) -> None:
-        """Go on from the last checkpoint; nothing where there is none, CheckpointError where it is another recipe's."""
+        """Go on from the last checkpoint, if there is one. Raises CheckpointError where it is another recipe's."""
         path = self.out / STATE_FILE
         if not path.is_file():
             return
         tensors, facts = read_tensors(path)
         if facts["recipe"] != self.recipe.facts():
-            raise CheckpointError(f"{path} belongs to another recipe ({facts['recipe']}); choose another output "
-                                  "folder, or resume=False to begin anew")
+            raise CheckpointError(
+                f"{path} belongs to another recipe ({facts['recipe']}); choose another output "
+                "folder, or resume=False to begin anew"
+            )
         self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
         restore_optimizer(self.optimizer, tensors)
         self.progress = Progress(**facts["progress"])
 
 
-def pretrain(out: str | Path, recipe: Recipe | None = None, *, device: str = "auto", resume: bool = True,
-             progress: bool = True) -> Path:
-    """Pre-train a teacher on fractals; returns the safetensors file of its weights, `out`/teacher.safetensors.
+def pretrain(
+    out: str | Path, recipe: Recipe | None = None, *, device: str = "auto", resume: bool = True, progress: bool = True
+) -> Path:
+    """Pre-train a teacher on fractals.
 
     Parameters
     ----------
-    out : folder of the fractal pictures, the checkpoints and the result.
-    recipe : default the recipe of record.
-    device : "auto" (a GPU where there is one), "cpu", "cuda". The documented weights are those of the CPU.
-    resume : go on from the last checkpoint (every 100 steps); a resumed run ends with the same weights.
-    progress : show progress bars.
+    out : path
+        Folder of the fractal pictures, the checkpoints and the result.
+    recipe : Recipe, optional
+        Default: the recipe of the weights that are shipped.
+    device : {"auto", "cpu", "cuda", "mps"}, default "auto"
+        "auto" takes the best device of this computer. The shipped weights were made on a CPU.
+    resume : bool, default True
+        Go on from the last checkpoint (every 100 steps); a resumed run ends with the same weights.
+    progress : bool, default True
+        Show progress bars.
+
+    Returns
+    -------
+    Path of the weights, a safetensors file: `out`/teacher.safetensors.
 
     Raises
     ------
-    CheckpointError : the folder holds a run of another recipe.
-    OSError : the folder cannot be written.
+    CheckpointError
+        The folder holds a run of another recipe.
+    ValueError
+        A device that this computer does not have.
+    OSError
+        The folder cannot be written.
     """
     recipe, out = recipe or Recipe(), Path(out)
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    name = pick_device(device)
     trainer = Trainer(recipe, out, torch.device(name), progress)
     if resume:
         trainer.restore()
-    state = trainer.progress
+    _train(trainer, progress)
+    return write_tensors(out / RESULT_FILE, _backbone(trainer.model), _facts(recipe, trainer.progress, name))
+
+
+def _train(trainer: Trainer, progress: bool) -> None:
+    """Take the steps that are left, with a checkpoint after every block of them."""
+    total, state = trainer.recipe.steps, trainer.progress
     losses: list[float] = []
-    hits: list[float] = []
+    accuracies: list[float] = []
     started = time.perf_counter()
-    with tqdm(total=recipe.steps, initial=state.step, desc="pre-training", unit="step", disable=not progress) as bar:
-        while state.step < recipe.steps:
+    with tqdm(total=total, initial=state.step, desc="pre-training", unit="step", disable=not progress) as bar:
+        while state.step < total:
             loss, accuracy = trainer.step()
             losses.append(loss)
-            hits.append(accuracy)
+            accuracies.append(accuracy)
             bar.update()
-            if state.step % trainer.EVERY == 0 or state.step == recipe.steps:
+            if state.step % trainer.EVERY == 0 or state.step == total:
                 state.loss.append(float(np.mean(losses)))
-                state.accuracy.append(float(np.mean(hits)))
-                losses, hits = [], []
+                state.accuracy.append(float(np.mean(accuracies)))
+                losses, accuracies = [], []
                 now = time.perf_counter()
                 state.seconds, started = state.seconds + now - started, now
                 trainer.save()
                 bar.set_postfix(loss=f"{state.loss[-1]:.3f}", accuracy=f"{state.accuracy[-1]:.2f}")
-    return write_tensors(out / RESULT_FILE, _backbone(trainer.model), _facts(recipe, state, name))
 
 
 def _backbone(model: nn.Module) -> dict[str, Tensor]:
-    head = model.default_cfg["classifier"]
+    """The weights without those of the classifier, whose name timm keeps beside the model."""
+    head = cast("dict[str, Any]", model.default_cfg)["classifier"]  # timm sets it; torch's stubs do not know
     return {k: v for k, v in model.state_dict().items() if not k.startswith(f"{head}.")}
 
 
 def _facts(recipe: Recipe, state: Progress, device: str) -> dict[str, Any]:
-    return {"recipe": recipe.facts(), "steps": state.step, "seconds": round(state.seconds), "device": device,
-            "final_loss": state.loss[-1], "final_training_accuracy": state.accuracy[-1],
-            "torch": torch.__version__, "timm": timm.__version__}
+    return {
+        "recipe": recipe.facts(),
+        "steps": state.step,
+        "seconds": round(state.seconds),
+        "device": device,
+        "final_loss": state.loss[-1],
+        "final_training_accuracy": state.accuracy[-1],
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+    }

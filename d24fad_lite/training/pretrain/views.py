@@ -9,15 +9,39 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 
-def draw_views(densities: Tensor, size: int, generator: Generator, hardness: float = 1.0, texture: float = 1.0,
-               camera: float = 1.0, grey: float = 0.15) -> Tensor:
-    """Colour images float [B, 3, size, size] in 0..1 of densities float [B, 1, S, S] in 0..1.
+def draw_views(
+    densities: Tensor,
+    size: int,
+    generator: Generator,
+    hardness: float = 1.0,
+    texture: float = 1.0,
+    camera: float = 1.0,
+    grey: float = 0.15,
+) -> Tensor:
+    """Colour images of fractals, each in another pose, other colours and seen by another camera.
 
-    Colours: random fore- and background. With `hardness` 0 that is all; up to 1, the pose changes (rotation up to 60
-    degrees, mirror, scale 0.7 to 1.4, shift up to a fifth), both colours vary smoothly within the image, so that a
-    fractal cannot be told by a flat colour, and the camera adds blur, loses contrast and adds noise. `texture` and
-    `camera`, 0 to 1, soften the last two: a network that must not mind colour and brightness forgets them. A share
-    `grey` of the images is colourless, as X-rays and MRI are.
+    Parameters
+    ----------
+    densities : Tensor, float [B, 1, S, S] in 0..1
+        The fractals.
+    size : int
+        Side of the images in pixels.
+    generator : torch.Generator
+        The only source of chance.
+    hardness : float in 0..1, default 1.0
+        0: random colours of fractal and background are all that changes. Above, in proportion: the pose changes
+        (rotation up to 60 degrees, mirror, scale 0.7 to 1.4, shift up to a fifth); both colours vary smoothly within
+        the image, so that a flat colour does not give the fractal away; and the camera blurs, changes contrast and
+        adds noise.
+    texture, camera : float in 0..1, default 1.0
+        Further factors on the smooth variation and on the camera: a network that learns to ignore colour and
+        brightness altogether forgets them.
+    grey : float in 0..1, default 0.15
+        Share of images without colour, as X-rays and MRI are.
+
+    Returns
+    -------
+    Tensor, float [B, 3, size, size] in 0..1
     """
     shapes = _pose(densities, size, generator, hardness)  # (B, 1, S, S)
     fore, back = _colours(len(shapes), generator)  # (B, 3, 1, 1) each
@@ -39,8 +63,10 @@ def _pose(densities: Tensor, size: int, generator: Generator, hardness: float) -
     zoom = torch.exp(hardness * _uniform((n,), generator, math.log(1 / 1.4), math.log(1 / 0.7)))
     mirror = torch.where(_uniform((n,), generator) < 0.5 * hardness, -1.0, 1.0)
     shift = hardness * _uniform((n, 2), generator, -0.2, 0.2)
-    rows = [torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), shift[:, 0]], dim=1),
-            torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), shift[:, 1]], dim=1)]
+    rows = [
+        torch.stack([zoom * angle.cos() * mirror, -zoom * angle.sin(), shift[:, 0]], dim=1),
+        torch.stack([zoom * angle.sin() * mirror, zoom * angle.cos(), shift[:, 1]], dim=1),
+    ]
     grid = F.affine_grid(torch.stack(rows, dim=1), [n, 1, size, size], align_corners=False)
     return F.grid_sample(densities, grid, align_corners=False)
 
@@ -57,8 +83,9 @@ def _clouds(n: int, size: int, generator: Generator) -> Tensor:
     """Smooth random fields [n, 3, size, size] of a random strength and of three grain sizes, mean about 0."""
     field = torch.zeros(n, 3, size, size)
     for cells in (3, 8, 24):
-        noise = torch.randn((n, 3, cells, cells), generator=generator) + torch.randn((n, 1, cells, cells),
-                                                                                     generator=generator)
+        noise = torch.randn((n, 3, cells, cells), generator=generator) + torch.randn(
+            (n, 1, cells, cells), generator=generator
+        )
         strength = _uniform((n, 1, 1, 1), generator, 0.0, 0.12)
         field = field + strength * F.interpolate(noise, size=(size, size), mode="bilinear", align_corners=False)
     return field

@@ -63,8 +63,14 @@ def rsna(root: Path) -> Path:
     save_dicom(root / "stage_2_train_images/stranger.dcm", picture("stranger"))
     for name in ("o0", "o0", "o1", "o2", "missing"):
         classes.append(f"{name},Lung Opacity")
-    boxes += ["o0,4.0,6.0,10.0,12.0,1", "o0,30.0,20.5,9.5,50.0,1", "o1,1.0,2.0,3.0,4.0,1", "o1,1.0,2.0,3.0,4.0,1",
-              "o2,1,2,3,4,1", "missing,1,2,3,4,1"]
+    boxes += [
+        "o0,4.0,6.0,10.0,12.0,1",
+        "o0,30.0,20.5,9.5,50.0,1",
+        "o1,1.0,2.0,3.0,4.0,1",
+        "o1,1.0,2.0,3.0,4.0,1",
+        "o2,1,2,3,4,1",
+        "missing,1,2,3,4,1",
+    ]
     (root / "stage_2_detailed_class_info.csv").write_text("\n".join(classes) + "\n", encoding="utf-8-sig")
     (root / "stage_2_train_labels.csv").write_text("\n".join(boxes) + "\n")
     return root
@@ -94,7 +100,7 @@ def aptos(root: Path) -> Path:
     rows = ["id_code,diagnosis"]
     for index in range(6):
         save(root / f"train_images/good{index}.{'PNG' if index == 1 else 'png'}", f"good{index}")
-        rows.append(f'good{index},{("0", "0.0", chr(34) + "0" + chr(34), " 0 ")[index % 4]}')
+        rows.append(f"good{index},{('0', '0.0', chr(34) + '0' + chr(34), ' 0 ')[index % 4]}")
     for grade in (1, 2, 3, 4):
         save(root / f"train_images/grade{grade}.png", f"grade{grade}")
         rows.append(f"grade{grade},{grade}")

@@ -53,16 +53,23 @@ def test_slices_lie_as_radiologists_see_them_however_the_volume_is_stored(tmp_pa
     nibabel.save(turned, tmp_path / "v.nii.gz")
     volume = read_volume(tmp_path / "v.nii.gz")
     assert volume.values.shape == (6, 8, 10) and volume.spacing == (1, 2, 3) and volume.oriented
-    axial, coronal, sagittal = (cut(volume.values, axis, index) for axis, index in
-                                (("axial", 9), ("coronal", 7), ("sagittal", 5)))
+    axial, coronal, sagittal = (
+        cut(volume.values, axis, index) for axis, index in (("axial", 9), ("coronal", 7), ("sagittal", 5))
+    )
     assert axial.shape == (8, 6) and axial[0, 0] == 100  # front up, right on the left
     assert coronal.shape == (10, 6) and coronal[0, 0] == 100  # head up, right on the left
     assert sagittal.shape == (10, 8) and sagittal[0, 0] == 100  # head up, front on the left
 
 
-@pytest.mark.parametrize(("kind", "dtype"), [
-    ("Nifti1Image", "uint8"), ("Nifti1Image", "float64"), ("Nifti2Image", "int32"), ("Nifti1Image", ">i2"),
-])
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("Nifti1Image", "uint8"),
+        ("Nifti1Image", "float64"),
+        ("Nifti2Image", "int32"),
+        ("Nifti1Image", ">i2"),
+    ],
+)
 def test_values_are_nibabels_own(tmp_path, kind, dtype):
     values = np.random.default_rng(0).integers(0, 200, (5, 6, 7)).astype(dtype)
     image = getattr(nibabel, kind)(values, np.eye(4))
@@ -89,17 +96,24 @@ def header_of(size: int = 64, **fields: object) -> bytes:
     return header.binaryblock
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (b"", "is no NIfTI file"), (b"hello" * 200, "is no NIfTI file"),
-    (header_of() + bytes(100), "more than the file can hold"),
-    (header_of(dim=[4, 8, 8, 8, 5, 1, 1, 1]) + bytes(9000), r"has the shape \(8, 8, 8, 5\), expected three dimensions"),
-    (header_of(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]) + bytes(9000), "at most 268,435,456 are read; cut it"),
-    (header_of(dim=[3, -4, 8, 8, 1, 1, 1, 1]) + bytes(9000), "has the shape"),
-    (header_of(vox_offset=2e9) + bytes(9000), "voxels begin at byte 2e"),
-    (header_of(vox_offset=np.nan) + bytes(9000), "voxels begin at byte nan"),
-    (header_of(8, datatype=128, bitpix=24) + bytes(9000), "expected one number each"),
-    (header_of(8, datatype=9999) + bytes(9000), "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "is no NIfTI file"),
+        (b"hello" * 200, "is no NIfTI file"),
+        (header_of() + bytes(100), "more than the file can hold"),
+        (
+            header_of(dim=[4, 8, 8, 8, 5, 1, 1, 1]) + bytes(9000),
+            r"has the shape \(8, 8, 8, 5\), expected three dimensions",
+        ),
+        (header_of(dim=[3, 30000, 30000, 30000, 1, 1, 1, 1]) + bytes(9000), "at most 268,435,456 are read; cut it"),
+        (header_of(dim=[3, -4, 8, 8, 1, 1, 1, 1]) + bytes(9000), "has the shape"),
+        (header_of(vox_offset=2e9) + bytes(9000), "voxels begin at byte 2e"),
+        (header_of(vox_offset=np.nan) + bytes(9000), "voxels begin at byte nan"),
+        (header_of(8, datatype=128, bitpix=24) + bytes(9000), "expected one number each"),
+        (header_of(8, datatype=9999) + bytes(9000), "cannot be read"),
+    ],
+)
 def test_a_damaged_header_is_named(tmp_path, data, message):
     (tmp_path / "v.nii").write_bytes(data)
     with pytest.raises(ImageError, match=message):
@@ -135,8 +149,12 @@ def test_an_archive_is_unpacked_no_further_than_its_header_promises(tmp_path):
 
 
 def test_slices_of_class_folders_stay_together_as_patients(tmp_path):
-    done = convert(plan_of(by_folders(tmp_path / "v"), SliceSettings(start=2, stop=8, step=2)), tmp_path / "Brain",
-                   test_fraction=0.4, progress=False)
+    done = convert(
+        plan_of(by_folders(tmp_path / "v"), SliceSettings(start=2, stop=8, step=2)),
+        tmp_path / "Brain",
+        test_fraction=0.4,
+        progress=False,
+    )
     task = open_benchmark(done.out)["Brain"]
     assert (len(task.train), len(task.test), int(task.test.labels.sum())) == (9, 12, 6)
     assert {path.name for path in task.test.paths if "i0" in path.name} == {"i0_002.png", "i0_004.png", "i0_006.png"}
@@ -163,7 +181,8 @@ def test_a_segmentation_says_which_slices_are_anomalous_and_becomes_their_mask(t
     task = open_benchmark(done.out)["Brain"]
     assert [path.name for path in task.test.paths if "/bad/" in path.as_posix()] == ["h0_005.png", "h1_005.png"]
     assert {row.source_class: row.why for row in done.table}["slices with marked voxels"] == {
-        "fewer marked voxels than --min-voxels": 2}
+        "fewer marked voxels than --min-voxels": 2
+    }
     mask = np.asarray(Image.open(done.out / "test/mask/h0_005.png"))
     expected = np.zeros((24, 20), np.uint8)
     expected[0:4, 14:17] = 255  # the front is up, and x = 3..5 of 20 lies on the right
@@ -195,7 +214,9 @@ def test_a_table_says_what_is_normal_and_who_the_patient_is(tmp_path):
     task = open_benchmark(done.out)["Knee"]
     assert set(task.train.groups) | set(task.test.groups) == {"anna", "ben", "carla"}
     assert {image.name: image.why for image in done.problems} == {
-        "h3.nii.gz": "nothing says whether it is normal", "h9": "file is missing"}
+        "h3.nii.gz": "nothing says whether it is normal",
+        "h9": "file is missing",
+    }
 
 
 def test_what_is_wrong_with_a_volume_is_a_line_and_does_not_stop_the_others(tmp_path):
@@ -212,7 +233,9 @@ def test_what_is_wrong_with_a_volume_is_a_line_and_does_not_stop_the_others(tmp_
     nibabel.save(image, root / "bad/dark.nii.gz")
     done = convert(plan_of(root, SliceSettings(start=5, window=(0, 900))), tmp_path / "Brain", progress=False)
     assert {image.name: image.why for image in done.problems} == {
-        "bad/cut.nii.gz": "cannot be read", "bad/short.nii.gz": "no slice in the range"}
+        "bad/cut.nii.gz": "cannot be read",
+        "bad/short.nii.gz": "no slice in the range",
+    }
     (bad,) = [row for row in done.table if row.source_class == "bad"]
     assert bad.why["slice of one value"] == 6  # one of dark, all of flat
     notes = "\n".join(done.notes)
@@ -220,12 +243,16 @@ def test_what_is_wrong_with_a_volume_is_a_line_and_does_not_stop_the_others(tmp_
     assert "dark.nii.gz: 1 voxels are NaN and shown black" in notes
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"axis": "diagonal"}, "choose one of axial, coronal, sagittal"), ({"step": 0}, "must be at least 1"),
-    ({"percentiles": (99, 1)}, "percentiles 99:1 must rise and lie between 0 and 100"),
-    ({"percentiles": (0, 101)}, "percentiles 0:101"),
-    ({"window": (5, 5)}, "window 5:5 must rise, for example -160:240"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"axis": "diagonal"}, "choose one of axial, coronal, sagittal"),
+        ({"step": 0}, "must be at least 1"),
+        ({"percentiles": (99, 1)}, "percentiles 99:1 must rise and lie between 0 and 100"),
+        ({"percentiles": (0, 101)}, "percentiles 0:101"),
+        ({"window": (5, 5)}, "window 5:5 must rise, for example -160:240"),
+    ],
+)
 def test_wrong_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SliceSettings(**options)

@@ -68,7 +68,9 @@ def test_rsna_names_a_missing_and_a_damaged_file_and_one_that_no_table_knows(rsn
     _, done = rsna
     assert {Path(image.name).stem for image in done.problems} == {"missing", "o2", "stranger"}
     assert left_out(done)["stage_2_train_images/missing.dcm"] == (
-        "file is missing", "no missing.dcm in stage_2_train_images")
+        "file is missing",
+        "no missing.dcm in stage_2_train_images",
+    )
 
 
 def test_rsna_opens_as_a_task_whose_files_are_the_source_files_byte_for_byte(rsna):
@@ -174,7 +176,9 @@ def test_brain_keeps_the_published_split_and_an_image_of_both_sides_in_test_alon
     assert found["Training/notumor"] == (1595, 6, 5, 0, 0, {"same image in another split": 1})
     assert found["Testing/notumor"] == (405, 4, 0, 0, 4, {})
     assert left_out(done)["Training/notumor/Tr-no_0000.jpg"] == (
-        "same image in another split", "equal content: Testing/notumor/Te-no_0099.jpg, which is kept in test")
+        "same image in another split",
+        "equal content: Testing/notumor/Te-no_0099.jpg, which is kept in test",
+    )
     assert found["Testing/pituitary"][5] == {"pituitary tumour (--include-pituitary takes it)": 2}
     assert found["Training/glioma"][5] == {"tumour in Training (--split new takes it for test)": 2}
     task = open_benchmark(done.out)["BrainTumor"]
@@ -189,8 +193,9 @@ def test_brain_split_anew_has_every_tumour_in_test_and_no_image_twice(tmp_path):
     hashes = task.train.hashes() + task.test.hashes()
     assert len(set(hashes)) == len(hashes) == 9 + 12
     assert {kind for kind in task.test.kinds if kind} == {"glioma", "meningioma", "pituitary"}
-    assert manifest(done)["command"] == ("d24fad convert brats-kaggle SOURCE OUT --split new --include-pituitary "
-                                         "--seed 3 --test-fraction 0.2")
+    assert manifest(done)["command"] == (
+        "d24fad convert brats-kaggle SOURCE OUT --split new --include-pituitary --seed 3 --test-fraction 0.2"
+    )
 
 
 def test_a_normal_image_that_is_also_among_the_unused_tumours_is_not_normal(tmp_path):
@@ -198,7 +203,8 @@ def test_a_normal_image_that_is_also_among_the_unused_tumours_is_not_normal(tmp_
     shutil.copy(source / "Training/pituitary/Tr-pi_0001.jpg", source / "Testing/notumor/Te-no_0050.jpg")
     done = run(plan_brain(source), tmp_path / "BrainTumor")
     assert [(image.name, image.detail) for image in done.problems] == [
-        ("Testing/notumor/Te-no_0050.jpg", "equal content: Training/pituitary/Tr-pi_0001.jpg")]
+        ("Testing/notumor/Te-no_0050.jpg", "equal content: Training/pituitary/Tr-pi_0001.jpg")
+    ]
 
 
 # --- Camelyon16 ------------------------------------------------------------------------------------------------------
@@ -208,9 +214,12 @@ def test_a_normal_image_that_is_also_among_the_unused_tumours_is_not_normal(tmp_
 def test_camelyon_has_masks_under_either_name_and_patients_from_file_names(tmp_path, masks):
     done = run(plan_camelyon(sources.camelyon(tmp_path / "source", masks=masks)), tmp_path / "HIS")
     assert counts(done) == {
-        "train/good": (None, 9, 8, 0, 0, {"patient in another split": 1}), "valid/good": (None, 2, 0, 2, 0, {}),
-        "valid/Ungood": (None, 2, 0, 2, 0, {}), "test/good": (None, 3, 0, 0, 3, {}),
-        "test/Ungood": (None, 3, 0, 0, 2, {"mask is missing": 1})}
+        "train/good": (None, 9, 8, 0, 0, {"patient in another split": 1}),
+        "valid/good": (None, 2, 0, 2, 0, {}),
+        "valid/Ungood": (None, 2, 0, 2, 0, {}),
+        "test/good": (None, 3, 0, 0, 3, {}),
+        "test/Ungood": (None, 3, 0, 0, 2, {"mask is missing": 1}),
+    }
     task = open_benchmark(done.out)["HIS"]
     assert len(task.valid) == 4 and int(task.test.masks(48).sum()) == 2 * 6 * 7
     assert set(task.train.groups) == {"p0", "p1", "p2", "p3"}
@@ -244,11 +253,16 @@ def test_camelyon_without_inner_folders_has_no_masks(tmp_path):
 # --- folders that are no such source ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("plan", "message"), [
-    (plan_rsna, "has no folder stage_2_train_images"), (plan_lag, "has no folder non_glaucoma/image"),
-    (plan_aptos, "image folder '.*train_images' does not exist"), (plan_brain, "has no folder Training"),
-    (plan_camelyon, "has no folder train"),
-])
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (plan_rsna, "has no folder stage_2_train_images"),
+        (plan_lag, "has no folder non_glaucoma/image"),
+        (plan_aptos, "image folder '.*train_images' does not exist"),
+        (plan_brain, "has no folder Training"),
+        (plan_camelyon, "has no folder train"),
+    ],
+)
 def test_another_folder_is_named_with_what_was_expected(tmp_path, plan, message):
     save_elsewhere = tmp_path / "other/readme.txt"
     save_elsewhere.parent.mkdir()

@@ -54,16 +54,20 @@ def test_without_a_group_column_the_report_warns_that_patients_may_be_divided(tm
 
 def test_rows_that_cannot_be_used_are_told_apart(tmp_path):
     table = study(tmp_path / "s")
-    table.write_text(table.read_text() + "0/img0;cyst;p0\n1/img8;none;p4\nnowhere;none;p9\n;none;p9\n../../x;none;p9\n"
-                     "0/extra;;p9\n0/odd;unsure;p9\n")
+    table.write_text(
+        table.read_text() + "0/img0;cyst;p0\n1/img8;none;p4\nnowhere;none;p9\n;none;p9\n../../x;none;p9\n"
+        "0/extra;;p9\n0/odd;unsure;p9\n"
+    )
     for name in ("extra", "odd", "unlisted"):
         sources.save(tmp_path / f"s/images/0/{name}.png", name)
     done = run(table, tmp_path / "Study", anomalous=["cyst"], group="patient")
     reasons = {row.source_class: row.why for row in done.table if row.why}
     assert reasons == {
-        "finding = none": {"rows disagree": 1, "file is missing": 3}, "finding = (empty)": {"no label": 1},
+        "finding = none": {"rows disagree": 1, "file is missing": 3},
+        "finding = (empty)": {"no label": 1},
         "finding = unsure": {"label neither normal nor anomalous": 1},
-        "(not in the table)": {"no row in labels.csv": 1}}
+        "(not in the table)": {"no row in labels.csv": 1},
+    }
     assert len(done.problems) == 5 and any("1/img8.png has 2 equal rows" in note for note in done.notes)
 
 
@@ -75,20 +79,24 @@ def test_masks_come_from_a_column_and_a_missing_one_is_told(tmp_path):
     (tmp_path / "s/masks").mkdir()
     for number in (12, 13, 14):
         Image.fromarray(marked).save(tmp_path / f"s/masks/m{number}.png")
-    table.write_text("\n".join([lines[0] + ";mask", *(f"{line};{f'm{i}' if i > 11 else ''}"
-                                                      for i, line in enumerate(lines[1:]))]))
+    table.write_text(
+        "\n".join([lines[0] + ";mask", *(f"{line};{f'm{i}' if i > 11 else ''}" for i, line in enumerate(lines[1:]))])
+    )
     done = run(table, tmp_path / "Study", mask="mask", mask_folder=tmp_path / "s/masks")
     task = open_benchmark(done.out)["Study"]
     assert int(task.test.masks(48).sum()) == 3 * 21
     assert [(image.name, image.why) for image in done.problems] == [("1/img15.png", "mask is missing")]
 
 
-@pytest.mark.parametrize(("facts", "message"), [
-    ({"label": "findng"}, "has no column 'findng', it has file, finding, patient; did you mean 'finding'"),
-    ({"folder": Path("nowhere")}, "image folder 'nowhere' does not exist"),
-    ({"normal": []}, "say which values of the label column mean normal"),
-    ({"normal": ["healthy"]}, "gives no normal images for train and no normal images for test"),
-])
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"label": "findng"}, "has no column 'findng', it has file, finding, patient; did you mean 'finding'"),
+        ({"folder": Path("nowhere")}, "image folder 'nowhere' does not exist"),
+        ({"normal": []}, "say which values of the label column mean normal"),
+        ({"normal": ["healthy"]}, "gives no normal images for train and no normal images for test"),
+    ],
+)
 def test_a_wrong_name_is_said_with_what_there_is(tmp_path, facts, message):
     with pytest.raises(SourceError, match=message):
         run(study(tmp_path / "s"), tmp_path / "Study", **facts)
@@ -102,9 +110,16 @@ def test_a_table_that_is_no_text_is_named(tmp_path):
         read_table(tmp_path / "none.csv", ("file",))
 
 
-@pytest.mark.parametrize(("left", "right", "same"), [
-    ("0", "0.0", True), (" 0 ", "0", True), ("Yes", "yes", True), ("1", "10", False), ("", "0", False),
-])
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        ("0", "0.0", True),
+        (" 0 ", "0", True),
+        ("Yes", "yes", True),
+        ("1", "10", False),
+        ("", "0", False),
+    ],
+)
 def test_labels_are_compared_as_numbers_where_they_are_numbers(left, right, same):
     assert same_value(left, right) is same
 

@@ -55,7 +55,7 @@ def test_patients_are_never_divided_and_the_ill_are_in_test_with_all_they_have(p
     assert {"i0", "i1"} < patients(plan, "test")
     task = open_benchmark(tmp_path / "Task")["Task"]
     assert (len(task.train), len(task.test), int(task.test.labels.sum())) == (14, 10, 2)
-    assert not task.warnings and not [problem for problem in task.check() if problem.level == "error"]
+    assert not task.warnings and not [problem for problem in task.check() if problem.severity == "error"]
 
 
 def test_a_seed_gives_the_same_bytes_again_and_another_seed_other_patients(plan, tmp_path):
@@ -86,12 +86,20 @@ def test_where_every_patient_is_ill_some_train_with_their_normal_images_alone(tm
 
 def test_equal_images_are_kept_once_and_contradicting_ones_not_at_all(tmp_path):
     root = tmp_path / "source"
-    plan = plan_of(root, *(image(root, f"g{i}.png", 0) for i in range(5)), image(root, "twin.png", 0, "g0.png"),
-                   image(root, "b.png", 1), image(root, "liar.png", 1, "g1.png"))
+    plan = plan_of(
+        root,
+        *(image(root, f"g{i}.png", 0) for i in range(5)),
+        image(root, "twin.png", 0, "g0.png"),
+        image(root, "b.png", 1),
+        image(root, "liar.png", 1, "g1.png"),
+    )
     done = convert(plan, tmp_path / "Task", progress=False)
     reasons = {image.name: image.why for image in plan.images if image.why}
-    assert reasons == {"twin.png": "same image twice", "g1.png": "same image with another label",
-                       "liar.png": "same image with another label"}
+    assert reasons == {
+        "twin.png": "same image twice",
+        "g1.png": "same image with another label",
+        "liar.png": "same image with another label",
+    }
     assert {image.name for image in done.problems} == {"g1.png", "liar.png"}
 
 
@@ -139,10 +147,16 @@ def test_a_file_that_changes_meanwhile_stops_the_conversion(plan, tmp_path, monk
 
 def test_a_source_without_one_class_is_refused_with_what_was_found(tmp_path):
     root = tmp_path / "source"
-    plan = plan_of(root, *(image(root, f"{i}.png", 0) for i in range(4)),
-                   SourceImage("gone.png", "bad", None, 1, why="file is missing", detail="no gone.png", problem=True))
-    with pytest.raises(SourceError, match=r"no anomalous images for test: 5 images found, 4 usable; left out: 1 file "
-                                          r"is missing \(first: no gone.png\)"):
+    plan = plan_of(
+        root,
+        *(image(root, f"{i}.png", 0) for i in range(4)),
+        SourceImage("gone.png", "bad", None, 1, why="file is missing", detail="no gone.png", problem=True),
+    )
+    with pytest.raises(
+        SourceError,
+        match=r"no anomalous images for test: 5 images found, 4 usable; left out: 1 file "
+        r"is missing \(first: no gone.png\)",
+    ):
         convert(plan, tmp_path / "Task", progress=False)
 
 
@@ -164,10 +178,18 @@ def test_the_manifest_has_the_hash_of_each_file_and_no_path_of_this_computer(pla
     stored = json.loads(written["MANIFEST.json"])
     images = {name: data for name, data in written.items() if name.endswith(".png")}
     assert {name: facts["sha256"] for name, facts in stored["files"].items()} == {
-        name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
+        name: hashlib.sha256(data).hexdigest() for name, data in images.items()
+    }
     assert (stored["seed"], stored["licence"], stored["groups"]) == (5, "mine", {"train": 8, "test": 4})
-    assert stored["counts"][0] == {"class": "good", "published": None, "found": 23, "train": 16, "valid": 0, "test": 6,
-                                   "left_out": {"cannot be read": 1}}
+    assert stored["counts"][0] == {
+        "class": "good",
+        "published": None,
+        "found": 23,
+        "train": 16,
+        "valid": 0,
+        "test": 6,
+        "left_out": {"cannot be read": 1},
+    }
     assert not [name for name, data in written.items() if str(tmp_path).encode() in data]
 
 
@@ -187,8 +209,14 @@ def test_every_image_that_is_not_used_has_a_line_with_the_reason(plan, tmp_path)
 
 def test_names_that_meet_or_that_readers_of_folders_skip_get_names_of_their_own(tmp_path):
     root = tmp_path / "source"
-    plan = plan_of(root, *(image(root, f"{folder}/1.png", 0) for folder in "abcd"), image(root, "x/.hidden.png", 1),
-                   image(root, "x/what?*.png", 1), image(root, "x/1.png", 1), image(root, "y/1.bmp", 1))
+    plan = plan_of(
+        root,
+        *(image(root, f"{folder}/1.png", 0) for folder in "abcd"),
+        image(root, "x/.hidden.png", 1),
+        image(root, "x/what?*.png", 1),
+        image(root, "x/1.png", 1),
+        image(root, "y/1.bmp", 1),
+    )
     done = convert(plan, tmp_path / "Task", test_fraction=0.5, progress=False)
     task = open_benchmark(done.out)["Task"]
     assert (len(task.train), len(task.test)) == (2, 6)

@@ -1,0 +1,1 @@
+"""What the method has to beat: nearest patch, mean feature, its own parts, its untrained twin, shortcuts."""

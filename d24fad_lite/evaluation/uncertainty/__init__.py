@@ -1,0 +1,1 @@
+"""How far a number can be trusted: intervals, paired comparisons, thresholds with a promised false-alarm rate."""

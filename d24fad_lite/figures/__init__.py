@@ -1,0 +1,1 @@
+"""Pictures with a name: the house style, maps over images, plots."""

@@ -1,0 +1,1 @@
+"""A folder of images in, scores and heatmaps out."""

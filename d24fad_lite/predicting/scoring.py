@@ -1,0 +1,160 @@
+"""Score listed images against one bank of supports, batch by batch, whatever some of the files are like."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from d24fad_lite.data.formats.recognise import refuse_special
+from d24fad_lite.data.images import load_image
+from d24fad_lite.files import file_sha256
+from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.model.features import SupportBank
+from d24fad_lite.predicting.heatmaps import SupportReference, write_heatmap
+from d24fad_lite.predicting.inputs import ImageFile
+from d24fad_lite.predicting.score_store import ScoreRow, ScoreStore
+
+WORKERS = 4  # threads that read and draw; decoding waits for the disk more than for the processor
+FailureHook = Callable[[str, str], None]
+
+
+class ReadImage(NamedTuple):
+    """What reading one file gave: pixels [3, S, S] in 0..1; or None with a reason; or None where its score is known."""
+
+    file: ImageFile
+    sha256: str
+    pixels: Tensor | None
+    reason: str = ""
+
+
+class ScoredImage(NamedTuple):
+    """An image with its score and its anomaly map [S, S]."""
+
+    read: ReadImage
+    score: float
+    anomaly_map: np.ndarray
+
+
+@dataclass
+class Counts:
+    """How many images a run scored, took over from an earlier run, and found to be supports themselves."""
+
+    scored: int = 0
+    known: int = 0
+    supports_among_them: int = 0
+
+
+@dataclass(frozen=True)
+class FolderScorer:
+    """All that scoring one batch needs; `heatmap_size` in pixels, 0 for no heatmaps."""
+
+    model: D24FAD
+    bank: SupportBank
+    reference: SupportReference
+    store: ScoreStore
+    heatmap_size: int = 256
+    on_failure: FailureHook = lambda name, reason: None
+
+    def score(
+        self, files: Sequence[ImageFile], batch_size: int, support_hashes: set[str], progress: bool = True
+    ) -> Counts:
+        """Score the files in batches; every finished batch is on disk before the next one is scored."""
+        counts = Counts()
+        with (
+            ThreadPoolExecutor(WORKERS) as pool,
+            tqdm(total=len(files), desc="predict", unit="image", disable=None if progress else True) as bar,
+        ):
+            for batch in self._read_ahead(pool, files, batch_size):
+                for read in batch:
+                    counts.supports_among_them += read.sha256 in support_hashes
+                    counts.known += read.pixels is None and not read.reason
+                counts.scored += self._score_batch(pool, batch)
+                bar.update(len(batch))
+        return counts
+
+    def _score_batch(self, pool: ThreadPoolExecutor, batch: Sequence[ReadImage]) -> int:
+        """Score, draw and store one batch; returns how many images have a new score."""
+        scored, failures = self._predict(batch)
+        if self.heatmap_size:
+            reasons = list(pool.map(self._draw, scored))
+            failures += [(image.read.file.name, reason) for image, reason in zip(scored, reasons) if reason]
+            scored = [image for image, reason in zip(scored, reasons) if not reason]
+        for name, reason in failures:
+            self.on_failure(name, self.store.fail(name, reason))
+        self.store.add(ScoreRow(read.file.name, f"{score:.8g}", read.sha256) for read, score, _ in scored)
+        return len(scored)
+
+    def _predict(self, batch: Sequence[ReadImage]) -> tuple[list[ScoredImage], list[tuple[str, str]]]:
+        """The scored images of a batch, and (name, reason) of those that cannot be used."""
+        failures = [(read.file.name, read.reason) for read in batch if read.reason]
+        fresh = [(read, read.pixels) for read in batch if read.pixels is not None]
+        if not fresh:
+            return [], failures
+        prediction = self.model.predict(torch.stack([pixels for _, pixels in fresh]), self.bank)
+        scores, maps = prediction.score.tolist(), prediction.anomaly_map.float().cpu().numpy()
+        images = [ScoredImage(read, score, anomaly_map) for (read, _), score, anomaly_map in zip(fresh, scores, maps)]
+        failures += [(read.file.name, f"its score is {score}") for read, score, _ in images if not math.isfinite(score)]
+        return [image for image in images if math.isfinite(image.score)], failures
+
+    def _read_ahead(
+        self, pool: ThreadPoolExecutor, files: Sequence[ImageFile], batch_size: int
+    ) -> Iterator[list[ReadImage]]:
+        """Batches in order; while one is scored the next is read. Memory does not grow with the folder."""
+        waiting: deque[list[Future[ReadImage]]] = deque()
+        try:
+            for start in range(0, len(files), batch_size):
+                waiting.append([pool.submit(self._read, file) for file in files[start : start + batch_size]])
+                if len(waiting) > 1:
+                    yield [future.result() for future in waiting.popleft()]
+            while waiting:
+                yield [future.result() for future in waiting.popleft()]
+        finally:
+            for future in (future for batch in waiting for future in batch):
+                future.cancel()
+
+    def _read(self, file: ImageFile) -> ReadImage:
+        """Hash one file and decode it, unless its score is known; whatever goes wrong becomes the reason."""
+        sha256 = ""
+        try:
+            sha256 = content_sha256(file.path)
+            if self.store.has(file.name, sha256, heatmap=bool(self.heatmap_size)):
+                return ReadImage(file, sha256, None)
+            return ReadImage(file, sha256, load_image(file.path, self.model.config.image_size))
+        except Exception as error:  # whatever a damaged file does to a decoder, the other images get their scores
+            return ReadImage(file, sha256, None, _reason(error))
+
+    def _draw(self, image: ScoredImage) -> str:
+        """Write the heatmap of one scored image; returns why it cannot be drawn.
+
+        An OSError is not caught: where results cannot be written, the run stops.
+        """
+        file = image.read.file
+        target = self.store.heatmap(file.name)
+        try:
+            write_heatmap(file.path, image.anomaly_map, self.reference.color_limits, self.heatmap_size, target)
+        except OSError:
+            raise
+        except Exception as error:
+            return _reason(error)
+        return ""
+
+
+def content_sha256(path: Path) -> str:
+    """The sha256 of a file's content; ImageError for pipes, devices and the like, which would be read for ever."""
+    refuse_special(path)
+    return file_sha256(path)
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; with its type where it is not one that was written for users."""
+    return str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"

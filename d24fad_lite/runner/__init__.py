@@ -1,1 +1,0 @@
-"""Profiles, lessons and the unattended run of the notebook series. Import from the modules themselves."""

@@ -1,0 +1,122 @@
+"""A grid of experiments: one notebook, many parameter sets, every finished cell kept.
+
+<out>/<label>/cell.ipynb          executed notebook
+<out>/<label>/cell/metrics.json   its numbers
+<out>/<label>/result.json         its NotebookResult, written last: a cell without it has not finished
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from d24fad_lite.files import read_json_or_none, sha256_of, write_json
+from d24fad_lite.lessons.parameters import check_parameters
+from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
+from d24fad_lite.runs.parallel import side_by_side, thread_limit
+
+LONGEST = 120  # bytes of a label
+UNLABELLED = {"profile", "root", "out"}
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One point of the grid: its label, parameters, result, and metrics.json (None when it did not complete)."""
+
+    label: str
+    parameters: dict[str, Any]
+    result: NotebookResult
+    metrics: dict[str, Any] | None
+
+
+def run_grid(
+    notebook: Path | str,
+    points: Sequence[Mapping[str, Any]],
+    out: Path | str,
+    *,
+    timeout: float | None = None,
+    jobs: int = 1,
+) -> list[GridCell]:
+    """Run a notebook once for each parameter set; a failing cell of the grid does not stop the others.
+
+    A cell that is finished under `out` with the same notebook, parameters and package code is taken over, so a stopped
+    grid goes on where it was. Prints one line per cell.
+
+    Parameters
+    ----------
+    notebook : the .ipynb to run
+    points : one parameter set for each cell of the grid
+    out : folder of the grid, see the head of this module
+    timeout : seconds per cell; None or 0 for no limit
+    jobs : cells that run side by side
+
+    Returns
+    -------
+    list of GridCell, in the order of `points`
+
+    Raises
+    ------
+    ValueError : before anything runs, for a point that names an unknown parameter, has a wrong type or comes twice.
+    """
+    source, out = Path(notebook), Path(out)
+    content = read_notebook(source)
+    declared = declared_parameters(content, source.stem)
+    checked = [check_parameters(declared, point, source.stem) for point in points]
+    labels = [label(point) for point in checked]
+    for name in labels:
+        if labels.count(name) > 1:
+            raise ValueError(f"two cells of the grid are the same ({name}); parameter sets must differ")
+    calls = [
+        partial(_cell, source, out / name, name, point, run_key(content, point), timeout, thread_limit(jobs))
+        for name, point in zip(labels, checked, strict=True)
+    ]
+    cells: dict[int, GridCell] = {}
+    for position, cell in side_by_side(calls, jobs):
+        how = "kept" if cell.result.resumed else f"{cell.result.seconds:.1f} s"
+        cells[position] = cell
+        print(
+            f"[{len(cells):2d}/{len(labels)}] {cell.label}  {cell.result.status} ({how})  {cell.result.error}",
+            flush=True,
+        )
+    return [cells[position] for position in range(len(cells))]
+
+
+def label(point: Mapping[str, Any]) -> str:
+    """A folder name that says the parameters: "method=d24fad,seed=0,task=RSNA"."""
+    parts = (f"{key}={point[key]}" for key in sorted(point) if key not in UNLABELLED)
+    text = re.sub(r"[^\w=,.+-]", "-", ",".join(parts)) or "default"
+    if len(os.fsencode(text)) <= LONGEST:
+        return text
+    end = sha256_of(text)[:8]  # long names may begin alike
+    return f"{os.fsencode(text)[: LONGEST - 9].decode(errors='ignore')}~{end}"
+
+
+def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridCell | None:
+    values, metrics = read_json_or_none(folder / "result.json"), read_json_or_none(folder / "cell" / "metrics.json")
+    if not values or metrics is None or values.get("key") != key or values.get("status") != "completed":
+        return None
+    result = NotebookResult.from_dict({**values, "resumed": True})
+    return GridCell(name, point, result, metrics)
+
+
+def _cell(
+    source: Path,
+    folder: Path,
+    name: str,
+    point: dict[str, Any],
+    key: str,
+    timeout: float | None,
+    environment: Mapping[str, str],
+) -> GridCell:
+    if (finished := _finished(folder, name, point, key)) is not None:
+        return finished
+    (folder / "result.json").unlink(missing_ok=True)
+    result = run_notebook(source, folder / "cell.ipynb", point, timeout=timeout, environment=environment)
+    write_json(folder / "result.json", result.to_dict())
+    metrics = read_json_or_none(folder / "cell" / "metrics.json") if result.status == "completed" else None
+    return GridCell(name, point, result, metrics)

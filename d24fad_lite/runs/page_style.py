@@ -1,0 +1,96 @@
+"""The look of a run's pages, light and dark: no script, no font from elsewhere."""
+
+from __future__ import annotations
+
+REPORT_CSS = """
+:root {
+  color-scheme: light dark;
+  --page: #f6f5f1; --card: #ffffff; --ink: #22252a; --soft: #646a73; --line: #e3e1da; --accent: #0b6aa8;
+  --good: #13795b; --good-bg: #e0f2ea; --bad: #b3431a; --bad-bg: #fbe7de; --wait: #7a6512; --wait-bg: #f6efd3;
+  --code: #f3f2ee;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --page: #16181c; --card: #1f2227; --ink: #e6e7ea; --soft: #a0a6b0; --line: #33373e; --accent: #6fb9ea;
+    --good: #6fd3ae; --good-bg: #17392f; --bad: #f4a27f; --bad-bg: #472517; --wait: #e3cd73; --wait-bg: #3b3414;
+    --code: #17191d;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0; letter-spacing: -.015em; }
+h2 { font-size: 1.2rem; margin: 2.75rem 0 .9rem; letter-spacing: -.005em; }
+h3 { font-size: 1.02rem; margin: 0 0 .35rem; }
+h4 { font-size: .92rem; margin: 1.1rem 0 .4rem; color: var(--soft); font-weight: 600; }
+a { color: var(--accent); text-decoration-thickness: 1px; text-underline-offset: 2px; }
+p { margin: .4rem 0; }
+.kicker { color: var(--soft); margin: 0 0 .35rem; font-size: .92rem; }
+.title { display: flex; gap: .9rem; align-items: center; flex-wrap: wrap; }
+.notice { margin: .8rem 0 0; color: var(--soft); font-weight: 600; }
+.facts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1px; margin: 1.6rem 0 0;
+  background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
+.facts div { padding: .7rem .9rem; min-width: 0; box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
+.facts .wide { grid-column: 1 / -1; }
+.facts dt { color: var(--soft); font-size: .8rem; }
+.facts dd { margin: .1rem 0 0; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.versions { color: var(--soft); font-size: .86rem; margin-top: .7rem; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem;
+  margin: 0 0 1rem; }
+.card.failure { border-left: 4px solid var(--bad); }
+.scroll { overflow-x: auto; }
+.card > .scroll:last-child > table { margin-bottom: 0; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .94rem; }
+.results table { width: auto; min-width: min(100%, 28rem); }
+.results th, .results td { padding-right: 1.5rem; }
+th { text-align: left; color: var(--soft); font-weight: 600; font-size: .84rem; padding: .35rem .8rem .45rem 0;
+  border-bottom: 1px solid var(--line); white-space: nowrap; }
+td { padding: .5rem .8rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+tr:last-child td { border-bottom: 0; }
+td:last-child, th:last-child { padding-right: 0; }
+.number { text-align: right; white-space: nowrap; }
+.links { white-space: nowrap; font-size: .88rem; }
+.links a { margin-left: .7rem; }
+.problem { color: var(--soft); font-size: .88rem; overflow-wrap: anywhere; }
+.pill { display: inline-block; border-radius: 99px; padding: .08rem .65rem; font-size: .84rem; font-weight: 600;
+  white-space: nowrap; color: var(--wait); background: var(--wait-bg); }
+.pill.completed { color: var(--good); background: var(--good-bg); }
+.pill.failed, .pill.died, .pill.timeout { color: var(--bad); background: var(--bad-bg); }
+.bar { display: block; height: 3px; border-radius: 2px; background: var(--accent); opacity: .55;
+  margin: .25rem 0 0 auto; }
+.headline { font-size: 1.05rem; font-weight: 600; margin: .2rem 0 .6rem; }
+pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .85rem;
+  margin: .35rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
+  overflow-x: auto; font: .84rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+.values { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .9rem 0 0; padding: 0; list-style: none;
+  font-size: .92rem; }
+.values span { color: var(--soft); }
+.figures { display: grid; gap: 1rem; margin-top: 1rem; }
+figure { margin: 0; }
+figure img { display: block; max-width: 100%; height: auto; border-radius: 8px; border: 1px solid var(--line);
+  background: #fbfbf9; }
+figcaption { color: var(--soft); font-size: .84rem; margin-top: .3rem; }
+footer { color: var(--soft); font-size: .86rem; margin-top: 3rem; }
+@media (max-width: 1000px) { .facts { grid-template-columns: repeat(3, 1fr); } }
+@media (max-width: 860px) { main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.55rem; } }
+@media print { body { background: #fff; } .card { break-inside: avoid; } }
+"""
+
+# Plots are opaque light cards (figures/style.py), so only the page around them changes with the scheme.
+NOTEBOOK_CSS = """
+body { max-width: 62rem; margin: 0 auto !important; padding: 1.5rem 1rem 4rem !important; }
+.jp-RenderedHTMLCommon { overflow-wrap: break-word; }
+math { font-size: 1.15em; }
+.jp-OutputArea-output img { max-width: 100%; height: auto; border-radius: 6px; }
+.jp-OutputArea-output { overflow-x: auto; }
+.jp-InputArea-editor { overflow-x: auto !important; }
+.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] { background: transparent; opacity: .7; }
+.jp-Cell-inputWrapper, .jp-CodeMirrorEditor, .highlight { max-width: 100%; }
+@media (max-width: 900px) {
+  .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
+  body { padding: .75rem .5rem 3rem !important; }
+}
+"""

@@ -1,0 +1,1 @@
+"""Choosing supports and judging a choice, without widgets."""

@@ -1,0 +1,182 @@
+"""One training run from its first epoch, or its last stored one, to its end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from d24fad_lite.data.benchmark import Task
+from d24fad_lite.files import write_text
+from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.training.cache import TeacherCache
+from d24fad_lite.training.episodes import EpisodeBatch, EpisodeSampler
+from d24fad_lite.training.history import History
+from d24fad_lite.training.learner import Learner
+from d24fad_lite.training.schedule import learning_rate
+from d24fad_lite.training.settings import FitSettings
+from d24fad_lite.training.state import load_state, save_state
+from d24fad_lite.training.validation import hold_out
+
+OnEpoch = Callable[[int, D24FAD], None]
+
+
+class TrainingRun:
+    """The pieces that `fit` joins, and the loop over its epochs; arguments as of `fit`."""
+
+    def __init__(
+        self,
+        model: D24FAD,
+        tasks: Mapping[str, Task],
+        settings: FitSettings,
+        accelerator: Accelerator,
+        *,
+        out: str | Path | None = None,
+        cache: str = "auto",
+        progress: bool = True,
+    ) -> None:
+        self.model, self.settings, self.accelerator = model, settings, accelerator
+        self.out = Path(out) if out is not None else None
+        self.progress = progress and accelerator.is_local_main_process
+        self.sampler, self.validation = _episodes(tasks, settings, redraw=model.config.train_supports == "redrawn")
+        model.to(accelerator.device)
+        features = TeacherCache(model.teacher, [task.train for task in tasks.values()], cache, progress=self.progress)
+        self.learner = Learner(model, features, settings, accelerator)
+        # What a stored run must have been made with, so that this one may go on from it.
+        self.identity = settings.identity() | {
+            "config": model.config.to_dict(),
+            "teacher": model.teacher.fingerprint(),
+            "tasks": {name: len(task.train) for name, task in tasks.items()},
+        }
+        rounds = -(-len(self.sampler) // accelerator.num_processes)  # steps per epoch, of all processes together
+        self.rounds, self.steps = rounds, settings.epochs * rounds
+        self.best: dict[str, Tensor] | None = None  # weights of the best epoch, where patience may go back to them
+
+    def train(self, resume: bool, on_epoch: OnEpoch | None = None) -> History:
+        """Train the epochs that are missing; the model ends in eval mode with the weights to keep."""
+        history = self._resumed() if resume else None
+        if history is None:  # a run that is stopped in its first epoch begins again from the weights it began with
+            history = History()
+            self._store(history)
+        started_at = min(len(history), self.settings.epochs) * self.rounds
+        try:
+            with tqdm(total=self.steps, initial=started_at, desc="fit", unit="batch", disable=not self.progress) as bar:
+                while len(history) < self.settings.epochs and not self._exhausted(history):
+                    self._add(self._epoch(len(history), bar), history)
+                    self._store(history)
+                    if on_epoch is not None:
+                        with self.learner.averaged():
+                            on_epoch(len(history), self.model)
+        finally:
+            self.learner.unwrap()
+        self._keep_weights(history)
+        return history
+
+    def _epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
+        """Train one epoch (from 0); its row of the history."""
+        started, totals, count = time.perf_counter(), np.zeros(3), 0
+        self.model.train()
+        batches = self._share(self.sampler.epoch(epoch))
+        for step, batch in enumerate(batches):
+            done = epoch * len(batches) + step
+            self.learner.set_rate(learning_rate(done, self.steps, self.settings.lr, self.settings.lr_schedule))
+            losses = self.learner.step(batch)
+            if not math.isfinite(losses[0]):
+                raise FloatingPointError(self._not_finite(losses[0], epoch, step))
+            totals, count = totals + len(batch) * losses, count + len(batch)
+            bar.update()
+            bar.set_postfix(epoch=epoch + 1, loss=f"{totals[0] / count:.4f}", refresh=False)
+        loss, tsd, ssd = self._over_processes(totals, count)
+        return {
+            "epoch": epoch + 1,
+            "loss": loss,
+            "loss_tsd": tsd,
+            "loss_ssd": ssd,
+            "val_loss": self.learner.validate(self.validation),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _not_finite(self, loss: float, epoch: int, step: int) -> str:
+        stored = f"; the state after epoch {epoch} is kept in {self.out}" if self.out and epoch else ""
+        return (
+            f"the loss became {loss} in epoch {epoch + 1}, batch {step + 1}; lower lr, or use precision='fp32'{stored}"
+        )
+
+    def _add(self, row: dict[str, Any], history: History) -> None:
+        """Enter an epoch into the history, and keep its weights where it is the best so far."""
+        history.rows.append(row)
+        if self.validation and row["val_loss"] <= min(r["val_loss"] for r in history.rows):
+            history.best_epoch = row["epoch"]
+            self.best = self.learner.snapshot() if self.settings.patience else None
+        history.kept_epoch = row["epoch"]
+
+    def _exhausted(self, history: History) -> bool:
+        patience = self.settings.patience
+        return bool(patience and history.best_epoch and len(history) - history.best_epoch >= patience)
+
+    def _keep_weights(self, history: History) -> None:
+        """Leave in the model the weights of the best epoch, or the average, or those of the last step."""
+        if self.best is not None and history.best_epoch is not None:
+            self.model.load_trainable_state_dict(self.best)
+            history.kept_epoch = history.best_epoch
+        elif self.learner.average is not None:
+            self.learner.average.apply()
+        self.model.eval()
+
+    def _resumed(self) -> History | None:
+        """The history of the run stored in `out`, after bringing everything to its state; None where there is none."""
+        if self.out is None:
+            return None
+        stored = load_state(self.out, self.model, self.learner.optimizer, self.identity, self.learner.average)
+        if stored is None:
+            return None
+        history, self.best = stored
+        return history
+
+    def _store(self, history: History) -> None:
+        if self.out is None or not self.accelerator.is_main_process:
+            return
+        learner = self.learner
+        save_state(self.out, self.model, learner.optimizer, history, self.best, self.identity, learner.average)
+        if history.rows:
+            write_text(self.out / "history.csv", history.to_frame().to_csv(index=False))
+
+    def _share(self, batches: list[EpisodeBatch]) -> list[EpisodeBatch]:
+        """This process's batches; the last round is filled from the front, so that all processes step together."""
+        world = self.accelerator.num_processes
+        padded = batches + batches[: -len(batches) % world]
+        return padded[self.accelerator.process_index :: world]
+
+    def _over_processes(self, totals: np.ndarray, count: int) -> list[float]:
+        """Sums of three losses over `count` queries of this process -> their means over the queries of all."""
+        numbers = torch.tensor([*totals, count], dtype=torch.float64)
+        if self.accelerator.num_processes > 1:
+            gathered = self.accelerator.gather(numbers.float().to(self.accelerator.device)[None]).cpu().double()
+            numbers = gathered.sum(dim=0)
+        return (numbers[:3] / numbers[3]).tolist()
+
+
+def _episodes(
+    tasks: Mapping[str, Task], settings: FitSettings, redraw: bool
+) -> tuple[EpisodeSampler, list[EpisodeBatch]]:
+    """The sampler of the training episodes, and the episodes of the held-out images: none without validation."""
+    sets = [task.train for task in tasks.values()]
+    sizes = [len(images) for images in sets]
+    named: dict[str, Any] = dict(names=list(tasks), folders=[task.training_location for task in tasks.values()])
+    shots, batch_size, seed = settings.shots, settings.batch_size, settings.seed
+    trained = held_out = None
+    if settings.validation:
+        trained, held_out = hold_out(sets, settings.validation, shots, seed)
+    sampler = EpisodeSampler(sizes, shots, batch_size, seed, settings.episodes, redraw=redraw, indices=trained, **named)
+    if held_out is None:
+        return sampler, []
+    # One fixed set of episodes, so that epochs are compared on the same ground.
+    return sampler, EpisodeSampler(sizes, shots, batch_size, seed, indices=held_out, **named).epoch(0)

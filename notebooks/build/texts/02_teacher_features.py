@@ -1,0 +1,669 @@
+# %% [markdown]
+# # 02 · Teacher features
+#
+# Four normal images are far too few to learn what a chest looks like. The method borrows its eyes instead: a
+# **teacher**, a network trained on something else, which is never trained again. It turns each image into a grid of
+# feature vectors, at several scales. Everything that follows (student, weights, anomaly map) is arithmetic on these
+# vectors, so this notebook looks at them closely, and asks how far one gets **with them alone**.
+#
+# **You will learn**
+# - what the pyramid is: levels, strides, channels, and why nothing of it is hard-coded;
+# - what "frozen" must mean, and what goes wrong if batch norm stays in train mode;
+# - what the levels respond to: single channels, and all channels as one colour picture;
+# - the nearest support patch, an anomaly map that needs no training;
+# - which lesions each level sees: small sharp ones in fine levels, tissue of another kind in coarse ones;
+# - what the teacher's weights are worth: photographs, fractals, or none at all.
+#
+# **Needs:** CPU · about 30 s, 2 GB (quick)
+
+# %% tags=["parameters"]
+profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
+seed: int = 0  # of the random teacher and the support draws
+out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
+root: str = ""  # folder of tasks; empty: the synthetic samples
+task: str = "APTOS"  # the task of the close look
+teacher: str = ""  # timm name of the frozen network; empty: the profile's
+weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from scipy.ndimage import label
+from torch.nn import functional as F
+
+import d24fad_lite as d2
+from d24fad_lite.lessons import ANOMALOUS, COLORS, NORMAL, same, start_lesson
+
+lesson = start_lesson("02_teacher_features", globals())
+p = lesson.profile
+
+
+def picture(ax, image, mask=None, **options):
+    """An image or a map without ticks, the lesion's outline on top."""
+    ax.imshow(image, **options)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    if mask is not None and mask.any():
+        ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1.3)
+
+
+# %% [markdown]
+# ## A pyramid
+#
+# A convolutional network halves the grid from stage to stage and widens the vectors:
+# $T(x) \to [f_1, \dots, f_L],\, e$. Level $l$ is a grid of $H_l \times W_l$ vectors with $C_l$ channels. Its **stride**
+# says how many pixels one step on the grid is. The last map is the **embedding** $e$, the only thing that the student
+# will get to see.
+
+# %%
+bench = d2.open_benchmark(lesson.data)
+net = d2.Teacher(p.teacher, p.weights, p.image_size, seed=lesson.seed)
+print(f"{p.teacher}, weights: {net.weights_source}")
+
+# %% tags=["nbval-check-output"]
+close = bench[task]
+bad = np.flatnonzero(close.test.labels == 1)
+rows = [0, 1, int(bad[0]), int(bad[2])]
+queries = close.test.images(p.image_size, rows)  # (B, 3, S, S)
+masks = close.test.masks(p.image_size, rows)
+levels, embedding = net(queries)  # L of (B, C_l, H_l, W_l), (B, C_e, H_e, W_e)
+for name, f in zip(("level 1", "level 2", "level 3", "embedding"), (*levels, embedding)):
+    print(
+        f"{name:>9}: {f.shape[1]} channels on {f.shape[2]} x {f.shape[3]}, stride {p.image_size // f.shape[2]}, "
+        f"{f[0].numel()} numbers"
+    )
+print(f"    image: {queries[0].numel()} numbers")
+
+# %% [markdown]
+# One picture of all channels: a **principal component analysis** over all positions of the four images gives three
+# directions along which the vectors differ most; they become red, green and blue. Equal colours mean like features, in
+# all images of a column.
+
+
+# %%
+def to_colours(f):
+    """[B, C, H, W] -> [B, H, W, 3] in 0..1: the first three principal components over all positions."""
+    flat = f.permute(0, 2, 3, 1).flatten(0, 2)  # (B·H·W, C)
+    flat = flat - flat.mean(dim=0)
+    _, _, directions = torch.linalg.svd(flat, full_matrices=False)
+    components = flat @ directions[:3].T  # (B·H·W, 3)
+    low, high = components.quantile(0.02, dim=0), components.quantile(0.98, dim=0)
+    return ((components - low) / (high - low)).clamp(0, 1).view(f.shape[0], *f.shape[2:], 3)
+
+
+colours = [to_colours(f) for f in (*levels, embedding)]
+fig, axes = plt.subplots(4, 5, figsize=(7.4, 6.1))
+for b in range(4):
+    mask = masks[b] if masks is not None else None
+    picture(axes[b, 0], queries[b].permute(1, 2, 0), mask)
+    axes[b, 0].set_ylabel("normal" if b < 2 else "anomalous", color=NORMAL if b < 2 else ANOMALOUS)
+    for column, colour in enumerate(colours, start=1):
+        picture(axes[b, column], colour[b])
+for ax, name in zip(axes[0], ("image", "level 1", "level 2", "level 3", "embedding")):
+    ax.set_title(name, fontsize=11, loc="center")
+lesson.save_figure(fig, "features_as_colours")
+plt.show()
+
+# %% [markdown]
+# Fine levels follow edges and texture, coarse ones regions. A lesion of a few pixels is a cell of its own in a fine
+# level, and a small share of one cell in a coarse one: in which columns could you still point at the outlined ones?
+# Below, we measure it.
+#
+# ## By hand
+#
+# The teacher is no black box: normalise as in its training, $(x - \mu)/\sigma$ per colour channel, run the stem (the
+# first convolution), then stage by stage, and keep a stage's map before the grid is halved again. The two teachers of
+# the profile quick name their stages differently.
+
+
+# %%
+def stem_and_stages(backbone):
+    """The stem, and the stages whose outputs count, as lists of modules to run one after the other."""
+    if hasattr(backbone, "layer1"):  # ResNet
+        stem = [backbone.conv1, backbone.bn1, backbone.act1, backbone.maxpool]
+        return stem, [[backbone.layer1], [backbone.layer2], [backbone.layer3], [backbone.layer4]]
+    b = backbone.blocks  # EfficientNet: stages 2 and 3, then pairs of stages that share a grid
+    return [backbone.conv_stem, backbone.bn1, b[0]], [[b[1]], [b[2]], [b[3], b[4]], [b[5], b[6]]]
+
+
+def teacher_by_hand(images):
+    x = (images - net.mean) / net.std  # (B, 3, S, S)
+    stem, stages = stem_and_stages(net.backbone)
+    for module in stem:
+        x = module(x)
+    maps = []
+    for stage in stages:
+        for module in stage:
+            x = module(x)
+        maps.append(x)
+    return maps  # three levels and the embedding
+
+
+if hasattr(net.backbone, "layer1") or hasattr(net.backbone, "blocks"):
+    with torch.no_grad():
+        mine = teacher_by_hand(queries)
+    for name, a, b in zip(("level 1", "level 2", "level 3", "embedding"), mine, (*levels, embedding)):
+        same(name, a, b, rtol=1e-3, atol=1e-3 * float(b.abs().max()))
+else:
+    print(f"{p.teacher} has other stages; by hand is written for ResNet and EfficientNet")
+
+# %% [markdown]
+# Nothing downstream knows these numbers by heart. The teacher describes itself from one dry run, and student and
+# weighting are sized from that. Here is a teacher of four lines that the kit accepts like any other:
+
+
+# %% tags=["nbval-check-output"]
+class Tiny(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stages = torch.nn.ModuleList([torch.nn.Conv2d(c, 2 * c, 2, stride=2) for c in (3, 6, 12, 24)])
+
+    def forward(self, x):
+        return [x := stage(x).relu() for stage in self.stages][1:]
+
+
+tiny = d2.D24FAD(d2.D24FADConfig(teacher=Tiny(), image_size=48)).eval()
+print("channels", tiny.teacher.channels, "grids", tiny.teacher.grids)
+print("student ", [tuple(g.shape[1:]) for g in tiny.student(tiny.teacher(torch.rand(1, 3, 48, 48)).embedding)])
+
+# %% [markdown]
+# ## Frozen
+#
+# No gradient, no graph, and **eval mode whatever is said to `.train()`**. The last is easily forgotten: batch norm in
+# train mode computes its statistics from the batch at hand, and then the features of an image depend on its company.
+# Notebook 11 shows what a score is worth that knows its company.
+
+# %% tags=["nbval-check-output"]
+net.train()  # asks for train mode; a frozen teacher stays as it is
+print(
+    "parameters with gradient:",
+    sum(q.requires_grad for q in net.parameters()),
+    "· graph recorded:",
+    levels[0].requires_grad,
+    "· in train mode:",
+    net.backbone.training,
+)
+
+
+def company_matters(backbone):
+    """Largest change of the first image's features when other images join the batch, relative to their size."""
+    with torch.no_grad():
+        alone, joined = backbone(queries[:1])[-1][0], backbone(queries)[-1][0]
+    return float((alone - joined).abs().max() / joined.abs().max())
+
+
+print("eval mode, company changes an image's features:", company_matters(net.backbone) > 1e-3)
+thawed = d2.Teacher(p.teacher, "random", p.image_size, seed=lesson.seed).backbone.train()
+print("train mode, company changes an image's features:", company_matters(thawed) > 1e-3)
+
+# %% [markdown]
+# ## What single channels respond to
+#
+# The four channels of each level that vary most over the first anomalous image.
+
+# %%
+b = 2
+fig, axes = plt.subplots(len(levels), 5, figsize=(7.4, 4.6))
+for row, (ax_row, f) in enumerate(zip(axes, levels), start=1):
+    picture(ax_row[0], queries[b].permute(1, 2, 0), masks[b] if masks is not None else None)
+    ax_row[0].set_ylabel(f"level {row}")
+    for ax, channel in zip(ax_row[1:], f[b].flatten(1).std(dim=1).topk(4).indices):
+        picture(ax, f[b, channel], cmap="viridis")
+        ax.set_title(f"channel {channel}", fontsize=9, loc="center", fontweight="normal")
+lesson.save_figure(fig, "channels")
+plt.show()
+
+# %% [markdown]
+# ## The nearest support patch
+#
+# If a patch of the query is normal, then something like it should occur in some normal support, wherever. So its
+# anomaly is the distance to the **nearest** patch of all K supports:
+#
+# $$d(u) = \min_{k,\,v} \big\lVert \hat f(q)_u - \hat f(s_k)_v \big\rVert, \qquad
+# \text{score}(q) = \max_u d(u),$$
+#
+# with $\hat f$ the unit vectors of a position: levels 2 and 3, each averaged over 3x3, brought to the finer grid and
+# normalised, then put side by side. That is PatchCore's idea (Roth et al., 2022) with K images in place of hundreds.
+
+
+# %%
+def unit_patches(levels, used):
+    """[B, C_l, H_l, W_l] per level -> unit vectors [B, P, C] on the finest used grid."""
+    parts = []
+    for i in used:
+        local = F.avg_pool2d(levels[i], 3, stride=1, padding=1, count_include_pad=False)
+        local = F.interpolate(local, size=levels[used[0]].shape[2:], mode="bilinear", align_corners=False)
+        parts.append(F.normalize(local, dim=1))  # every level has the same say
+    return F.normalize(torch.cat(parts, dim=1), dim=1).flatten(2).transpose(1, 2)
+
+
+def nearest_distance(query_patches, support_patches):
+    """[B, P, C] and [K, P, C] -> [B, P]: distance to the nearest patch of any support."""
+    cosines = query_patches @ support_patches.flatten(0, 1).T  # (B, P, K·P)
+    return (2 - 2 * cosines.amax(dim=2)).clamp(min=0).sqrt()  # |a - b| of unit vectors
+
+
+K = 4
+draws = d2.draw_supports(len(close.train), K, p.draws, lesson.seed)
+supports = close.train.images(p.image_size, draws[0])  # (K, 3, S, S)
+support_levels = net(supports).levels
+scorer = d2.NearestPatch(net)
+package = scorer.score(queries, scorer.prepare(supports, np.arange(K)[None])).scores[0]  # (B,)
+by_hand = nearest_distance(unit_patches(levels, (1, 2)), unit_patches(support_levels, (1, 2)))  # (B, P)
+same("nearest-patch scores", by_hand.amax(dim=1), package, rtol=1e-3, atol=1e-4)
+
+# %% [markdown]
+# The same at each level alone. Every map has its own scale: the colours run from the lowest to the highest value of its
+# column.
+
+# %%
+used = {"level 1": (0,), "level 2": (1,), "level 3": (2,), "levels 2 and 3": (1, 2)}
+fig, axes = plt.subplots(4, len(used) + 1, figsize=(7.4, 6.1))
+for column, (name, which) in enumerate(used.items(), start=1):
+    distance = nearest_distance(unit_patches(levels, which), unit_patches(support_levels, which))
+    side = levels[which[0]].shape[2:]
+    for b in range(4):
+        picture(
+            axes[b, column],
+            distance[b].view(side),
+            cmap="magma",
+            vmin=float(distance.min()),
+            vmax=float(distance.max()),
+        )
+    axes[0, column].set_title(name, fontsize=11, loc="center")
+for b in range(4):
+    picture(axes[b, 0], queries[b].permute(1, 2, 0), masks[b] if masks is not None else None)
+    axes[b, 0].set_ylabel("normal" if b < 2 else "anomalous", color=NORMAL if b < 2 else ANOMALOUS)
+axes[0, 0].set_title("query", fontsize=11, loc="center")
+lesson.save_figure(fig, "nearest_patch_maps")
+plt.show()
+
+# %% [markdown]
+# A bright spot on a normal image is no bug of the picture: it is a place whose like happens not to occur in these K
+# supports.
+#
+# ## What each stride sees
+#
+# How large are the lesions? A spot is a connected region of a mask; its size is given as the side of a square of the
+# same area, to be compared with the strides 4, 8, 16 and 32.
+
+
+# %%
+def spot_sides(some_task):
+    """Side in pixels of every connected spot in the task's masks."""
+    spots = []
+    for mask in some_task.test.masks(p.image_size, np.flatnonzero(some_task.test.labels)).numpy():
+        marked, count = label(mask)
+        spots += [*np.sqrt(np.bincount(marked.ravel(), minlength=count + 1)[1:])]
+    return spots
+
+
+sides = {name: spot_sides(some_task) for name, some_task in bench.items() if some_task.has_masks}
+sizes = pd.DataFrame(
+    [
+        {
+            "task": name,
+            "spots per image": len(spots) / (bench[name].test.labels == 1).sum(),
+            "median side, px": np.median(spots),
+            "largest": np.max(spots),
+        }
+        for name, spots in sides.items()
+    ]
+)
+sizes.round(1)
+
+# %% [markdown]
+# Now the nearest support patch at each level alone, and at the embedding as if it were a fourth level. The left panel
+# asks **which image** is anomalous (image AUROC, mean of the draws), the right one **where** (pixel AUROC: a random
+# pixel of a lesion against a random normal pixel).
+
+
+# %%
+class WithEmbedding(torch.nn.Module):
+    """The teacher, its embedding counted as a level too."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        maps, e = self.inner(images)
+        return [*maps, e, e]
+
+
+with_embedding = d2.Teacher(WithEmbedding(net), image_size=p.image_size, normalize=False)
+four = d2.SharedTeacher(with_embedding)  # each image is seen once
+by_level = {
+    (name, i): d2.evaluate(d2.NearestPatch(four, levels=(i,)), some_task, shots=K, draws=p.draws, seed=lesson.seed)
+    for name, some_task in bench.items()
+    for i in range(len(levels) + 1)
+}
+strides = [p.image_size // f.shape[2] for f in (*levels, embedding)]
+seen = pd.DataFrame(
+    [
+        {
+            "task": name,
+            "stride": strides[i],
+            "image AUROC": report.auroc,
+            "pixel AUROC": np.nan if report.pixel_auroc is None else report.pixel_auroc,
+        }
+        for (name, i), report in by_level.items()
+    ]
+)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.6), sharey=True)
+for ax, column in zip(axes, ("image AUROC", "pixel AUROC")):
+    for color, (name, rows_of_task) in zip(COLORS, seen.groupby("task")):
+        ax.plot(range(4), rows_of_task[column], "o-", color=color, label=name)
+    ax.axhline(0.5, color="#55585c", ls=":", lw=1.2)
+    names = [f"level {i + 1}\nstride {stride}" for i, stride in enumerate(strides[:-1])]
+    ax.set(xticks=range(4), xticklabels=[*names, f"embedding\nstride {strides[-1]}"])
+    ax.set_title(f"Nearest patch: {column}", fontsize=11)
+axes[0].set_ylim(0.2, 1.03)
+axes[0].legend(loc="lower left", fontsize=9, ncols=2)
+lesson.save_figure(fig, "by_level")
+plt.show()
+
+# %%
+auroc = seen.set_index(["task", "stride"])
+auroc.unstack("stride").round(2)
+
+# %% [markdown]
+# With the ImageNet teacher on the shipped samples (the cell below fails where one of these sentences is not true):
+#
+# - **Small and sharp** (APTOS: twenty spots an image, half of them under 3 px): *where* is known best at stride 4 and
+#   worse with each coarser level, pixel AUROC 0.97, 0.94, 0.87, and 0.77 in the embedding. *That* there is something is
+#   still known at stride 32 (image AUROC 0.99): a cell of 32 px with several spots is an odd cell.
+# - **Large, and made of ordinary parts** (HIS: a region of about 80 px where nuclei are large and crowded): stride 4
+#   tells images apart worst, image AUROC 0.85, and every coarser level nearly without error. A single edge of a
+#   nucleus is nothing new; many large nuclei side by side are.
+# - Stride 8 is the best single level on the mean of the tasks (image AUROC 0.98), and the embedding points worse than
+#   stride 8 on every task. The student sees the embedding alone (notebook 04), so it must guess what was lost there.
+
+# %%
+as_shipped = (
+    lesson.root is None and p.name == "quick" and p.teacher == "tf_efficientnet_lite0" and p.weights == "imagenet"
+)
+if as_shipped:
+    where, which = auroc["pixel AUROC"].unstack("stride"), auroc["image AUROC"].unstack("stride")
+    assert np.median(sides["APTOS"]) < 3 and np.median(sides["HIS"]) > 60
+    assert where.loc["APTOS"].is_monotonic_decreasing and where.loc["APTOS", 4] > where.loc["APTOS", 16] + 0.05
+    assert which.loc["APTOS", 32] > 0.9
+    assert which.loc["HIS", [8, 16, 32]].min() > which.loc["HIS", 4] + 0.05
+    assert which.mean().idxmax() == 8 and which.mean()[8] > 0.93
+    assert (where[32] < where[8]).all()
+print("what each stride sees: " + ("as the text says" if as_shipped else "other data or teacher, not compared"))
+
+# %% [markdown]
+# ## Where the embedded teacher comes from
+#
+# ImageNet weights come from millions of photographs, and from a package or a download. The embedded teacher is part of
+# the kit: it learned to tell **fractals** apart. A class is one iterated function system, a few affine maps
+# $x \mapsto A_i x + b_i$; a random one of them is applied again and again, and the visited points draw the picture.
+# Perturbed maps give the other members of the class; changing pose, colour, clouds and camera give the training views.
+# No photograph, no patient, no label by hand.
+
+
+# %%
+def chaos_game(system, steps, rng):
+    """One orbit [steps, 2]: apply a random map of the system, again and again."""
+    turn = lambda a: np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])  # noqa: E731
+    maps = [turn(t[0]) @ np.diag(s * f) @ turn(t[1]) for t, s, f in zip(system.turns, system.scales, system.flips)]
+    weights = np.array([abs(np.linalg.det(m)) + 1e-3 for m in maps])
+    x, orbit = np.zeros(2), []
+    for i in rng.choice(len(maps), size=steps, p=weights / weights.sum()):
+        x = maps[i] @ x + system.shifts[i]
+        orbit.append(x)
+    return np.array(orbit)
+
+
+shown, stage = (0, 1, 2, 3), d2.PretrainingRecipe().stages[0]
+systems = [d2.find_fractal(0, number, 80) for number in shown]
+fig, axes = plt.subplots(len(shown), 6, figsize=(7.6, 5.3))
+for ax_row, number, system in zip(axes, shown, systems):
+    orbit = chaos_game(system, 6000, np.random.default_rng(number))[20:]
+    ax_row[0].plot(*orbit.T, ",", color=COLORS[0])
+    ax_row[0].set(xticks=[], yticks=[], aspect="equal")
+    ax_row[0].invert_yaxis()
+    members = [
+        d2.render_fractal(system.points(np.random.default_rng([0, number, i]), d2.FRACTAL_PERTURBATION), 80)
+        for i in (0, 1)
+    ]
+    densities = torch.from_numpy(np.stack(members[:1] * 3)).float().div(255)[:, None]  # (3, 1, 80, 80)
+    views = d2.draw_fractal_views(
+        densities,
+        64,
+        torch.Generator().manual_seed(number),
+        texture=stage.texture,
+        camera=stage.camera,
+        grey=stage.grey,
+    )  # (3, 3, 64, 64)
+    for ax, member in zip(ax_row[1:3], members):
+        picture(ax, member)
+    for ax, view in zip(ax_row[3:], views):
+        picture(ax, view.permute(1, 2, 0))
+    ax_row[0].set_ylabel(f"class {number}")
+for column, name in ((0, "by hand"), (1, "member 1"), (2, "member 2"), (3, "views of member 1")):
+    axes[0, column].set_title(name, fontsize=10, loc="left" if column == 3 else "center")
+lesson.save_figure(fig, "fractals")
+plt.show()
+
+# %%
+shipped = d2.embedded_catalog().get("resnet18")
+if shipped:
+    recipe = shipped["recipe"]
+    print(
+        f"embedded resnet18: {recipe['classes']} classes, {shipped['steps']} steps of {recipe['batch_size']} "
+        f"views at {recipe['image_size']} px, {shipped['seconds'] / 60:.0f} minutes on {shipped['device']}, "
+        f"training accuracy at the end {100 * shipped['final_training_accuracy']:.0f} %, "
+        f"{shipped['bytes'] / 1e6:.1f} MB stored"
+    )
+else:
+    print("no embedded weights of resnet18 in this installation")
+
+# %% [markdown]
+# ## What are the weights worth?
+#
+# An honest comparison: the same scorer (levels 2 and 3), the same supports, the same test images; only the teacher
+# differs: ImageNet weights where they are on this computer, the embedded fractal teacher, and the first architecture
+# with random weights. A random network is no straw man: its features still depend on brightness, edges and texture.
+
+# %%
+teachers = {f"{p.teacher}, {p.weights}": four}
+for architecture, source in (("resnet18", "embedded"), (p.teacher, "random")):
+    if (architecture, source) != (p.teacher, p.weights):
+        teachers[f"{architecture}, {source}"] = d2.SharedTeacher(
+            d2.Teacher(architecture, source, p.image_size, seed=lesson.seed)
+        )
+reports = {
+    name: [
+        d2.evaluate(
+            d2.NearestPatch(some_teacher, levels=(1, 2), maps=False),
+            some_task,
+            shots=K,
+            draws=p.draws,
+            seed=lesson.seed,
+            pixel=False,
+        )
+        for some_task in bench.values()
+    ]
+    for name, some_teacher in teachers.items()
+}
+means = {name: float(np.mean([report.auroc for report in by_task])) for name, by_task in reports.items()}
+first, *others = reports
+rows = []
+for other in others:
+    for a, b in zip(reports[first], reports[other]):
+        c = d2.compare_paired(a, b, seed=lesson.seed)
+        rows.append(
+            {
+                "task": a.task,
+                "against": other,
+                "AUROC": a.auroc,
+                "the other": b.auroc,
+                "difference": c.difference,
+                "low": c.low,
+                "high": c.high,
+            }
+        )
+table = pd.DataFrame(rows)
+table.round(3)
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.7), gridspec_kw={"width_ratios": [1.35, 1]})
+for offset, ((name, by_task), color) in enumerate(zip(reports.items(), (NORMAL, COLORS[2], "#8a8d91"))):
+    place = np.arange(len(bench)) + 0.26 * (offset - (len(reports) - 1) / 2)
+    for x, report in zip(place, by_task):
+        axes[0].plot(np.full(report.draws, x), report.aurocs, ".", color=color, alpha=0.5)
+    axes[0].plot(
+        place,
+        [report.auroc for report in by_task],
+        "_",
+        ms=14,
+        mew=3,
+        color=color,
+        label=f"{name}: mean {means[name]:.2f}",
+    )
+axes[0].axhline(0.5, color="#55585c", ls=":", lw=1.2)
+axes[0].set(xticks=range(len(bench)), xticklabels=list(bench), ylabel="image AUROC", ylim=(0, 1.03))
+axes[0].set_title(f"Nearest patch, K = {K}, {p.draws} draws", fontsize=11)
+axes[0].legend(loc="lower center", fontsize=8)
+for offset, (other, color) in enumerate(zip(others, (COLORS[2], "#8a8d91")[-len(others) :])):
+    part = table[table["against"] == other]
+    y = np.arange(len(part))[::-1] - 0.25 * offset
+    errors = [part["difference"] - part["low"], part["high"] - part["difference"]]
+    axes[1].errorbar(part["difference"], y, xerr=errors, fmt="D", ms=5, color=color, capsize=3, label=f"minus {other}")
+axes[1].axvline(0, color="#55585c", ls=":", lw=1.2)
+axes[1].set(yticks=range(len(bench)), yticklabels=list(bench)[::-1], xlabel="difference of AUROC")
+axes[1].set_title("Paired, 95 % interval", fontsize=11)
+axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
+lesson.save_figure(fig, "weights_compared")
+plt.show()
+
+# %%
+for other, part in table.groupby("against"):
+    better = part.loc[part["low"] > 0, "task"]
+    worse = part.loc[part["high"] < 0, "task"]
+    print(
+        f"{first} against {other}: better on {', '.join(better) or 'no task'}; worse on "
+        f"{', '.join(worse) or 'no task'}; cannot be told on {len(bench) - len(better) - len(worse)}"
+    )
+
+# %% [markdown]
+# Read the right panel first: an interval that contains 0 tells you that these test images cannot say. The left one
+# tempts to compare two intervals by eye, which forgets that both teachers met the same images and supports.
+#
+# On the shipped samples the mean image AUROC of the ImageNet teacher is over 0.9 and the highest of the three; random
+# weights have the lowest.
+
+# %%
+if as_shipped:
+    embedded, random = (means[name] for name in others)
+    assert means[first] > 0.9 and means[first] > embedded > random, means
+print(", ".join(f"{name}: {mean:.2f}" for name, mean in means.items()))
+
+# %% [markdown]
+# ## What you saw
+#
+# - The teacher is a fixed function from images to a pyramid of vectors; a few lines repeat it.
+# - Fine levels know where a small lesion is, coarse ones that a region is of another kind. The embedding, at stride 32,
+#   still tells images apart, but points worse than stride 8 on every task.
+# - Frozen means eval mode too, or an image's features depend on its neighbours.
+# - Distances to the nearest support patch already give a map and a score, without any training: image AUROC over 0.9 on
+#   the mean of five plain tasks. Whatever the method adds must be measured against this, not against nothing.
+#
+# **What to question:** these lesions are plain, and drawn by formulas. Do photographs teach what an X-ray needs? And
+# the comparison used one random initialisation: another seed is another random teacher.
+#
+# ## Check yourself
+#
+# 1. What do stride and channels of a level mean, and what becomes of both from level to level?
+# 2. Why must the teacher stay in eval mode, and what did train mode do to the features?
+# 3. How do many channels become one colour picture?
+# 4. Write down the score of the nearest support patch. Why is the minimum taken over positions too?
+# 5. Why does stride 4 point best at spots of 3 px, and yet tell the tissue images apart worst?
+# 6. What was the embedded teacher trained on, and on which evidence do you call one teacher better than another?
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** Leave normalisation out, as the released code does. How similar are the level-1 features of the same images
+# with and without it? Give the mean over images of the cosine of the flattened maps.
+
+
+# %% tags=["exercise"]
+def agreement(
+    with_it, without
+): ...  # your turn: two maps [B, C, H, W] -> mean over B of the cosine of the flattened maps
+
+
+plain = d2.Teacher(net.backbone, image_size=p.image_size, normalize=False)(queries).levels[0]
+expected_cosine = F.cosine_similarity(levels[0].flatten(1), plain.flatten(1)).mean()
+lesson.check(
+    "with and without normalisation",
+    lambda: agreement(levels[0], plain),
+    expected_cosine,
+    hint="flatten(1), then products and norms along dim=1",
+)
+
+
+# %% tags=["solution"]
+def agreement(with_it, without):
+    a, b = with_it.flatten(1), without.flatten(1)
+    return ((a * b).sum(dim=1) / (a.norm(dim=1) * b.norm(dim=1))).mean()
+
+
+lesson.check(
+    "with and without normalisation",
+    lambda: agreement(levels[0], plain),
+    expected_cosine,
+    hint="flatten(1), then products and norms along dim=1",
+)
+
+# %% [markdown]
+# **2.** What if a patch may only be compared with the **same position** of the supports? Write that distance; it is
+# what the method's residual does later, after the supports are fused.
+
+
+# %% tags=["exercise"]
+def same_place_distance(
+    query_patches, support_patches
+): ...  # your turn: [B, P, C] and [K, P, C] unit vectors -> [B, P], nearest over k at the same position only
+
+
+q_patches, s_patches = unit_patches(levels, (1, 2)), unit_patches(support_levels, (1, 2))
+expected_distance = torch.cdist(q_patches.transpose(0, 1), s_patches.transpose(0, 1)).amin(dim=2).T
+lesson.check(
+    "same place",
+    lambda: same_place_distance(q_patches, s_patches),
+    expected_distance,
+    atol=2e-3,
+    hint="einsum('bpc,kpc->bkp') gives all cosines of equal positions",
+)
+
+
+# %% tags=["solution"]
+def same_place_distance(query_patches, support_patches):
+    cosines = torch.einsum("bpc,kpc->bkp", query_patches, support_patches)
+    return (2 - 2 * cosines.amax(dim=1)).clamp(min=0).sqrt()
+
+
+lesson.check(
+    "same place",
+    lambda: same_place_distance(q_patches, s_patches),
+    expected_distance,
+    atol=2e-3,
+    hint="einsum('bpc,kpc->bkp') gives all cosines of equal positions",
+)
+
+# %%
+lesson.finish(
+    {
+        "headline": f"nearest patch, K = {K}, mean image AUROC over {len(bench)} tasks ({lesson.data_kind}): "
+        + ", ".join(f"{mean:.2f} with {name}" for name, mean in means.items()),
+        "tables": {"Levels alone": seen.round(3), "Teachers, paired": table.round(3)},
+    }
+)

@@ -1,0 +1,528 @@
+# %% [markdown]
+# # 05 · Learn to weight
+#
+# Supports are not equally useful for every query: a fundus with wide vessels may be better explained by another one
+# with wide vessels. Learn-to-weight (L2W) is an attention of the query over its supports. This notebook builds it by
+# hand, measures how many supports are heard and whether the choice depends on the query, and asks what is left of the
+# map when the weights are replaced by something simpler.
+#
+# **You will learn**
+# - what is projected, what is compared, and what is summed; by hand, equal to the package;
+# - to read weights through the effective number of supports, and to see whether the query has a say;
+# - how the divisor and a temperature decide between "one support" and "all alike", measured;
+# - what each weighting keeps of the map, and what the learned weights gain over mean, nearest and single.
+#
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
+
+# %% tags=["parameters"]
+profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
+seed: int = 0  # of training and of the support draws
+out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
+root: str = ""  # folder of tasks; empty: the synthetic samples
+task: str = "APTOS"  # the task left out of training and looked at
+shots: int = 4  # K
+model_file: str = ""  # a detector written by model.save; empty: train on the other tasks
+teacher: str = ""  # timm name of the frozen network; empty: the profile's
+weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
+reading: str = ""  # how the map is read: "released", "paper", "matched" (weighs nothing); empty: the profile's
+epochs: int = 0  # of training; 0: the profile's
+lr: float = 0.0  # learning rate; 0: the profile's
+
+# %% tags=["setup"]
+import copy
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+import d24fad_lite as d2
+from d24fad_lite.lessons import COLORS, same, start_lesson, widgets_wanted
+
+lesson = start_lesson("05_learn_to_weight", globals())
+p = lesson.profile
+as_shipped = (
+    lesson.root is None
+    and p.name == "quick"
+    and p.teacher == "tf_efficientnet_lite0"
+    and p.weights == "imagenet"
+    and p.reading == "released"
+    and (task, shots, model_file, lesson.seed, epochs, lr) == ("APTOS", 4, "", 0, 0, 0)
+)
+
+# %% [markdown]
+# ## A trained model, a query, and K supports
+#
+# The detector of notebook 04: trained on the other tasks, once, and read here.
+
+# %%
+bench = d2.open_benchmark(lesson.data)
+held_out = bench[task]
+model = d2.D24FAD.load(model_file) if model_file else lesson.detector(bench, task)[0].cpu()
+twin = d2.D24FAD(model.config, model.teacher).eval()  # the same detector before any training
+size = model.config.image_size
+rows = d2.draw_supports(len(held_out.train), shots, 1, lesson.seed)[0]
+supports = held_out.train.images(size, rows)  # (K, 3, S, S)
+queries = held_out.test.images(size)  # (N, 3, S, S)
+bank = model.encode_supports(supports)
+encoded = model.encode_queries(queries)
+sheet = d2.contact_sheet(supports, [held_out.train.names[i] for i in rows], "Supports")
+d2.show_figure(sheet, f"{shots} numbered supports")
+
+# %% [markdown]
+# ## The weights by hand
+#
+# Per level $l$, a 1×1 convolution $\phi_l$ (a matrix $W$ and a bias $b$ on the channels of every position) turns the
+# support's features into **keys**. The query is compared with each key over **all** positions at once:
+#
+# $$a_k = \frac{\big\langle \operatorname{vec} g_l(q),\; \operatorname{vec} \phi_l(g_l(s_k)) \big\rangle}{\sqrt{C_l}},
+# \qquad w = \operatorname{softmax}_k(a)$$
+
+
+# %%
+def attention(query_map, support_map, W, b, divisor):
+    """Weights of one level: query [B, C, H, W], supports [K, C, H, W], W [C, C], b [C] -> [B, K]."""
+    keys = torch.einsum("dc,kchw->kdhw", W, support_map) + b[:, None, None]  # (K, C, H, W)
+    a = torch.einsum("bchw,kchw->bk", query_map, keys) / divisor  # (B, K)
+    return torch.softmax(a, dim=1)
+
+
+def in_double(tensors):
+    return [t.double() for t in tensors]
+
+
+q64, s64 = in_double(encoded.student), in_double(bank.levels)
+weighting64 = copy.deepcopy(model.weighting).double()
+mine, package = [], []
+with torch.no_grad():
+    keys64 = weighting64.keys(s64)
+    for level, (g_q, g_s, keys) in enumerate(zip(q64, s64, keys64), start=1):
+        phi = weighting64.get_submodule(f"proj_in{level}")
+        mine.append(attention(g_q, g_s, phi.weight[:, :, 0, 0], phi.bias, g_q.shape[1] ** 0.5))
+        package.append(weighting64(g_q, g_s, keys))
+same("weights", mine, package)
+prediction = model.predict(encoded, bank)  # weights (N, L, K), in single precision
+
+# %% [markdown]
+# In double precision, because a softmax over sums of tens of thousands of terms makes rounding visible: in single
+# precision two correct implementations differ in the fourth digit.
+#
+# The **unprojected** features are then summed, $h_l = \sum_k w_k\, g_l(s_k)$: the projection only decides who is heard.
+
+# %%
+by_hand = [torch.einsum("nk,kchw->nchw", w, g) for w, g in zip(mine, s64)]
+same("fused supports", by_hand, [d2.fuse(g, w, None) for g, w in zip(s64, mine)])
+
+# %% [markdown]
+# ## How many supports are heard?
+#
+# $K_\mathrm{eff} = 1/\sum_k w_k^2$ is K when all weigh the same and 1 when one has all the weight.
+
+
+# %% tags=["nbval-check-output"]
+def k_eff(w):
+    return 1 / (w**2).sum(axis=-1)
+
+
+for w in ([0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [0.97, 0.01, 0.01, 0.01]):
+    print(f"w = {w}: effective K = {k_eff(np.array(w)):.2f}")
+
+# %%
+example = int((held_out.test.labels == 1).argmax())
+bars = d2.weights_figure(
+    prediction.weights[example], [held_out.train.names[i] for i in rows], f"Weights for {held_out.test.names[example]}"
+)
+lesson.save_figure(bars, "weights")
+d2.show_figure(bars, "weights of each support for one anomalous query, per level")
+table = pd.DataFrame(
+    {
+        "level": range(1, len(mine) + 1),
+        "mean effective K": [float(k_eff(w.numpy()).mean()) for w in mine],
+        "mean largest weight": [float(w.max(dim=1).values.mean()) for w in mine],
+        "queries with the same favourite": [int(w.argmax(dim=1).bincount().max()) for w in mine],
+    }
+)
+print(f"{len(queries)} queries, K = {shots}")
+table.round(2)
+
+# %% [markdown]
+# ## Does the query have a say?
+#
+# The last column counts the queries whose largest weight falls on the support that is favoured most often. On APTOS
+# that is more than half of all queries at every level, normal or anomalous: they favour the **same** support.
+#
+# The features of two queries of a task point in much the same direction (notebook 04 measured it), and then their dot
+# products with a key are much the same too. Nearly half of the features are negative, so large terms cancel in the sum,
+# and only the differences between supports matter to a softmax. How much of them does the single query decide? Centre
+# the scores $a_{nk}$ of query $n$ over the supports, and split their variance: the share of the mean over all queries,
+# which is the same for every query, and the rest.
+
+
+# %%
+def scores_of(detector, divisor="channels"):
+    """L of [N, K]: a_k of every test image, in double precision."""
+    bank, encoded = detector.encode_supports(supports), detector.encode_queries(queries)
+    with torch.no_grad():
+        return [
+            g_q.flatten(1).double()
+            @ keys.flatten(1).double().T
+            / (g_q.shape[1] if divisor == "channels" else g_q[0].numel()) ** 0.5
+            for g_q, keys in zip(encoded.student, bank.keys)
+        ]
+
+
+say = []
+for level, (a, g) in enumerate(zip(scores_of(model), encoded.student), start=1):
+    a = a - a.mean(dim=1, keepdim=True)  # a softmax does not see what is common to all supports
+    common = float((a.mean(dim=0) ** 2).mean() / (a**2).mean())
+    say.append(
+        {
+            "level": level,
+            "negative features": float((g < 0).float().mean()),
+            "same for all queries": common,
+            "of the single query": 1 - common,
+        }
+    )
+say = pd.DataFrame(say)
+say.round(2)
+
+# %%
+favourite = table["queries with the same favourite"] / len(queries)
+print(
+    f"the same favourite: {100 * favourite.min():.0f} to {100 * favourite.max():.0f} % of the queries; "
+    f"of the single query: {say['of the single query'].min():.2f} to {say['of the single query'].max():.2f}"
+)
+if as_shipped:
+    assert favourite.min() > 0.4 and say["of the single query"].max() < 0.5, (favourite, say)
+    assert say["negative features"].between(0.35, 0.6).all(), say
+
+# %% [markdown]
+# Less than half of what the softmax sees is decided by the single query: on this task the weights are mostly a property
+# of the support set.
+#
+# ## Why the softmax sharpens
+#
+# $\sqrt{C}$ is the divisor of ordinary attention, where a dot product has C terms. Here it runs over C·H·W terms, so
+# the scores are larger by a factor that grows with the grid. A softmax sees only **differences** of scores: when these
+# reach 5, the second support keeps less than a hundredth of the first one's weight. The alternative
+# `attention_scale="elements"` divides by $\sqrt{C\,H\,W}$.
+
+# %% tags=["nbval-check-output"]
+for level, g in enumerate(bank.levels, start=1):
+    _, C, H, W = g.shape
+    print(
+        f"level {level}: {C * H * W:6d} terms in the dot product, divided by sqrt({C}) = {C**0.5:.1f}; "
+        f"by elements sqrt({C * H * W}) = {(C * H * W) ** 0.5:.1f}, {(H * W) ** 0.5:.0f} times more"
+    )
+
+# %%
+spread = []
+for student, detector in (("untrained", twin), ("trained", model)):
+    for divisor in ("channels", "elements"):
+        for level, a in enumerate(scores_of(detector, divisor), start=1):
+            gap = a.topk(2, dim=1).values
+            spread.append(
+                {
+                    "student": student,
+                    "divisor": divisor,
+                    "level": level,
+                    "best minus second": float((gap[:, 0] - gap[:, 1]).mean()),
+                    "mean effective K": float(k_eff(torch.softmax(a, 1).numpy()).mean()),
+                }
+            )
+spread = pd.DataFrame(spread)
+by_level = spread.pivot(index=["student", "divisor"], columns="level")
+by_level.round(2)
+
+# %%
+heard = spread.set_index(["student", "divisor", "level"])["mean effective K"]
+for student in ("untrained", "trained"):
+    print(
+        f"{student:>9}: effective K",
+        ", ".join(f"{divisor} {heard[student, divisor].mean():.2f}" for divisor in ("channels", "elements")),
+        "(mean of the levels)",
+    )
+if as_shipped:
+    assert heard["trained", "channels"].mean() < 2.2 and heard["trained", "elements"].mean() > 2.5, heard
+    assert heard["untrained", "channels"].max() < 1.5, heard
+    assert all(heard["trained", d].mean() > heard["untrained", d].mean() for d in ("channels", "elements")), heard
+
+# %% [markdown]
+# On APTOS, divided by channels, the trained model hears hardly more than one support at level 1 and fewer than 2.6 of
+# 4 at any level; divided by elements, it hears more than 2.4 at every level. Training is not what makes the weights
+# sharp: by channels the **untrained** student is close to one-hot at all levels, with random projections. On the mean
+# of the levels the trained model hears more supports than the untrained one, by either divisor.
+#
+# The curve makes the whole range visible: divide the scores further by a **temperature** T. Left, one support decides;
+# right, all count alike. The published scale is T = 1.
+
+# %%
+temperatures = np.logspace(-3, 3, 49)
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), sharey=True)
+curves = {}
+for ax, name in zip(axes, ("channels", "elements")):
+    for level, a in enumerate(scores_of(model, name), start=1):
+        curve = [float(k_eff(torch.softmax(a / T, 1).numpy()).mean()) for T in temperatures]
+        curves[name, level] = np.array(curve)
+        ax.semilogx(temperatures, curve, color=COLORS[level - 1], label=f"level {level}")
+    ax.axvline(1, color="#55585c", linestyle=":")
+    ax.set(xlabel="temperature T", title=f'divisor: "{name}"')
+axes[0].set(ylabel="mean effective K", ylim=(0.9, shots + 0.1))
+axes[0].legend()
+lesson.save_figure(fig, "temperature")
+plt.show()
+at_one = {key: float(curve[len(temperatures) // 2]) for key, curve in curves.items()}
+
+# %% [markdown]
+# The temperature of the model is the same division:
+
+# %%
+warm = d2.D24FAD(model.config.replace(temperature=10.0))
+warm.load_trainable_state_dict(model.trainable_state_dict())
+a = q64[0].flatten(1) @ keys64[0].flatten(1).T / q64[0].shape[1] ** 0.5  # (N, K)
+same("temperature", torch.softmax(a / 10.0, dim=1), warm.weighting.double()(q64[0], s64[0], keys64[0]))
+
+# %% [markdown]
+# ## What each weighting keeps of the map
+#
+# The same student, with the weights replaced: **mean** (all alike), **nearest** (the support of highest cosine takes
+# all, nothing learned), **single** (the first support, as if K were 1), and the two scales of the learned one. Here, as
+# in notebook 08, nothing is trained anew: only the weights that the map is read with change.
+
+# %%
+variants = {
+    "learned, by channels": {"attention_scale": "channels"},
+    "learned, by elements": {"attention_scale": "elements"},
+    "mean": {"weighting": "mean"},
+    "nearest": {"weighting": "nearest"},
+    "single": {"weighting": "single"},
+}
+read = {name: model.read_as(**change) for name, change in variants.items()}
+maps = {name: detector.predict(encoded, bank).anomaly_map for name, detector in read.items()}  # [N, S, S] each
+mask = held_out.test.masks(size, [example])[0] if held_out.has_masks else None
+fig, axes = plt.subplots(1, len(maps) + 1, figsize=(11.5, 2.4))
+top = max(float(values[example].max()) for values in maps.values())
+for ax, (name, values) in zip(axes, [("query", queries[example].permute(1, 2, 0)), *maps.items()]):
+    ax.imshow(values if name == "query" else values[example], cmap="magma", vmin=0, vmax=top)
+    ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1) if mask is not None else None
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.set_title(name.replace(", ", ",\n"), fontsize=10, loc="center")
+lesson.save_figure(fig, "maps")
+plt.show()
+
+# %% [markdown]
+# All five maps share one colour scale. None of them is a map of the outlined lesions: the SSD map of this student
+# seldom points there (notebook 04), whatever the weights. One query shows one case. Over all queries: how closely does
+# each map follow the one of the mean (correlation of the pixels, 1 is the same picture), and does its highest pixel lie
+# in the same place (within a twelfth of the side)?
+
+
+# %%
+def peaks(values):
+    """[N, S, S] -> [N, 2], row and column of the highest pixel."""
+    return np.stack(np.unravel_index(values.flatten(1).argmax(dim=1).numpy(), values.shape[1:]), axis=1)
+
+
+rows_of_maps = []
+for name, values in maps.items():
+    pairs = zip(values.flatten(1).numpy(), maps["mean"].flatten(1).numpy())
+    moved = np.linalg.norm(peaks(values) - peaks(maps["mean"]), axis=1)
+    rows_of_maps.append(
+        {
+            "weighting": name,
+            "correlation": np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]),
+            "peak stays": np.mean(moved <= size / 12),
+            "mean of the map": float(values.mean()),
+        }
+    )
+keeps = pd.DataFrame(rows_of_maps).set_index("weighting")
+keeps.round(3)
+
+# %% [markdown]
+# ## What is it worth?
+#
+# All see the same draws of supports and the same test images. The last columns are the difference in image AUROC to the
+# learned weights by channels, with its paired interval of 95 %.
+
+# %%
+reports = {
+    name: d2.evaluate(detector.to(lesson.device), held_out, shots=shots, draws=p.draws, seed=lesson.seed)
+    for name, detector in read.items()
+}
+learned = reports["learned, by channels"]
+against = {name: d2.compare_paired(r, learned) for name, r in reports.items()}
+ablation = pd.DataFrame(
+    [
+        {
+            "weighting": name,
+            "AUROC": r.auroc,
+            "low": r.ci[0],
+            "high": r.ci[1],
+            "pixel AUROC": r.pixel_auroc,
+            "difference": c.difference,
+            "from": c.low,
+            "to": c.high,
+        }
+        for (name, r), c in zip(reports.items(), against.values())
+    ]
+)
+print(
+    f"{held_out.name}: {learned.n_normal} normal and {learned.n_anomalous} anomalous images, K = {shots}, "
+    f"{p.draws} draws, each image scored by itself"
+)
+ablation.round(2)
+
+# %%
+fig, ax = plt.subplots(figsize=(7.2, 2.7))
+for y, r in enumerate(reports.values()):
+    ax.plot(r.ci, [y, y], color=COLORS[0], linewidth=2)
+    ax.plot(r.to_frame()["auroc"], [y] * p.draws, "o", color="#9aa0a6", markersize=4)
+    ax.plot(r.auroc, y, "D", color=COLORS[1], markersize=7)
+ax.axvline(0.5, color="#55585c", linestyle=":")
+ax.set(
+    yticks=range(len(reports)),
+    xlabel="image AUROC: mean (diamond), draws (dots), 95 % interval (line)",
+    title=f"Weightings on {held_out.name}, K={shots}",
+)
+ax.set_yticklabels(list(reports))
+ax.invert_yaxis()
+lesson.save_figure(fig, "ablation")
+plt.show()
+
+# %%
+holds_zero = [name for name, c in against.items() if c.low <= 0 <= c.high and name != "learned, by channels"]
+print("the interval of the difference to the learned weights holds 0 for:", ", ".join(holds_zero) or "none")
+print(
+    "lowest image AUROC:",
+    min(reports, key=lambda name: reports[name].auroc),
+    "· correlation with the mean's map:",
+    ", ".join(f"{name} {value:.2f}" for name, value in keeps["correlation"].items()),
+)
+if as_shipped:
+    assert "mean" in set(holds_zero) and reports["single"].auroc < reports["mean"].auroc, (against, ablation)
+    assert keeps["correlation"]["learned, by elements"] > keeps["correlation"]["learned, by channels"], keeps
+
+# %% [markdown]
+# On APTOS these 40 images do not tell the learned weights from the mean or from the nearest support: the intervals hold
+# 0. The single support has the lowest image AUROC. Divided by elements, the map is nearly that of the mean (correlation
+# above 0.95); the sharper weights by channels move it further.
+
+# %% [markdown]
+# ## Turn the knobs
+#
+# With a running kernel: kind of weighting, divisor and temperature as sliders, on any query. *As configured* brings the
+# model back. Without one, the curves above show the same.
+
+# %%
+if widgets_wanted():
+    from IPython.display import display
+
+    selection = d2.SupportSelection(held_out, shots)
+    selection.select(rows)
+    inspector = d2.SupportInspector(d2.LiveDetector(model, held_out, selection), index=example, weighting=True)
+    display(inspector)
+else:
+    print("nobody is watching this run: no sliders")
+
+# %% [markdown]
+# ## What you saw
+#
+# - L2W compares the query with **projected** supports over all positions, and sums the **unprojected** ones.
+# - Dividing by $\sqrt{C}$ while summing C·H·W terms makes scores larger by $\sqrt{H\,W}$; the weights are sharp before
+#   any training.
+# - On APTOS more than half of the queries favour the same support at every level, and less than half of the
+#   differences between scores belongs to the single query.
+# - There the learned weights differ from mean and nearest by no more than the test images can tell.
+#
+# **What to question:** If one support takes all the weight, what are the other K - 1 for? Is a query-dependent choice
+# worth more than the mean on *your* data? And why would the loss, which only sees normal images, teach weights that
+# help to find anomalies?
+#
+# ## Check yourself
+#
+# 1. What goes through $\phi_l$, and what is summed?
+# 2. How many terms does the dot product of level 1 have, and by what is it divided?
+# 3. What does an effective K of 1.0 mean for the other supports?
+# 4. How would you notice that the weights do not depend on the query?
+# 5. Which replacements need no learned weights at all, and does the table tell them from the learned ones?
+
+# %% [markdown]
+# ## Exercises
+#
+# **1.** The bias of $\phi_l$ adds the same number to all K scores. Compute that number for each query at level 3.
+
+
+# %% tags=["exercise"]
+def bias_score(query_map, bias): ...  # your turn: query [B, C, H, W], bias [C] -> [B], before the division by sqrt(C)
+
+
+g3, b3 = encoded.student[-1], model.weighting.get_submodule(f"proj_in{len(bank.levels)}").bias.detach()
+expected_bias = (g3 * b3[:, None, None]).sum(dim=(1, 2, 3))
+lesson.check(
+    "bias score",
+    lambda: bias_score(g3, b3),
+    expected_bias,
+    hint="sum over positions first, then one product",
+    rtol=1e-3,
+    atol=1e-3,
+)
+
+
+# %% tags=["solution"]
+def bias_score(query_map, bias):
+    return query_map.sum(dim=(2, 3)) @ bias
+
+
+lesson.check(
+    "bias score",
+    lambda: bias_score(g3, b3),
+    expected_bias,
+    hint="sum over positions first, then one product",
+    rtol=1e-3,
+    atol=1e-3,
+)
+
+# %% [markdown]
+# **2.** Give the weights of the `nearest` ablation at level 1: one-hot on the support of highest cosine.
+
+
+# %% tags=["exercise"]
+def nearest_weights(query_map, support_map): ...  # your turn: [B, C, H, W], [K, C, H, W] -> one-hot [B, K]
+
+
+nearest = d2.D24FAD(model.config.replace(weighting="nearest")).weighting
+expected_nearest = nearest(encoded.student[0], bank.levels[0], bank.keys[0])
+lesson.check(
+    "nearest",
+    lambda: nearest_weights(encoded.student[0], bank.levels[0]),
+    expected_nearest,
+    hint="normalise the flattened maps; argmax; one_hot",
+)
+
+
+# %% tags=["solution"]
+def nearest_weights(query_map, support_map):
+    q = torch.nn.functional.normalize(query_map.flatten(1), dim=1)
+    s = torch.nn.functional.normalize(support_map.flatten(1), dim=1)
+    return torch.nn.functional.one_hot((q @ s.T).argmax(dim=1), len(s)).float()
+
+
+lesson.check(
+    "nearest",
+    lambda: nearest_weights(encoded.student[0], bank.levels[0]),
+    expected_nearest,
+    hint="normalise the flattened maps; argmax; one_hot",
+)
+
+# %%
+lesson.finish(
+    {
+        "headline": f"{held_out.name}, effective K of {shots} at level 1: {at_one['channels', 1]:.2f} by channels, "
+        f"{at_one['elements', 1]:.2f} by elements; image AUROC learned {learned.auroc:.2f}, mean "
+        f"{reports['mean'].auroc:.2f}, nearest {reports['nearest'].auroc:.2f} ({lesson.data_kind})",
+        "effective_k_channels": at_one["channels", 1],
+        "effective_k_elements": at_one["elements", 1],
+        "tables": {"Weights": table.round(3), "The map": keeps.reset_index().round(3), "Ablation": ablation.round(3)},
+    }
+)

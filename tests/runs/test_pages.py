@@ -1,0 +1,41 @@
+"""Pages of notebooks stand alone: formulas are drawn without a network, code keeps its dollars."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from d24fad_lite.runs.notebook_page import with_mathml, write_page
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def test_formulas_become_mathml_and_code_is_left_alone() -> None:
+    text = with_mathml("With $K = 4$ and `$HOME`:\n\n$$\n\\frac{a}{b}\n$$\n\n```\n$x$\n```\nIt costs 5 $ or 6 $.")
+    assert text.count("<math") == 2 and 'display="block"' in text and "<mfrac>" in text
+    assert "`$HOME`" in text and "```\n$x$\n```" in text and "5 $ or 6 $" in text
+
+
+def test_a_formula_that_cannot_be_translated_stays_tex() -> None:
+    assert with_mathml(r"so $x_1_2$ is") == r"so $x_1_2$ is"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_formula_of_the_series_is_translated(path: Path) -> None:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "markdown":
+            rest = re.sub(r"<math.*?</math>|```.*?```|`[^`\n]+`", "", with_mathml(cell.source), flags=re.DOTALL)
+            assert "$$" not in rest and not re.search(r"\$[^$\n]*\\[a-z]", rest), rest
+
+
+def test_a_page_holds_the_formula_and_the_output(tmp_path: Path) -> None:
+    cell = new_code_cell("print(1 + 1)", execution_count=1)
+    cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text="2\n")]
+    source = tmp_path / "00_page.ipynb"
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Title\n\nwhere $x^2$ is"), cell]), source)
+    page = write_page(source, tmp_path / "00_page.html").read_text(encoding="utf-8")
+    assert "<msup>" in page and "<title>00 page</title>" in page and ">2\n<" in page
