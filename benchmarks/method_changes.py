@@ -16,7 +16,6 @@ import argparse
 import copy
 import importlib.util
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -217,7 +216,7 @@ def cells(bench: Bench) -> None:
         values = score(bench, readings, models, bench.test_tasks[name], seen, frozen)
         partial = target.with_suffix(".partial.npz")
         np.savez(partial, scores=values.astype(np.float32), names=[r.name for r in readings])
-        os.replace(partial, target)
+        partial.replace(target)
         print(
             f"{count}/{len(todo)} {name}, {training}, seed {seed}: trained {trained - began:.0f} s, "
             f"scored {time.process_time() - trained:.0f} s (CPU)",
@@ -333,7 +332,7 @@ def write(path: Path, text: str) -> None:
     """All of it or nothing."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def main() -> None:

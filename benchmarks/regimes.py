@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -207,7 +206,7 @@ def cell(study: Study, name: str, held_out: str, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial.npz")
     np.savez(partial, facts=json.dumps(facts), **kept)
-    os.replace(partial, target)
+    partial.replace(target)
     print(
         f"{name} | {held_out} | seed {seed}: {trained:.0f} s, TSD {facts['before']['tsd']:.2f} -> "
         f"{facts['after']['tsd']:.2f}, SSD {facts['before']['ssd']:.2f} -> {facts['after']['ssd']:.3f}",
@@ -261,14 +260,14 @@ def table(study: Study) -> str:
         "| TSD map | both maps (paper) |",
         "|---" * 9 + "|",
     ]
-    for row in rows:
-        text.append(
-            f"| {row['setting']} | {row['seeds']} | {row['tsd before']:.2f} -> {row['tsd after']:.2f} "
-            f"| {row['ssd before']:.2f} -> {row['ssd after']:.3f} | {spread(row, 'released')} / "
-            f"{row['released pixel']:.2f} | {row['untrained twin']:.3f} / {row['untrained twin pixel']:.2f} | "
-            f"{spread(row, 'gain', '+')} | {row['tsd']:.3f} / {row['tsd pixel']:.2f} | {row['paper']:.3f} / "
-            f"{row['paper pixel']:.2f} |"
-        )
+    text += [
+        f"| {row['setting']} | {row['seeds']} | {row['tsd before']:.2f} -> {row['tsd after']:.2f} "
+        f"| {row['ssd before']:.2f} -> {row['ssd after']:.3f} | {spread(row, 'released')} / "
+        f"{row['released pixel']:.2f} | {row['untrained twin']:.3f} / {row['untrained twin pixel']:.2f} | "
+        f"{spread(row, 'gain', '+')} | {row['tsd']:.3f} / {row['tsd pixel']:.2f} | {row['paper']:.3f} / "
+        f"{row['paper pixel']:.2f} |"
+        for row in rows
+    ]
     best = next((row for row in rows if "matched" in row), None)
     if best:
         text += [

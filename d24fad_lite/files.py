@@ -41,7 +41,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
     try:
         yield partial
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -17,7 +17,9 @@ def test_the_page_has_code_for_a_teacher_and_a_baseline() -> None:
 
 
 @pytest.mark.parametrize(("title", "code"), BLOCKS, ids=[title for title, _ in BLOCKS])
-def test_a_block_runs(title: str, code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_block_runs(
+    title: str, code: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
     exec(compile(code, f"CONTRIBUTING.md, {title}", "exec"), {"__name__": "page"})
     assert capsys.readouterr().out.strip()

@@ -43,7 +43,7 @@ SETTINGS = {
     # JupyterLab takes cells that are out of sight out of the page, and "Run All Cells" keeps scrolling to the last one
     # while outputs come in: the picker, found a moment ago, would be gone. Here every cell stays in the page.
     "notebook-extension/tracker": {"windowingMode": "none"},
-    # Only the tests save: a save of JupyterLab's own would be taken for theirs, or be on its way while the page reloads.
+    # Only the tests save: a save of JupyterLab's own would be taken for theirs, or come while the page reloads.
     "docmanager-extension/plugin": {"autosave": False},
 }
 
