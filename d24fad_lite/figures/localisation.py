@@ -35,12 +35,14 @@ def missed_figure(localisation: Localisation, images: Tensor, lesion: Any, thres
     left.imshow(images[i].permute(1, 2, 0).numpy())
     left.contour(mask, levels=[0.5], colors="cyan", linewidths=1)
     size = f"lesion of {lesion['pixels']} px, {100 * lesion['share']:.2f} % of the image"
-    left.set_title(f"{lesion['name']}\n{size}", fontsize=8)
+    left.set_title(f"{lesion['name']}\n{size}", fontsize=8, loc="left")
     shown = right.imshow(anomaly_map, cmap="magma")
     right.contour(mask, levels=[0.5], colors="cyan", linewidths=1)
     if anomaly_map.max() > cutoff > anomaly_map.min():
         right.contour(anomaly_map, levels=[cutoff], colors="white", linewidths=0.8)
-    right.set_title(f"map; peak in the lesion {lesion['peak']:.3g}, threshold (white) {cutoff:.3g}", fontsize=8)
+    right.set_title(
+        f"map; peak in the lesion {lesion['peak']:.3g}, threshold (white) {cutoff:.3g}", fontsize=8, loc="left"
+    )
     figure.colorbar(shown, ax=right, shrink=0.8)
     for axes in (left, right):
         axes.set_axis_off()

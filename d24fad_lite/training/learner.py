@@ -65,7 +65,7 @@ class Learner:
         query = _to(self.cache.features(batch.queries), device)
         with self.accelerator.autocast():
             if batch.support_rows is not None:
-                out = self._wrapped(query, rows=torch.as_tensor(batch.support_rows, device=device))
+                out = self._wrapped(query, support_rows=torch.as_tensor(batch.support_rows, device=device))
             else:
                 supports = self.cache.features(batch.supports.ravel(), embedding_only=True)  # K*B, support by support
                 out = self._wrapped(query, _to(supports, device))

@@ -19,4 +19,4 @@ def test_the_figure_shows_the_image_of_the_lesion_and_its_map() -> None:
     left, right, _ = figure.axes
     np.testing.assert_array_equal(left.images[0].get_array(), images[1].permute(1, 2, 0).numpy())
     np.testing.assert_array_equal(right.images[0].get_array(), maps[1])
-    assert left.get_title().startswith("b.png\nlesion of 15 px") and "0.5" in right.get_title()
+    assert left.get_title(loc="left").startswith("b.png\nlesion of 15 px") and "0.5" in right.get_title(loc="left")
