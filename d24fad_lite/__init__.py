@@ -53,6 +53,7 @@ _HOME = {
     "embedded_catalog": "model.weights.embedded",
     # training: episodes, and how the embedded teacher was made from fractals
     "fit": "training.fit",
+    "FitSettings": "training.settings",
     "History": "training.history",
     "EpisodeSampler": "training.episodes",
     "PretrainingRecipe": "training.pretrain.recipe:Recipe",
@@ -184,5 +185,6 @@ if TYPE_CHECKING:
     from d24fad_lite.training.pretrain.fractals import render as render_fractal
     from d24fad_lite.training.pretrain.recipe import Recipe as PretrainingRecipe
     from d24fad_lite.training.pretrain.views import draw_views as draw_fractal_views
+    from d24fad_lite.training.settings import FitSettings
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -16,10 +16,16 @@ SUPPORT_BATCH = 32  # supports that are encoded at once
 
 
 class ScoredBatch(NamedTuple):
-    """Scores, and maps where a scorer has them, of one batch of B test images for each of D draws of supports."""
+    """What a scorer gives for one batch of B test images and each of D draws of supports.
 
-    scores: np.ndarray  # [D, B], higher is more anomalous
-    maps: np.ndarray | None  # [D, B, S, S], or None for scorers without maps
+    Attributes
+    ----------
+    scores : float [D, B], higher is more anomalous
+    maps : float [D, B, S, S], or None for scorers without maps
+    """
+
+    scores: np.ndarray
+    maps: np.ndarray | None
 
 
 @runtime_checkable

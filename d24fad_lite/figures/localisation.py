@@ -24,6 +24,10 @@ def missed_figure(localisation: Localisation, images: Tensor, lesion: Any, thres
     lesion : row of `localisation.missed()` or `localisation.lesions()`
     threshold : float, optional
         Map value of the white outline; default `localisation.threshold()`.
+
+    Returns
+    -------
+    matplotlib Figure
     """
     from matplotlib.figure import Figure
 

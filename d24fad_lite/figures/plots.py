@@ -41,6 +41,10 @@ def contact_sheet(images: Tensor, names: Sequence[str], title: str = "", columns
     columns : int
         Images per row at most, default 8.
 
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     ValueError
@@ -82,6 +86,10 @@ def map_figure(results: Sequence[LiveResult], opacity: float = STRENGTH) -> Figu
         At least one; the first one's colour scale is used for all.
     opacity : float
         Of the map's colour at its fullest, 0..1, default 0.65.
+
+    Returns
+    -------
+    matplotlib Figure
 
     Raises
     ------
@@ -127,6 +135,10 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
         Of the supports, default "support 1" and so on.
     title : str, optional
 
+    Returns
+    -------
+    matplotlib Figure
+
     Raises
     ------
     ValueError
@@ -170,6 +182,10 @@ def choice_figure(report: ChoiceReport, influence: bool = True) -> Figure:
     report : ChoiceReport
     influence : bool
         Draw the influences too, where the report holds any; default True.
+
+    Returns
+    -------
+    matplotlib Figure
     """
     panels: list[tuple[str, float, np.ndarray, float]] = [
         ("image AUROC", report.auroc, report.random_auroc, report.percentile)
@@ -216,7 +232,16 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
 
 
 def show_figure(figure: Figure, alt: str, dpi: int = 80) -> None:
-    """Display a figure in a notebook; `alt` says in words what it shows."""
+    """Display a figure in a notebook, with a text for those who cannot see it.
+
+    Parameters
+    ----------
+    figure : matplotlib Figure
+    alt : str
+        What the figure shows, in words.
+    dpi : int, default 80
+        Dots per inch of the picture.
+    """
     from IPython.display import Image, display
 
     display(Image(data=png(figure, dpi), alt=alt))

@@ -14,9 +14,18 @@ VARIABLE = "D24FAD_WIDGETS"
 
 
 def widgets_wanted() -> bool:
-    """True in JupyterLab, Notebook 7, VS Code and Colab; False in batch runs, plain Python and anything unknown.
+    """Whether somebody sits before this notebook, who can use a widget.
 
-    The environment variable D24FAD_WIDGETS, "on" or "off", decides where it is set; another value is a ValueError.
+    Returns
+    -------
+    bool
+        True in JupyterLab, Notebook 7, VS Code and Colab; False in batch runs, plain Python and anything unknown. The
+        environment variable D24FAD_WIDGETS, "on" or "off", decides where it is set.
+
+    Raises
+    ------
+    ValueError
+        Another value of that variable.
     """
     setting = os.environ.get(VARIABLE, "").strip().lower()
     if setting not in ("", "on", "off"):

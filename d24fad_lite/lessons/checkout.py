@@ -16,6 +16,10 @@ def find_checkout(root: Path | None = None) -> Path:
     ----------
     root : where to look; default: the working directory and the folders above it, then the package's own checkout.
 
+    Returns
+    -------
+    Path
+
     Raises
     ------
     FileNotFoundError : no folder with notebooks.

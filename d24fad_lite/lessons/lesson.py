@@ -35,6 +35,8 @@ METRICS_SCHEMA = 1
 class Lesson(LessonDetectors):
     """A running notebook: its settings, its detectors, and what it writes.
 
+    Attributes
+    ----------
     name : as the file, "04_dual_distillation"
     profile : Profile, with what the parameters teacher, weights, reading, epochs and lr say
     seed : of random, numpy and torch, already set
@@ -43,6 +45,7 @@ class Lesson(LessonDetectors):
     root : the folder of tasks that was asked for, None for the samples (see `data`)
     parameters : all declared parameters with the values they now have
     figures, checks : names of the figures saved so far; exercises checked so far, and whether they were right
+    started : seconds of the clock at which the lesson began
     """
 
     name: str

@@ -20,7 +20,17 @@ def level_distance(a: Tensor, b: Tensor, distance: str = "flattened") -> Tensor:
 
 
 def residual(a: Tensor, b: Tensor) -> Tensor:
-    """1 - cos over the channels at each position: [B, C, H, W] twice -> [B, H, W], in 0..2."""
+    """1 - cos over the channels at each position: what a level adds to the anomaly map.
+
+    Parameters
+    ----------
+    a, b : float [B, C, H, W]
+        Two feature maps of the same shape.
+
+    Returns
+    -------
+    float [B, H, W], in 0..2
+    """
     return 1 - _cosine(a, b)
 
 
@@ -30,9 +40,20 @@ def vec(levels: Tensor) -> Tensor:
 
 
 def fuse(supports: Tensor, weights: Tensor, support_rows: Tensor | None = None) -> Tensor:
-    """Weighted sum of supports [N, C, H, W] with weights [B, K] -> [B, C, H, W].
+    """The fused support h = sum_k w_k g(s_k) of learn-to-weight, at one level.
 
-    support_rows : int64 [K, B], which of the N supports belong to each query; default: all N to every query.
+    Parameters
+    ----------
+    supports : float [N, C, H, W]
+        Student features of the supports.
+    weights : float [B, K]
+        Weights of the K supports of each query; each row sums to 1.
+    support_rows : int64 [K, B], optional
+        Which of the N supports belong to each query; default: all N (then N = K) belong to every query.
+
+    Returns
+    -------
+    float [B, C, H, W]
     """
     if support_rows is not None:
         dense = weights.new_zeros(weights.shape[0], supports.shape[0])
@@ -50,8 +71,26 @@ def support_distance(
     distance: str = "flattened",
     fusion: str = "features",
 ) -> Tensor:
-    """Distance of queries [B, C, H, W] to their weighted supports [N, C, H, W] -> [B]: one level of SSD.
+    """Distance of queries to their weighted supports: one level of SSD, before the mean over the batch.
 
+    Parameters
+    ----------
+    query : float [B, C, H, W]
+        Student features of the queries.
+    supports, weights, support_rows
+        As of `fuse`.
+    distance : {"flattened", "pointwise"}, default "flattened"
+        One cosine per level (released code); or one per position, averaged (paper).
+    fusion : {"features", "distances"}, default "features"
+        Weight the supports and compare with their sum (released code); or compare with each support and weight the K
+        distances (paper).
+
+    Returns
+    -------
+    float [B], in 0..2
+
+    Notes
+    -----
     With `fusion="distances"`, sum_k w_k (1 - cos(q, s_k)) = 1 - <q/|q|, sum_k w_k s_k/|s_k|>: one product with the
     fused unit vectors gives the K distances without K comparisons.
     """

@@ -82,9 +82,18 @@ class LearnToWeight(nn.Module):
 
 
 def effective_number(weights: Tensor | np.ndarray) -> np.ndarray:
-    """Effective number of supports, 1 / sum_k w_k², of weights [..., K] that sum to 1.
+    """Effective number of supports, 1 / sum_k w_k² (Kish's effective sample size).
 
-    It is K when all supports count alike, and 1 when one decides alone (Kish's effective sample size).
+    It is K when all supports count alike, and 1 when one decides alone.
+
+    Parameters
+    ----------
+    weights : float [..., K]
+        Weights that sum to 1 over the last axis, such as `Prediction.weights` [B, L, K].
+
+    Returns
+    -------
+    float64 [...], in 1..K
     """
     w = np.asarray(weights, np.float64)
     return 1 / (w**2).sum(axis=-1)

@@ -178,6 +178,10 @@ def describe(model: D24FAD, candidates: ImageSet, batch_size: int = 32) -> np.nd
     candidates : ImageSet
     batch_size : int
         Images encoded at a time, default 32.
+
+    Returns
+    -------
+    float32 [N, D]
     """
     import torch
     from torch.nn.functional import normalize

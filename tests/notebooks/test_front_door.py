@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,38 @@ def test_every_public_name_is_there_listed_and_described(door: object) -> None:
         if (inspect.isroutine(value := getattr(door, name)) or inspect.isclass(value)) and not inspect.getdoc(value)
     ]
     assert undescribed == []
+
+
+def missing_from_its_documentation(name: str, value: object) -> list[str]:
+    """What numpydoc asks of a public function or class and its docstring lacks."""
+    text = inspect.getdoc(value) or ""
+    plain_error = inspect.isclass(value) and issubclass(value, Exception)
+    signature = [] if plain_error else inspect.signature(value).parameters
+    inner = ("decoded",)  # the cache of decoded images, which the kit alone sets
+    parameters = [parameter for parameter in signature if not parameter.startswith("_") and parameter not in inner]
+    missing = [f"{name}: {parameter}" for parameter in parameters if not re.search(rf"\b{parameter}\b", text)]
+    if parameters and not re.search(r"^(Parameters|Attributes)$", text, flags=re.MULTILINE):
+        missing.append(f"{name}: Parameters")
+    gives = inspect.isroutine(value) and value.__annotations__.get("return") != "None"
+    if gives and not re.search(r"^(Returns|Yields)$", text, flags=re.MULTILINE):
+        missing.append(f"{name}: Returns")
+    return missing
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
+def test_every_public_name_documents_its_parameters_and_what_it_returns(door: object) -> None:
+    described = {name: getattr(door, name) for name in door._HOME}
+    described = {name: value for name, value in described.items() if inspect.isroutine(value) or inspect.isclass(value)}
+    assert [gap for name, value in described.items() for gap in missing_from_its_documentation(name, value)] == []
+
+
+def test_a_gap_in_a_docstring_would_be_seen() -> None:
+    def scale(image: int, factor: int) -> int:
+        """Scale an image."""
+        return image * factor
+
+    gaps = ["scale: factor", "scale: Parameters", "scale: Returns"]
+    assert missing_from_its_documentation("scale", scale) == gaps
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)

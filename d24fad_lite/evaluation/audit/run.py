@@ -95,7 +95,20 @@ def audit(
 
 
 def support_function(model: D24FAD | Scorer, task: Task, supports: np.ndarray) -> Score:
-    """A detector or scorer with K fixed supports (positions in `task.train`) as a function images -> scores."""
+    """A detector or scorer with K fixed supports, as the function images -> scores that `audit` looks at.
+
+    Parameters
+    ----------
+    model : D24FAD or Scorer
+    task : Task
+        Whose normal training images the supports are.
+    supports : int [K]
+        Positions in `task.train`.
+
+    Returns
+    -------
+    function of images (float [B, 3, S, S], in 0..1) to scores (float [B], higher is more anomalous)
+    """
     scorer = as_scorer(model)
     prepared = scorer.prepare(task.train.images(scorer.image_size, supports), np.arange(len(supports))[None])
 

@@ -70,12 +70,32 @@ def image_statistic(name: str, images: Tensor) -> np.ndarray:
 
 
 def image_statistics(images: Tensor) -> dict[str, np.ndarray]:
-    """Every pixel statistic of images [N, 3, S, S] in 0..1, each float [N]."""
+    """Plain statistics of pixels that may tell normal from anomalous where they should not.
+
+    Parameters
+    ----------
+    images : float [N, 3, S, S], in 0..1
+
+    Returns
+    -------
+    dict of name to float64 [N]: intensity, contrast, sharpness and the other keys of `PIXEL_STATISTICS`
+    """
     return {name: image_statistic(name, images) for name in PIXEL_STATISTICS}
 
 
 def file_statistics(images: ImageSet, indices: np.ndarray) -> dict[str, np.ndarray]:
-    """What the stored files say before a pixel is looked at, on a log scale; each float [n]."""
+    """What the stored files say before a pixel is looked at: area, shape and bytes per pixel.
+
+    Parameters
+    ----------
+    images : ImageSet
+    indices : int [n]
+        Positions in the set.
+
+    Returns
+    -------
+    dict of name to float64 [n], natural logarithms of pixels, width / height and bytes / pixel
+    """
     paths = [images.paths[i] for i in indices]
     width, height = np.array([stored_size(path) for path in paths], np.float64).T
     size = np.array([path.stat().st_size for path in paths], np.float64)

@@ -81,7 +81,14 @@ class SelfDistillationOnly(DetectorVariant):
 class UntrainedStudent(DetectorVariant):
     """The same detector before any training: what the architecture and the supports give by themselves.
 
-    Parameters as for `DetectorVariant`.
+    Parameters
+    ----------
+    model : D24FAD
+        The trained one; its `untrained_twin` is scored.
+    name : str, default "untrained student"
+        Shown in reports and tables.
+    options
+        As of `DetectorVariant`: `teacher`, `maps`, `reading` and settings of `READ_AT_SCORING`.
     """
 
     def __init__(self, model: D24FAD, name: str = "untrained student", **options: Any) -> None:
@@ -99,5 +106,15 @@ def self_distillation_only(config: D24FADConfig) -> D24FADConfig:
 
 
 def untrained_twin(model: D24FAD) -> D24FAD:
-    """A detector with the same teacher and settings, and initial weights of the student and of the weighting."""
+    """The detector as it was before training: the same teacher and settings, initial student and learn-to-weight.
+
+    Parameters
+    ----------
+    model : D24FAD
+        Left untouched; its teacher is shared with the twin.
+
+    Returns
+    -------
+    D24FAD, on the model's device
+    """
     return D24FAD(model.config, model.teacher).to(model.teacher.mean.device)

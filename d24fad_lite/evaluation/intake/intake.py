@@ -31,14 +31,20 @@ CHANCE = 2.84  # standard deviations that, without a shortcut, any of 11 statist
 
 
 class IntakeReport(Tables):
-    """The tables of `intake_report`, as pandas DataFrames; `save` writes one HTML file, a notebook shows it inline."""
+    """What `intake_report` gives: tables as pandas DataFrames, and a page of them; a notebook shows it inline.
+
+    Attributes
+    ----------
+    root, tasks, files, left_out, findings, shortcuts, parts, thumbnails
+        As of `Tables`.
+    """
 
     def to_html(self) -> str:
         """One page that needs no other file. It shows images: pass it on as you would the data."""
         return render(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the page. Raises OSError."""
+        """Write the page as one HTML file; returns its path. Raises OSError where it cannot be written."""
         write_text(path, self.to_html())
         return Path(path)
 

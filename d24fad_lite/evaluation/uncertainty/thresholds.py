@@ -150,7 +150,22 @@ def conformal_threshold(calibration: np.ndarray, alpha: float, basis: Basis = "e
 
 
 def images_needed(alpha: float) -> int:
-    """Smallest number of normal calibration images that can promise the false-alarm rate: ceil(1/alpha) - 1."""
+    """Smallest number of normal calibration images that can promise a false-alarm rate: ceil(1/alpha) - 1.
+
+    Parameters
+    ----------
+    alpha : float
+        False-alarm rate, above 0 and below 1.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        alpha out of range.
+    """
     _rank(1, alpha)
     return int(np.ceil(1 / alpha - 1e-9)) - 1
 
@@ -222,7 +237,19 @@ def leave_one_out_scores(model: D24FAD | Scorer, supports: Tensor) -> np.ndarray
 
 
 def normal_scores(model: D24FAD | Scorer, supports: Tensor, normals: Tensor) -> np.ndarray:
-    """Scores of further normal images [M, 3, S, S] against all supports [K, 3, S, S], float [M]."""
+    """Scores of further normal images against all supports.
+
+    Parameters
+    ----------
+    model : D24FAD or Scorer
+    supports : float [K, 3, S, S], in 0..1
+    normals : float [M, 3, S, S], in 0..1
+        None of them a support.
+
+    Returns
+    -------
+    float64 [M]
+    """
     scorer = as_scorer(model)
     prepared = scorer.prepare(supports, np.arange(len(supports))[None])
     parts = [scorer.score(part, prepared).scores[0] for part in normals.split(BATCH)]
