@@ -44,6 +44,7 @@ notebooks: $(READY)  ## rebuild the notebooks from notebooks/build/texts (execut
 	@$(PY) notebooks/build
 
 docs: $(READY)  ## the site, lessons and reference, in build/site/html (LINKS=--links: ask outside addresses too)
+	@$(PY) -c "import sphinx, myst_nb, furo" 2>/dev/null || $(PY) -m pip install --quiet -c $(CONSTRAINTS) -e ".[docs]"
 	@$(PY) notebooks/build/site_pages.py build/site $(LINKS)
 
 clean:  ## remove runs, caches and the environment
