@@ -66,10 +66,10 @@ class Task:
         self.train: ImageSet = sets["train"]
         self.test: ImageSet = sets["test"]
         self.valid: ImageSet | None = sets.get("valid")
-        both = shared_groups(self.train.groups, self.test.groups)
-        if both:
+        in_both = shared_groups(self.train.groups, self.test.groups)
+        if in_both:
             self.warnings.append(
-                f"task '{name}' has {len(both)} group(s) (patients) in both train and test, first: {both[0]!r}; "
+                f"task '{name}' has {len(in_both)} group(s) (patients) in both train and test, first: {in_both[0]!r}; "
                 "move all images of a patient to one side"
             )
 
@@ -143,9 +143,14 @@ class Benchmark(Mapping[str, Task]):
         *names : str
             Tasks to leave out; aliases such as "brain_tumor" count.
 
+        Returns
+        -------
+        Benchmark
+
         Raises
         ------
-        UnknownTaskError : a name that is not there.
+        UnknownTaskError
+            A name that the benchmark does not have.
         """
         held_out = {self.resolve(name) for name in names}
         others = {name: task for name, task in self.items() if name not in held_out}
@@ -162,7 +167,7 @@ def open_benchmark(
 ) -> Benchmark:
     """Open a folder of tasks, or the folder of a single task.
 
-    Files are found by their names and none is decoded. The layouts are described in `d24fad_lite.data.layouts`.
+    Files are matched by their names, and no image is decoded. The layouts are described in `d24fad_lite.data.layouts`.
     Whatever is odd, and every file that is not used, is reported as a `DataWarning` and kept in `warnings` and
     `left_out`.
 
@@ -171,7 +176,7 @@ def open_benchmark(
     root : str or Path
         The folder.
     tasks : sequence of str, optional
-        Names or aliases of the tasks to open; the folders of others are not even looked into. Default: all.
+        Names or aliases of the tasks to open; the folders of other tasks are not read. Default: all.
     check : bool, default False
         Also read every file: the first errors are raised, warnings are added to `task.warnings`.
     cache_bytes : int, default 2 GiB
@@ -186,9 +191,14 @@ def open_benchmark(
 
     Raises
     ------
-    FileNotFoundError : no such folder.
-    LayoutError : no task, an empty split, a mask without image, two names for one task.
-    UnknownTaskError : a name in `tasks` that is not there.
+    FileNotFoundError, NotADirectoryError
+        There is no such folder, or it is a file.
+    LayoutError
+        The folder holds no task, two folders of one task, or a task with an empty split or a mask without image.
+    UnknownTaskError
+        A name in `tasks` that the folder does not have.
+    ValueError
+        `cache_bytes` below 0, or `workers` below 1.
     """
     root = Path(root)
     task_folders, left_out = _task_folders(root)
@@ -208,7 +218,7 @@ def open_benchmark(
 
 
 def task_names(root: str | Path) -> list[str]:
-    """Names of the tasks in a folder, without looking into them; errors as `open_benchmark` has them."""
+    """Names of the tasks in a folder, without reading the tasks. Raises what `open_benchmark` raises for a folder."""
     return [canonical_task_name(folder.name) for folder in _task_folders(Path(root))[0]]
 
 
@@ -231,8 +241,10 @@ def open_folder(folder: str | Path, *, workers: int | None = None) -> ImageSet:
 
     Raises
     ------
-    FileNotFoundError : no such folder.
-    LayoutError : no image in it.
+    FileNotFoundError, NotADirectoryError
+        There is no such folder, or it is a file.
+    LayoutError
+        The folder holds no image.
     """
     folder = Path(folder)
     require_folder(folder)
@@ -311,6 +323,7 @@ def _require_one_folder_each(root: Path, folders: Sequence[Path]) -> None:
 
 
 def _image_set(name: str, split: str, files: TaskFiles, decoded: PixelCache) -> ImageSet:
+    """The images of one split, with what the layout says of them."""
     images = files.splits[split]
     names = [image.path.relative_to(files.folder).as_posix() for image in images]
     return ImageSet(

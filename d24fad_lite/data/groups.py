@@ -14,7 +14,7 @@ class GroupsError(ValueError):
 
 
 def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[str, str]:
-    """Path relative to the task folder (posix) -> group.
+    """Read a groups.csv: path of an image relative to the task folder (posix) -> its group.
 
     The file has a header `file,group`; `file` is the path relative to the task folder, or a bare file name where that
     is unique in the task; accents may be composed or not. Lines for unknown files, and images without a line, are
@@ -22,15 +22,15 @@ def read_groups(path: Path, names: Iterable[str], warnings: list[str]) -> dict[s
     """
     known = set(names)
     by_basename: dict[str, list[str]] = {}
-    alike: dict[str, list[str]] = {}
+    by_composed_path: dict[str, list[str]] = {}
     for name in known:
         by_basename.setdefault(composed(name.rsplit("/", 1)[-1]), []).append(name)
-        alike.setdefault(composed(name), []).append(name)
+        by_composed_path.setdefault(composed(name), []).append(name)
     groups: dict[str, str] = {}
     unknown = []
     for line, file, group in _lines(path):
         plain = composed(file)
-        candidates = [file] if file in known else alike.get(plain) or by_basename.get(plain, [])
+        candidates = [file] if file in known else by_composed_path.get(plain) or by_basename.get(plain, [])
         if not candidates:
             unknown.append(file)
         elif len(candidates) > 1:
@@ -62,13 +62,13 @@ def _lines(path: Path) -> list[tuple[int, str, str]]:
             if not {"file", "group"} <= set(reader.fieldnames or ()):
                 header = ",".join(reader.fieldnames or ()) or "nothing"
                 raise GroupsError(f"'{path}' must start with the line 'file,group', found '{header}'")
-            rows = [
+            lines = [
                 (reader.line_num, (row["file"] or "").strip().replace("\\", "/"), (row["group"] or "").strip())
                 for row in reader
             ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise GroupsError(f"'{path}' is not a readable CSV file ({error}); save it as UTF-8 text") from error
-    for line, file, group in rows:
+    for line, file, group in lines:
         if not file or not group:
             raise GroupsError(f"'{path}', line {line}: file and group must both be given, got {file!r} and {group!r}")
-    return rows
+    return lines

@@ -16,7 +16,7 @@ from d24fad_lite.data.formats.recognise import opened
 from d24fad_lite.data.formats.stored_pixels import ORIENTATION, DeepPixels, frame_count, guarded, read_stored
 from d24fad_lite.data.images import unit_range
 
-USED_RANGE = 0.1  # below this share of its range, a deep image is one shade of grey to a backbone
+USED_RANGE = 0.1  # a deep image that uses a smaller share of its range is one shade of grey to a backbone
 ORIENTATIONS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -30,7 +30,7 @@ ORIENTATIONS = {
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Facts of one file.
+    """What is known about one image file without showing it.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class ImageFacts:
     high: float | None = None
 
     def findings(self) -> list[str]:
-        """Sentences about what the decoded pixels alone would not show, each with its remedy."""
+        """One sentence, with its remedy, for each oddity that the decoded pixels alone would not show."""
         sentences = []
         if self.orientation in ORIENTATIONS:
             sentences.append(
@@ -103,7 +103,7 @@ def image_facts(path: str | Path, *, pixels: bool = True) -> ImageFacts:
 
     Raises
     ------
-    ImageError : the header, or deep pixels, cannot be read. Damage elsewhere is not looked for, as `decode_image` does.
+    ImageError : the header, or deep pixels, cannot be read. Only `decode_image` notices damage in 8-bit pixels.
     """
     path = Path(path)
     stream, kind = opened(path)
@@ -144,7 +144,7 @@ def _pillow_facts(path: Path, kind: str, stream: BinaryIO) -> ImageFacts:
         deep = image.mode.startswith("I") or raw.endswith(";16B")
         try:
             orientation = int(image.getexif().get(ORIENTATION, 1))
-        except Exception as error:  # pixels do not depend on it
+        except Exception as error:  # a damaged tag does not change the pixels
             logging.getLogger(__name__).debug("tags of %s: %s", path, error)
             orientation = 1
         return ImageFacts(
@@ -160,7 +160,7 @@ def _pillow_facts(path: Path, kind: str, stream: BinaryIO) -> ImageFacts:
 
 
 def _dicom_facts(path: Path, pixels: bool) -> ImageFacts:
-    """Facts of a DICOM file, whose pixels are decoded where it is deep and has one frame."""
+    """Facts of a DICOM file; with `pixels`, those of a deep file of one frame are decoded for `low` and `high`."""
     dataset = read_header(path)
     width, height = dicom_size(path)
 

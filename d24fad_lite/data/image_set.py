@@ -18,7 +18,7 @@ from d24fad_lite.files import file_sha256
 
 
 class ImageSet(Sequence[Path]):
-    """Images with labels, and masks, groups and kinds where there are any.
+    """Images with labels and, where known, masks, groups and kinds of anomaly.
 
     Parameters
     ----------
@@ -47,7 +47,8 @@ class ImageSet(Sequence[Path]):
 
     Raises
     ------
-    ValueError : labels, masks, groups or kinds of another length than `paths`.
+    ValueError
+        Labels, masks, groups or kinds of another length than `paths`.
     """
 
     def __init__(
@@ -107,20 +108,29 @@ class ImageSet(Sequence[Path]):
         size : int
             Side S in pixels, at least 16.
         indices : int, list, array, Tensor or slice, optional
-            Positions, or booleans for each image. Default: all. Pass a few at a time to save memory: the float copy
-            is made for these alone.
+            Positions, or one boolean per image. Default: all. To save memory, pass a few at a time: only these are
+            copied to float.
+
+        Returns
+        -------
+        Tensor
+            float32 [n, 3, S, S] in 0..1.
 
         Raises
         ------
-        ImageError : names the file that cannot be used.
-        IndexError : a position outside the set.
+        ImageError
+            A file that cannot be used; the message names it.
+        IndexError
+            A position outside the set.
+        ValueError
+            A size that is no whole number of at least 16.
         """
         size = check_size(size)
         chosen = self._positions(indices)
         squares = self.decoded.get([self.paths[i] for i in chosen], size)
         images = torch.empty(len(squares), 3, size, size)  # [n, 3, S, S]
-        for row, square in zip(images, squares, strict=True):
-            row.copy_(to_float(torch.from_numpy(square)).permute(2, 0, 1))
+        for image, square in zip(images, squares, strict=True):
+            image.copy_(to_float(torch.from_numpy(square)).permute(2, 0, 1))
         return images
 
     def masks(self, size: int, indices: Any = None) -> Tensor | None:
@@ -136,25 +146,34 @@ class ImageSet(Sequence[Path]):
         indices : int, list, array, Tensor or slice, optional
             Positions as in `images`. Default: all.
 
+        Returns
+        -------
+        Tensor or None
+            bool [n, S, S].
+
         Raises
         ------
-        ImageError : a mask and its image differ in stored size, or one cannot be read.
-        IndexError : a position outside the set.
+        ImageError
+            A mask and its image differ in stored size, or one of them cannot be read.
+        IndexError
+            A position outside the set.
+        ValueError
+            A size that is no whole number of at least 16.
         """
         size = check_size(size)
         if not self.has_masks:
             return None
         chosen = self._positions(indices)
         masks = torch.zeros(len(chosen), size, size, dtype=torch.bool)  # [n, S, S]
-        for row, i in zip(masks, chosen, strict=True):
-            mask = self.mask_paths[i]
-            if mask is not None:
-                require_same_size(self.paths[i], mask)
-                row.copy_(load_mask(mask, size))
+        for mask, i in zip(masks, chosen, strict=True):
+            path = self.mask_paths[i]
+            if path is not None:
+                require_same_size(self.paths[i], path)
+                mask.copy_(load_mask(path, size))
         return masks
 
     def hashes(self, indices: Any = None) -> list[str]:
-        """SHA-256 (hex) of the content of the files, computed once."""
+        """SHA-256 (hex) of the content of each file, computed once; `indices` as in `images`."""
         chosen = [self.paths[i] for i in self._positions(indices)]
         missing = [path for path in dict.fromkeys(chosen) if path not in self._hashes]
         self._hashes.update(zip(missing, in_threads(_content_sha256, missing, self.decoded.workers), strict=True))
@@ -169,6 +188,15 @@ class ImageSet(Sequence[Path]):
             Positions as in `images`.
         name : str, optional
             Shown in messages. Default: that of this set.
+
+        Returns
+        -------
+        ImageSet
+
+        Raises
+        ------
+        IndexError
+            A position outside the set.
         """
         chosen = self._positions(indices)
         return ImageSet(

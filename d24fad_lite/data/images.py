@@ -44,7 +44,7 @@ MIN_SIZE = 16
 
 
 def check_size(size: int) -> int:
-    """The side of square images in pixels as an int; ValueError unless it is a whole number of at least 16."""
+    """The side of a square image, in pixels, as an int; ValueError unless it is a whole number of at least 16."""
     if isinstance(size, bool) or not isinstance(size, Integral):
         raise ValueError(
             f"image size must be one whole number, the side of a square in pixels, got {size!r}; "
@@ -59,7 +59,7 @@ def decode_image(path: str | Path, size: int) -> np.ndarray:
     """Decode one file and bring it to a square with Lanczos.
 
     Integers of 9 to 15 bits count up to their own largest value, deeper ones up to 65535; floats must lie in 0..1.
-    DICOM runs through `d24fad_lite.data.formats.dicom`.
+    DICOM is read by `d24fad_lite.data.formats.dicom`.
 
     Parameters
     ----------
@@ -76,9 +76,11 @@ def decode_image(path: str | Path, size: int) -> np.ndarray:
 
     Raises
     ------
-    ImageError : missing, empty, truncated or unreadable file, several frames, NaN or values out of range, more pixels
-        than `limits.MAX_BYTES` holds.
-    ValueError : a size that is no whole number of at least 16.
+    ImageError
+        A missing, empty, truncated or unreadable file, several frames, NaN or values out of range, or more pixels than
+        `limits.MAX_BYTES` holds.
+    ValueError
+        A size that is no whole number of at least 16.
     """
     size, path = check_size(size), Path(path)
     stream, kind = opened(path)
@@ -112,8 +114,10 @@ def load_image(path: str | Path, size: int) -> Tensor:
 
     Raises
     ------
-    ImageError : a file that cannot be used; `decode_image` lists the reasons.
-    ValueError : a size that is no whole number of at least 16.
+    ImageError
+        A file that cannot be used; `decode_image` lists the reasons.
+    ValueError
+        A size that is no whole number of at least 16.
     """
     return to_float(torch.from_numpy(decode_image(path, size)).permute(2, 0, 1)).contiguous()
 
@@ -126,10 +130,29 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def load_mask(path: str | Path, size: int) -> Tensor:
-    """One mask as bool [S, S], True (anomalous) where it shows anything but black; see `mask_pixels.marked_pixels`.
+    """One mask as a tensor; it is anomalous where it shows anything but black, see `mask_pixels.marked_pixels`.
 
     Shrinking keeps every lesion: an output pixel is anomalous when any source pixel under it is ("any coverage").
-    Enlarging takes the nearest source pixel. JPEG is lossy around zero, so there a pixel counts from 128 on.
+    Enlarging takes the nearest source pixel. JPEG does not keep zeros exact, so its pixels count from 128 (of 255) on.
+
+    Parameters
+    ----------
+    path : str or Path
+        A PNG, JPEG, BMP or TIFF file.
+    size : int
+        Side S of the square in pixels, at least 16; a mask that is not square is squeezed.
+
+    Returns
+    -------
+    Tensor
+        bool [S, S], True where anomalous.
+
+    Raises
+    ------
+    ImageError
+        A file that cannot be read, or DICOM.
+    ValueError
+        A size that is no whole number of at least 16.
     """
     return torch.from_numpy(resize_mask(read_mask(path), check_size(size)))
 
@@ -168,7 +191,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def unit_range(values: np.ndarray, top: float, path: Path) -> np.ndarray:
-    """Deep values -> float32 in 0..1: divided by `top`, which floats must not exceed either (there it is 1)."""
+    """Deep values divided by the top of their range (1 for floats), float32 in 0..1; ImageError for values beyond."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ImageError(f"image '{path}' holds NaN or infinite values; replace them and write the file again")
     low, high = float(values.min()), float(values.max())

@@ -14,7 +14,7 @@ from d24fad_lite.data.image_facts import ORIENTATIONS, USED_RANGE, ImageFacts, i
 from d24fad_lite.data.image_set import ImageSet, require_same_size
 from d24fad_lite.data.images import ImageError, decode_image, read_mask
 
-TINY = 8  # pixels; below, an image holds nothing a backbone could see
+TINY = 8  # pixels; a smaller image shows a backbone nothing
 EXTREME_ASPECT = 3.0  # squeezed to a square, such an image is distorted beyond what a model was trained on
 INSPECTED_SIZE = 64  # side in pixels at which images of 8 bits are inspected
 NEARLY_ALL = 0.9  # a mask that marks this share of the image, or more, marks nearly everything
@@ -39,7 +39,7 @@ class Problem:
 
 
 class InspectedTask(Protocol):
-    """What the inspection uses of a task; `benchmark.Task` has it all, and stands a floor above."""
+    """The part of `benchmark.Task` that the inspection uses; importing the class itself would be a circle."""
 
     name: str
     root: Path
@@ -78,6 +78,7 @@ def inspect_images(images: ImageSet) -> list[Problem]:
 def _inspect_pixels(
     title: str, root: Path, sets: list[ImageSet], normal_masks: list[tuple[Path, Path]]
 ) -> list[Problem]:
+    """Problems of the pixels of images and masks; what several files have in common comes last."""
     inspection = _ImageInspection(title, root)
     problems: list[Problem] = []
     for images in sets:
@@ -93,16 +94,17 @@ def _inspect_pixels(
 
 
 def _errors_first(problems: list[Problem]) -> list[Problem]:
+    """The problems sorted by severity, otherwise in their order."""
     return sorted(problems, key=lambda problem: problem.severity)  # "error" < "warning"; stable otherwise
 
 
 class _ImageInspection:
-    """Inspects images one by one, and sums up in one sentence each what concerns many of them."""
+    """Inspects images one by one; what several of them share is reported once, with their number."""
 
     def __init__(self, title: str, root: Path) -> None:
         self.title, self.root = title, root
         self.deep = 0  # images of more than 8 bits
-        self.names: dict[str, list[str]] = defaultdict(list)  # key of _SUMMARIES -> names with a remark
+        self.names: dict[str, list[str]] = defaultdict(list)  # key of _SUMMARIES -> names of the files it concerns
 
     def image(self, path: Path) -> list[Problem]:
         """Problems of one image alone."""
@@ -120,7 +122,7 @@ class _ImageInspection:
         return list(_shape_problems(path, facts.width, facts.height))
 
     def mask(self, path: Path) -> None:
-        """Note the orientation tag of a mask; that a mask is damaged is found when its pixels are read."""
+        """Note the orientation tag of a mask; `_inspect_mask` reports damaged ones."""
         try:
             orientation = image_facts(path, pixels=False).orientation
         except ImageError:
@@ -129,9 +131,11 @@ class _ImageInspection:
             self.names["turned masks"].append(f"{self._name(path)} (tag {orientation})")
 
     def _name(self, path: Path) -> str:
+        """A path as messages show it: below the folder of the task, in posix form."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
     def _note(self, path: Path, facts: ImageFacts, flat: bool, two_toned: bool) -> None:
+        """Remember an image for the sentences of `summary`."""
         name = self._name(path)
         if flat:
             self.names["flat"].append(name)
@@ -145,14 +149,14 @@ class _ImageInspection:
             self.names["turned"].append(f"{name} (tag {facts.orientation})")
 
     def summary(self) -> Iterator[Problem]:
-        """What concerns several images, a sentence each."""
+        """One warning for each oddity, with the number of files that have it."""
         for key, (subject, rest) in _SUMMARIES.items():
             if names := self.names[key]:
                 subject = subject.format(count=len(names), deep=self.deep)
                 yield Problem("warning", f"{self.title}: {subject}, first: {names[0]}{rest}")
 
 
-# What was noted of images or masks -> the sentence about all of them, before and after the name of the first.
+# Oddity of images or masks -> the sentence about all that have it: its parts before and after the first file's name.
 _SUMMARIES = {
     "flat": (
         "{count} image(s) have the same value in every pixel",
@@ -180,7 +184,7 @@ _SUMMARIES = {
 
 
 def _is_two_toned(pixels: np.ndarray) -> bool:
-    """Whether pixels of 8 bits are black and white alone, except at edges, which resizing made grey."""
+    """Whether 8-bit pixels are only black and white, apart from edges that resizing made grey."""
     black, white = (pixels <= 2).mean(), (pixels >= 253).mean()
     return bool(black and white and black + white >= TWO_TONED)
 
@@ -205,7 +209,7 @@ def _inspect_mask(path: Path, mask: Path, label: int) -> list[Problem]:
 
 
 def _mask_remark(marked: np.ndarray, label: int) -> str:
-    """What is odd about a mask, bool [H, W], after "it marks"; "" where nothing is."""
+    """How the sentence "the mask marks ..." ends for an odd mask, bool [H, W]; "" for any other."""
     share = float(marked.mean())
     if label == 0:
         text = "yet its image counts as normal and the mask is not used; check the label"
@@ -229,13 +233,13 @@ def _mask_remark(marked: np.ndarray, label: int) -> str:
 
 
 def _same_contents(title: str, sets: list[ImageSet], leaks: tuple[ImageSet, ImageSet] | None = None) -> list[Problem]:
-    """The same content twice: across train and test (`leaks`) an error, elsewhere a warning."""
+    """Images with equal content: an error between the two sets of `leaks` (train and test), else a warning."""
     seen: dict[str, tuple[ImageSet, str]] = {}
     problems = []
     for images in sets:
         for index, name in enumerate(images.names):
             if not images.paths[index].is_file():
-                continue  # gone since the folder was opened, which reading its pixels reports
+                continue  # deleted since the folder was opened; reading its pixels reports that
             digest = images.hashes(index)[0]
             first, first_name = seen.setdefault(digest, (images, name))
             if first_name == name:

@@ -11,7 +11,7 @@ from d24fad_lite.data.formats.recognise import ImageError
 from d24fad_lite.data.formats.stored_pixels import DeepPixels, StoredPixels
 
 _BAND = 2**22  # pixels compared at a time, so that a large mask does not need several copies of itself
-_LOSSY_LIMIT = 127  # JPEG leaves noise around zero
+_LOSSY_LIMIT = 127  # of 255; JPEG leaves noise around zero, so only brighter pixels are marked
 
 
 def marked_pixels(stored: StoredPixels, path: Path) -> np.ndarray:
@@ -21,6 +21,8 @@ def marked_pixels(stored: StoredPixels, path: Path) -> np.ndarray:
     * Transparent pixels show nothing, whatever colour lies under them. Where all that can be seen is black, the shape
       is in the transparency alone (a black brush on an empty layer): then every visible pixel is marked.
     * Transparency that is the same everywhere is ignored.
+
+    Raises ImageError for NaN and infinite values.
     """
     if isinstance(stored, DeepPixels):
         values, alpha = stored.values, stored.alpha
@@ -32,7 +34,10 @@ def marked_pixels(stored: StoredPixels, path: Path) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """bool [H, W] -> bool [S, S], one axis after the other (an "any" over a rectangle is separable)."""
+    """Resize a mask, bool [H, W] -> bool [S, S]: any coverage where it shrinks, the nearest pixel where it grows.
+
+    One axis after the other gives the same, since "any" over a rectangle is "any" over its rows and then columns.
+    """
     for axis in (0, 1):
         length = mask.shape[axis]
         steps = np.arange(size)
@@ -46,7 +51,7 @@ def resize_mask(mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def _by_bands(picture: Image.Image, limit: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """(coloured, visible or None where nothing is transparent), bool [H, W], from bands of rows."""
+    """(coloured, visible) of a picture, bool [H, W], computed band by band; `visible` is None without transparency."""
     width, height = picture.size
     coloured = np.empty((height, width), bool)
     visible = np.empty((height, width), bool) if picture.has_transparency_data else None
@@ -64,7 +69,7 @@ def _by_bands(picture: Image.Image, limit: int) -> tuple[np.ndarray, np.ndarray 
 
 
 def _coloured(values: np.ndarray, limit: float) -> np.ndarray:
-    """bool [H, W]: where any channel of [H, W] or [H, W, C] is not zero (signed values count), or above `limit`."""
+    """bool [H, W]: where any channel of [H, W] or [H, W, C] is above `limit`; for limit 0, where it is not zero."""
     if values.ndim == 2:
         return values > limit if limit else values != 0
     marked = _coloured(values[:, :, 0], limit)
@@ -74,7 +79,7 @@ def _coloured(values: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _visible(coloured: np.ndarray, visible: np.ndarray | None) -> np.ndarray:
-    """Colour and transparency taken together, both bool [H, W]."""
+    """The marked pixels by colour and visibility, both bool [H, W]; see `marked_pixels` for the rules."""
     if visible is None or visible.all() or not visible.any():
         return coloured
     shown = coloured & visible

@@ -1,4 +1,4 @@
-"""How names are compared: natural order of files, accents written in two ways, and the spellings of a task's name."""
+"""How names are compared: natural order of files, composed and decomposed accents, spellings of a task's name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def natural_key(name: str | Path) -> tuple[tuple[tuple[int, int, str], ...], str
 
 
 def composed(name: str) -> str:
-    """The name in Unicode's composed form: macOS writes accents as characters of their own, most others do not."""
+    """The name in Unicode's composed form; macOS writes an accent as a character of its own, most systems do not."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -50,7 +50,7 @@ def is_published_task(name: str) -> bool:
 
 
 def find_task_name(name: str, known: Sequence[str], root: Path) -> str:
-    """The name in `known` that `name` means, whatever its case, spaces, - and _; UnknownTaskError lists them all."""
+    """The name in `known` that `name` means, whatever its case, spaces, - and _. UnknownTaskError lists `known`."""
     if name in known:
         return name
     if isinstance(name, str):
@@ -63,4 +63,5 @@ def find_task_name(name: str, known: Sequence[str], root: Path) -> str:
 
 
 def _without_separators(name: str) -> str:
+    """The name in lower case without spaces, -, _ and dots: two spellings of one task give the same."""
     return re.sub(r"[\s_\-.]+", "", composed(name)).casefold()

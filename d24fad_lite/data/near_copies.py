@@ -18,10 +18,10 @@ MIN_CORRELATION = 0.99  # of the small pictures of two copies
 
 
 class Fingerprints(NamedTuple):
-    """What is compared of N images.
+    """Two fingerprints for each of N images; copies agree in both.
 
     bits : 0/1 floats [N, 256], difference hash: whether each of 16 x 16 cells is brighter than its left neighbour.
-    small : unit vectors [N, 1024], picture of 32 x 32 pixels, its mean subtracted.
+    small : unit vectors [N, 1024], the picture at 32 x 32 pixels with its mean subtracted.
     """
 
     bits: Tensor
@@ -65,6 +65,7 @@ def matching_pairs(first: Fingerprints, second: Fingerprints) -> list[tuple[int,
 
 
 def _fingerprints_of(images: ImageSet) -> Fingerprints:
+    """Fingerprints of a set, decoded a few pictures at a time."""
     parts = [
         fingerprints(images.images(SIDE, range(start, min(start + PICTURES_AT_ONCE, len(images)))))
         for start in range(0, len(images), PICTURES_AT_ONCE)

@@ -21,8 +21,8 @@ class PixelCache:
     """A store of decoded squares, (path, size) -> uint8 or uint16 [S, S, 3].
 
     At 128 px an 8-bit image takes 48 KiB, so the default of 2 GiB holds about 43,000. When the store is full, further
-    images are decoded again each time they are asked for: nothing already kept is thrown out, so a loop over a set
-    larger than the store still gains from the part that fits.
+    images are decoded again each time they are asked for: none is thrown out for another, so a loop over a set that
+    is larger than the store still gains from the part that fits.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class PixelCache:
 
 
 def in_threads(function: Callable[[Path], T], paths: Sequence[Path], workers: int) -> list[T]:
-    """`[function(p) for p in paths]`, on several threads when that can pay; the first error is raised."""
+    """`[function(p) for p in paths]`, on `workers` threads for four paths or more; the first error is raised."""
     if workers == 1 or len(paths) < 4:
         return [function(path) for path in paths]
     with ThreadPoolExecutor(workers) as pool:

@@ -1,4 +1,4 @@
-"""Support sets: which K normal images an evaluation compares with. Index arithmetic only, no pixels."""
+"""Support sets: the K normal images that an evaluation compares with. Index arithmetic only, no pixels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def draw_supports(n: int, shots: int, draws: int, seed: int, max_shots: int | No
     draws : int
         Number of sets, at least 1.
     seed : int
-        At least 0.
+        Seed of the draws, at least 0.
     max_shots : int, optional
-        The largest K of a comparison, so that an n too small for it is refused at once. Default: `shots`.
+        Largest K that the comparison will use; an n too small for it is refused at once. Default: `shots`.
 
     Returns
     -------
@@ -36,7 +36,8 @@ def draw_supports(n: int, shots: int, draws: int, seed: int, max_shots: int | No
 
     Raises
     ------
-    ValueError : n below K, or an argument that is no whole number in its range.
+    ValueError
+        Fewer images than supports, or an argument that is no whole number in its range.
     """
     draws, seed = whole_number("draws", draws, 1), whole_number("seed", seed, 0)
     for count in (shots, max_shots if max_shots is not None else shots):

@@ -1,5 +1,6 @@
-"""Image files as they are stored: PNG, JPEG, BMP, TIFF, DICOM, each read to the last grey value or refused by name.
+"""Image files as they are stored: PNG, JPEG, BMP, TIFF and DICOM are read at full depth, or refused with a reason.
 
-`recognise` says what kind a file is, `stored_pixels` reads all kinds but DICOM (`dicom`), and `data.images` makes squares
-of what they give. To add a format: its first bytes in `recognise`, and its pixels in `stored_pixels.read_stored`.
+`recognise` says what kind a file is, `dicom` reads DICOM, `stored_pixels` reads all other kinds, and `data.images`
+resizes what they give to squares. To add a format, put its first bytes into `recognise` and read its pixels in
+`stored_pixels.read_stored`.
 """

@@ -26,17 +26,23 @@ _INSTALL = 'pip install "d24fad_lite[dicom]"'
 _DEFLATED, _EXPLICIT, _RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
 _FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-_DEFERRED = 2**20  # elements above are read when they are asked for: the header is checked first
-_HEADER_BYTES = 16 * 2**20  # of a deflated file: what may stand before and beside its pixels
+_DEFERRED = 2**20  # bytes; larger elements are read on request only, so that the header can be checked first
+_HEADER_BYTES = 16 * 2**20  # most that the elements of a deflated file may take apart from its pixels
 
 
 def read_dicom(path: Path) -> np.ndarray:
-    """float32 [H, W] (grey) or [H, W, 3] (colour) in 0..1.
+    """Decode the one frame of a DICOM file.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32 [H, W] (grey) or [H, W, 3] (colour) in 0..1, as `dicom_pixels` describes.
 
     Raises
     ------
-    ImageError : pydicom missing, no pixels, several frames, an unknown photometric interpretation, a compression
-        without decoder, damaged data.
+    ImageError
+        pydicom is missing, or the file has no pixels, several frames, an unknown photometric interpretation, a
+        compression without decoder, or damaged data.
     """
     dataset = _read(path)
     _require_readable(path, dataset)
@@ -61,7 +67,7 @@ def read_header(path: Path) -> Any:
 
 
 def _size(path: Path, dataset: Any) -> tuple[int, int]:
-    """(width, height) by the header; ImageError where it does not say."""
+    """(width, height) according to the header; ImageError where it gives none."""
     rows, columns = (first_value(dataset, name, path, int) for name in ("Rows", "Columns"))
     if not rows or not columns:
         raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
@@ -98,7 +104,7 @@ def _read(path: Path, header_only: bool = False) -> Any:
 
 
 def _inflated(path: Path, header_only: bool) -> Any:
-    """A deflated file, unpacked up to what its own header promises and not further."""
+    """The dataset of a deflated file, of which no more is unpacked than its header promises."""
     data = path.read_bytes()
     start = _end_of_meta(data)
     unpack = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -137,7 +143,7 @@ def _end_of_meta(data: bytes) -> int:
 
 
 def promised_bytes(path: Path, dataset: Any) -> int:
-    """Bytes of one unpacked frame, by the header."""
+    """Bytes of one unpacked frame according to the header."""
     width, height = _size(path, dataset)
     samples = first_value(dataset, "SamplesPerPixel", path, int) or 1
     bits = first_value(dataset, "BitsAllocated", path, int) or _FLOAT_BITS.get(_pixel_element(dataset), 8)
@@ -149,21 +155,21 @@ def _pixel_element(dataset: Any) -> str:
     return next((name for name in _PIXELS if name in dataset), "")
 
 
-def _held(dataset: Any, name: str) -> int:
-    """Stored bytes of an element that holds pixels."""
-    length = getattr(dataset.get_item(name), "length", None)  # unread elements know it too
+def _stored_bytes(dataset: Any, name: str) -> int:
+    """How many bytes an element that holds pixels takes in the file."""
+    length = getattr(dataset.get_item(name), "length", None)  # known even before the element is read
     return len(dataset[name].value or b"") if length is None else length
 
 
 def _require_readable(path: Path, dataset: Any) -> None:
-    """ImageError for what the header rules out, before a pixel is read."""
+    """ImageError where the header already says that the file is not read."""
     require_one_frame(path, first_value(dataset, "NumberOfFrames", path, int) or 1)
     name = _pixel_element(dataset)
-    if not name or _held(dataset, name) == 0:
+    if not name or _stored_bytes(dataset, name) == 0:
         raise ImageError(f"image '{path}' is a DICOM file without pixels; remove it from the image folders")
     width, height = _size(path, dataset)
     frame = promised_bytes(path, dataset)
-    require_room(path, width, height, frame / (width * height) + 10)  # and floats of the steps from values to grey
+    require_room(path, width, height, frame / (width * height) + 10)  # 10: floats on the way to grey
     photometric = str(first_value(dataset, "PhotometricInterpretation", path, str) or "").strip()
     _require_known_samples(path, dataset, name, photometric)
     syntax = dataset.file_meta.get("TransferSyntaxUID", "")
@@ -171,9 +177,9 @@ def _require_readable(path: Path, dataset: Any) -> None:
         require_fitting(path, dataset[name].value, (width, height), frame, MAX_BYTES, run_length=syntax == _RLE)
         return
     frame = frame * 2 // 3 if photometric == "YBR_FULL_422" else frame
-    held = _held(dataset, name)
-    if held >= 2 * frame and frame > 8:  # small ones may be padded
-        require_one_frame(path, held // frame)  # more than NumberOfFrames says
+    stored = _stored_bytes(dataset, name)
+    if stored >= 2 * frame and frame > 8:  # small ones may be padded
+        require_one_frame(path, stored // frame)  # more than NumberOfFrames says
 
 
 def _require_known_samples(path: Path, dataset: Any, element: str, photometric: str) -> None:
@@ -198,7 +204,7 @@ def _require_known_samples(path: Path, dataset: Any, element: str, photometric: 
 
 
 def _stored(path: Path, dataset: Any) -> tuple[np.ndarray, str]:
-    """(values of the one frame, photometric interpretation they are in after decompression)."""
+    """(stored values of the one frame, their photometric interpretation after decompression)."""
     from pydicom.pixels import get_decoder
 
     try:

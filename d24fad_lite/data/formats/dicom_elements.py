@@ -10,7 +10,7 @@ from d24fad_lite.data.formats.recognise import ImageError
 
 
 def first_value(dataset: Any, name: str, path: Path, kind: Callable[[Any], Any] = float) -> Any:
-    """The first value of an element as `kind`; None where it is missing or empty. ImageError for anything else."""
+    """The first value of an element as `kind`; None where it is missing or empty. ImageError where it is damaged."""
     try:
         value = dataset.get(name)
         if value is None or isinstance(value, str):
@@ -29,7 +29,7 @@ def first_item(dataset: Any, name: str) -> Any:
 
 
 def first_table(dataset: Any, name: str) -> Any:
-    """The first item of a sequence of lookup tables; None where it is missing, or there but empty."""
+    """The first item of a sequence of lookup tables; None where it is missing or has no content."""
     item = first_item(dataset, name)
     filled = item is not None and any(item.get(element) is not None for element in ("LUTDescriptor", "LUTData"))
     return item if filled else None

@@ -8,8 +8,8 @@ from pathlib import Path
 from d24fad_lite.data.formats.recognise import ImageError
 from d24fad_lite.data.formats.stored_pixels import require_one_frame
 
-_EXPANSION = 64  # a byte of run-length code stands for 64 at most
-_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # of a JPEG or JPEG-LS, and of a JPEG 2000 stream
+_EXPANSION = 64  # a byte of run-length code unpacks to 64 bytes at most
+_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")  # first bytes of JPEG and JPEG-LS, and of JPEG 2000
 
 
 def require_fitting(path: Path, data: bytes, size: tuple[int, int], frame: int, limit: int, run_length: bool) -> None:
@@ -26,7 +26,7 @@ def require_fitting(path: Path, data: bytes, size: tuple[int, int], frame: int, 
     frame : int
         Bytes of one frame by the header.
     limit : int
-        Run-length code that may unpack to more bytes than this is counted before it is unpacked.
+        Bytes. Where run-length code could unpack to more, its size is computed before anything is unpacked.
     run_length : bool
         Whether the data are run-length code, and not JPEG of one kind or another.
     """
@@ -40,7 +40,7 @@ def require_fitting(path: Path, data: bytes, size: tuple[int, int], frame: int, 
     require_one_frame(path, max(starts, len(offsets) // 4))
     stream = b"".join(fragments)
     if run_length:
-        if len(stream) * _EXPANSION > limit and _run_length(stream) > 2 * frame + 4096:
+        if len(stream) * _EXPANSION > limit and _unpacked_bytes(stream) > 2 * frame + 4096:
             raise ImageError(f"image '{path}' unpacks to more than its header promises; remove it")
         return
     actual = _codestream_size(stream)
@@ -51,8 +51,8 @@ def require_fitting(path: Path, data: bytes, size: tuple[int, int], frame: int, 
         )
 
 
-def _run_length(stream: bytes) -> int:
-    """Bytes that run-length code unpacks to, at most (64 for its header included)."""
+def _unpacked_bytes(stream: bytes) -> int:
+    """Upper bound of the bytes that run-length code unpacks to; the 64 bytes of its header are counted too."""
     at, total = 64, 0
     while at < len(stream):
         head = stream[at]

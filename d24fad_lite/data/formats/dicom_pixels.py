@@ -6,8 +6,8 @@
 
 Rescale and window of enhanced files are those of the functional groups. Elements that are there but empty count as
 missing, and of several values the first is used. Without table and window, the whole range that the stored bits can
-express is mapped to 0..1: it is the same for every file of a device, so two images stay comparable, which they would
-not if each were stretched between its own minimum and maximum. Floats without a window must lie in 0..1, as in TIFF.
+express is mapped to 0..1. That range is the same for every file of a device, so that two images stay comparable, which
+stretching each between its own minimum and maximum would prevent. Floats without a window must lie in 0..1, as in TIFF.
 """
 
 from __future__ import annotations
@@ -63,13 +63,15 @@ def _colour(stored: np.ndarray, photometric: str, dataset: Any, path: Path) -> n
 
 
 def _palette(stored: np.ndarray, dataset: Any, path: Path) -> np.ndarray:
-    """Colours of a palette, by its three tables; the depth is that of the entries, not of the indices."""
+    """Colours looked up in the three tables of a palette; the depth is that of the entries, not of the indices."""
     if first_value(dataset, "PixelPresentation", path, str) in ("MIXED", "COLOR"):
         raise ImageError(f"image '{path}' mixes grey with a supplemental palette, which is not read; convert it to RGB")
     if stored.dtype.kind == "f":
         raise ImageError(f"image '{path}' holds floats where a palette needs whole numbers; convert it to RGB")
     entries, first, bits = (int(value) for value in dataset.RedPaletteColorLookupTableDescriptor)
-    if "RedPaletteColorLookupTableData" not in dataset:  # in segments: tables are made of lines and repetitions
+    if (
+        "RedPaletteColorLookupTableData" not in dataset
+    ):  # a segmented palette, whose tables are coded as lines and repetitions
         from pydicom.pixels import apply_color_lut
 
         colours = apply_color_lut(stored, dataset)[:, :, :3]
@@ -78,12 +80,12 @@ def _palette(stored: np.ndarray, dataset: Any, path: Path) -> np.ndarray:
         colours = np.stack(
             [_table(one, entries, dataset)[_table_positions(stored, first, entries)] for one in data], axis=2
         )
-    top = 2**bits - 1 if colours.max() < 2**bits else 65535  # some write 16-bit entries and say 8
+    top = 2**bits - 1 if colours.max() < 2**bits else 65535  # some programs write 16-bit entries and declare 8
     return colours.astype(np.float32) / np.float32(top)
 
 
 def _modality(stored: np.ndarray, dataset: Any, path: Path) -> tuple[np.ndarray, tuple[float, float]]:
-    """(values after the modality transform, range that stands for black to white without a window)."""
+    """(values after the modality transform, the range that is shown from black to white where no window is given)."""
     table = first_table(dataset, "ModalityLUTSequence")
     if table is not None:
         values, bits = _looked_up(stored, table, dataset)
@@ -133,7 +135,7 @@ def _has_window(source: Any, path: Path) -> bool:
 
 
 def _windowed(values: np.ndarray, source: Any, path: Path) -> np.ndarray:
-    """PS3.3 C.11.2.1.2 and C.11.2.1.3: values -> 0..1, to be clipped."""
+    """Apply the window (PS3.3 C.11.2.1.2 and C.11.2.1.3): values -> 0..1, before clipping."""
     centre, width = first_value(source, "WindowCenter", path), first_value(source, "WindowWidth", path)
     function = (first_value(source, "VOILUTFunction", path, str) or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -165,7 +167,7 @@ def _looked_up(values: np.ndarray, item: Any, dataset: Any) -> tuple[np.ndarray,
     if not 1 <= bits <= 16:
         raise ValueError(f"its lookup table has entries of {bits} bits")
     table = _table(item.LUTData, entries, dataset)
-    bits = bits if table.max() < 2**bits else 16  # some write 16-bit entries and say fewer
+    bits = bits if table.max() < 2**bits else 16  # some programs write 16-bit entries and declare fewer
     return table[_table_positions(values, first, entries)].astype(np.float32), bits
 
 
@@ -184,7 +186,8 @@ def _table(data: Any, entries: int, dataset: Any) -> np.ndarray:
 def _table_positions(values: np.ndarray, first: int, entries: int) -> np.ndarray:
     """Positions in a table: values below its first entry take the first, above its last the last.
 
-    A table that would reach beyond 16 bits begins below zero: implicit files do not say whether the number has a sign.
+    The first entry's number is taken as negative where the table would otherwise reach beyond 16 bits, because implicit
+    files do not say whether the number has a sign.
     """
     count = entries or 2**16
     first -= 2**16 if first >= 2**15 and first + count > 2**16 else 0

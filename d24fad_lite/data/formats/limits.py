@@ -12,7 +12,7 @@ from pathlib import Path
 from d24fad_lite.data.formats.recognise import ImageError
 
 MAX_BYTES = 400 * 2**20  # memory for decoding one file: about 80 megapixels of 8-bit colour, 50 of 16-bit grey
-_BEYOND = 2**16  # bytes, no more than a damaged stream runs over or a writer pads
+_BEYOND = 2**16  # bytes unpacked past the expected end: some programs pad, and the checksum lies behind the last byte
 
 
 def require_room(path: Path, width: int, height: int, bytes_per_pixel: float) -> None:
@@ -29,7 +29,7 @@ def require_room(path: Path, width: int, height: int, bytes_per_pixel: float) ->
 def inflate(compressed: bytes, expected: int, window: int = zlib.MAX_WBITS) -> bytes:
     """zlib data -> exactly `expected` bytes; OSError where there are fewer or the checksum is wrong.
 
-    Of the bytes beyond only the next few are unpacked: asking for them makes zlib compare the checksum behind the last.
+    A stream may hold more. At most `_BEYOND` further bytes are unpacked, so that zlib reaches its checksum and compares it.
     """
     unpack = zlib.decompressobj(window)
     try:

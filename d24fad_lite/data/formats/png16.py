@@ -1,7 +1,7 @@
 """PNG with 16 bits per channel and several channels, which Pillow would cut to 8 bits. Plain NumPy and zlib.
 
-A small decoder of its own, because one in C that meets a damaged file can end the whole process: here the worst is an
-OSError. Checksums, chunk lengths, the promised size and every filter are checked before a pixel is used.
+The decoder is our own because one in C can end the whole process when it meets a damaged file; this one raises at most
+an OSError. Checksums, chunk lengths, the promised size and every filter are checked before a pixel is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_png16(path: Path) -> np.ndarray:
     if depth != 16 or colour not in _CHANNELS or not width or not height or interlaced > 1:
         raise OSError(f"its header holds {width}x{height} pixels of {depth} bits, colour type {colour}")
     channels = _CHANNELS[colour]
-    require_room(path, width, height, 4 * channels + 12)  # filtered and unfiltered bytes, then floats of three channels
+    require_room(path, width, height, 4 * channels + 12)  # filtered and unfiltered bytes, and floats of three channels
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     sizes = [(-(-(height - y) // down), -(-(width - x) // across)) for x, y, across, down in passes]
     sizes = [(rows, columns) if rows > 0 and columns > 0 else (0, 0) for rows, columns in sizes]
@@ -84,8 +84,8 @@ def _inflated(chunks: Iterator[tuple[bytes, bytes]], expected: int) -> bytes:
 def _unfiltered(filters: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """Undo the filter of each row: filters uint8 [H], lines uint8 [H, W, B] -> uint8 [H, W, B].
 
-    A pixel needs its left, upper and upper left neighbour, so rows cannot be undone at once. All pixels of one diagonal
-    can: H + W steps over vectors in place of H x W steps over pixels.
+    A pixel needs its left, upper and upper left neighbour, so a row cannot be undone in one step. A diagonal can, which
+    takes H + W steps over vectors in place of H x W steps over pixels.
     """
     if filters.max() > 4:
         raise OSError(f"row {int(filters.argmax())} has filter {filters.max()}, expected 0 to 4")
@@ -108,7 +108,7 @@ def _unfiltered(filters: np.ndarray, lines: np.ndarray) -> np.ndarray:
 
 
 def _predicted(filters: np.ndarray, left: np.ndarray, up: np.ndarray, corner: np.ndarray) -> np.ndarray:
-    """What each pixel of a diagonal was predicted as, uint8 [n, B]: none, left, up, their mean, or Paeth's choice."""
+    """The prediction of each pixel of a diagonal, uint8 [n, B]: zero, left, up, their mean, or Paeth's choice."""
     a, b, c = left.astype(np.int16), up.astype(np.int16), corner.astype(np.int16)
     to_left, to_up, to_corner = np.abs(b - c), np.abs(a - c), np.abs(a + b - 2 * c)
     paeth = np.where((to_left <= to_up) & (to_left <= to_corner), a, np.where(to_up <= to_corner, b, c))

@@ -70,8 +70,8 @@ def refuse_special(path: Path, mode: int | None = None) -> None:
 def opened(path: Path) -> tuple[BinaryIO, str]:
     """A regular file opened at its beginning, with its kind: "PNG", "JPEG", "BMP", "TIFF" or "DICOM" by content.
 
-    A name ending in .dcm, .dicom, .dic or .ima counts only where the content fits no kind. ImageError says what kind of
-    file it is instead.
+    A name ending in .dcm, .dicom, .dic or .ima counts only where the content fits no kind. For other files, ImageError
+    says what they are.
     """
     stream, head = _open(path)
     try:
@@ -105,7 +105,7 @@ def _open(path: Path) -> tuple[BinaryIO, bytes]:
 
 
 def _kind(head: bytes, path: Path) -> str:
-    """The kind of a file with these first bytes; ImageError where it is none that is read."""
+    """The kind of a file with these first bytes; ImageError for a kind that is not read."""
     if head[128:132] == b"DICM":  # first: such a file may begin like a TIFF
         return "DICOM"
     for signature, kind in _SIGNATURES:
@@ -139,7 +139,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def _is_dicom(head: bytes) -> bool:
-    """The mark behind the preamble, or a first element of the file meta or identification group without any."""
+    """Whether a file begins as DICOM does: with a preamble and its mark, or at once with an early element."""
     if head[128:132] == b"DICM":
         return True
     if len(head) < 16:

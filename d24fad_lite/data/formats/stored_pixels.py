@@ -26,7 +26,7 @@ from d24fad_lite.data.formats.png16 import read_png16
 from d24fad_lite.data.formats.recognise import ImageError
 
 ORIENTATION = 0x0112
-# What Pillow does to a TIFF with an orientation tag, undone.
+# The transposition that undoes what Pillow does to a TIFF with each orientation tag.
 _AS_STORED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -78,7 +78,7 @@ StoredPixels = EightBitPicture | DeepPixels
 
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises inside becomes one ImageError that names the file."""
+    """Turn whatever a decoder raises inside the block into an ImageError that names the file."""
     try:
         yield
     except ImageError:
@@ -134,7 +134,7 @@ def frame_count(image: Image.Image) -> int:
 
 
 def _loaded(path: Path, image: Image.Image, lossy: bool) -> StoredPixels:
-    """Decode with Pillow once the size is checked; modes deeper than 8 bits become arrays."""
+    """Check the size, then decode with Pillow; modes of more than 8 bits become arrays."""
     if image.mode not in _MODE_BYTES:
         raise ImageError(f"image '{path}' holds pixels of mode {image.mode}, which are not read; save it as RGB")
     require_room(path, *image.size, _MODE_BYTES[image.mode])
@@ -164,7 +164,7 @@ def _read_tiff(path: Path, stream: BinaryIO) -> StoredPixels:
 
 
 def _shown(values: np.ndarray, page: tiff.TiffPage) -> tuple[np.ndarray, int, float]:
-    """Stored samples [H, W, C] -> (the same with black at 0, channels of colour, top of the range)."""
+    """Stored samples [H, W, C] -> (samples with black at 0, number of colour channels, top of the range)."""
     top = 1.0 if values.dtype.kind == "f" else 65535.0 if page.bits >= 16 else float(2**page.bits - 1)
     colours = page.colours
     if page.get(tiff.PHOTOMETRIC) == tiff.WHITE_IS_ZERO:
@@ -176,7 +176,7 @@ def _shown(values: np.ndarray, page: tiff.TiffPage) -> tuple[np.ndarray, int, fl
 
 
 def _split(values: np.ndarray, colours: int, top: float = 65535.0) -> DeepPixels:
-    """Channels of colour and, where there is one more, alpha."""
+    """Values [H, W, C] as colour and, where there is a channel more than `colours`, alpha."""
     alpha = values[:, :, colours] if values.shape[2] > colours else None
     return DeepPixels(values[:, :, 0] if colours == 1 else values[:, :, :colours], top, alpha)
 

@@ -49,7 +49,7 @@ _OTHER_COLOURS = {
 _LOSSY = frozenset({6, 7, 34712, 33003, 33005, 50001})
 _FAX_AND_JPEG = frozenset({2, 3, 4, 6, 7})  # compressions that Pillow always reads, whatever the planes
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q"}
-_MAX_PAGES, _MAX_TAGS = 1000, 4096  # a file with more is damaged, or made to take for ever
+_MAX_PAGES, _MAX_TAGS = 1000, 4096  # a file with more is damaged, or made to keep a reader busy
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,12 @@ class TiffPage:
 
     @property
     def samples(self) -> int:
+        """Samples per pixel, alpha included."""
         return self.get(SAMPLES, 1)
 
     @property
     def bits(self) -> int:
+        """Bits of one sample."""
         return self.get(BITS, 1)
 
     @property
@@ -90,10 +92,12 @@ class TiffPage:
 
     @property
     def lossy(self) -> bool:
+        """Whether the compression changes values, so that zeros are only nearly zero."""
         return self.get(COMPRESSION, 1) in _LOSSY
 
     @property
     def planar(self) -> bool:
+        """Whether each sample has a plane of its own, stored one after the other."""
         return self.get(PLANAR, 1) == 2 and self.samples > 1
 
     @property
@@ -122,7 +126,7 @@ def read_page(stream: BinaryIO, path: Path) -> TiffPage:
         except (OSError, struct.error):
             if not first:
                 raise OSError("its directory of tags is cut short") from None
-            break  # a broken link behind the first page, which is whole
+            break  # the first page is whole; only the link to the next one is broken
         first = first or tags
         reduced = tags.get(_SUBFILE, (0,))[0] & 5 or tags.get(_OLD_SUBFILE, (1,))[0] == 2
         pages += not reduced or tags is first  # previews and masks of a page are no pages

@@ -34,7 +34,7 @@ def unpack_segment(
     shape : (int, int, int)
         Rows, columns and samples per pixel.
     bits : int
-        Bits of a sample; where they are not 8, 16, 32 or 64, samples are packed and each row begins at a whole byte.
+        Bits of a sample. Unless they are 8, 16, 32 or 64, samples are packed, and each row begins at a whole byte.
     kind : str
         Byte order, "<" or ">", and "u", "i" or "f".
     compression : int
@@ -46,7 +46,8 @@ def unpack_segment(
 
     Raises
     ------
-    OSError : fewer data than the shape needs, or damaged.
+    OSError
+        Fewer data than the shape needs, or damaged data.
     """
     rows, columns, samples = shape
     row_bytes = -(-columns * samples * bits // 8)
@@ -64,7 +65,7 @@ def unpack_segment(
         return _float_differences(lines, shape, bits // 8)
     values = lines.view(f"{kind}{bits // 8}").reshape(shape)
     native = values.astype(values.dtype.newbyteorder("="))
-    if predictor == 2:  # sums wrap around, for signed integers and floats too: they are differences of bit patterns
+    if predictor == 2:  # differences of bit patterns, also for signed integers and floats: sums wrap around
         whole = native.view(f"u{bits // 8}")
         np.cumsum(whole, axis=1, dtype=whole.dtype, out=whole)
     elif predictor != 1:
@@ -83,7 +84,7 @@ def _decompressed(raw: bytes, rows: int, row_bytes: int, compression: int) -> by
 
 
 def _as_bytes_of_grey(raw: bytes, rows: int, row_bytes: int, compression: int) -> bytes:
-    """A TIFF of 8-bit grey in one strip, each byte a pixel: these compressions work on bytes, whatever the depth."""
+    """A TIFF of 8-bit grey in one strip, each byte a pixel: these compressions know bytes only, not samples."""
     values = (row_bytes, rows, 8, compression, 1, 122, 1, rows, len(raw))
     tags = (256, 257, 258, 259, 262, 273, 277, 278, 279)  # width, height, bits, ..., strip at byte 122, ..., its bytes
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in zip(tags, values, strict=True))
@@ -94,13 +95,13 @@ def _packed(lines: np.ndarray, bits: int, count: int) -> np.ndarray:
     """Samples of 9 to 15 bits, highest bit first, uint8 [rows, bytes] -> uint16 [rows, count]."""
     weights = (1 << np.arange(bits - 1, -1, -1)).astype(np.uint16)
     values = np.empty((len(lines), count), np.uint16)
-    for row, line in zip(values, lines, strict=True):  # row by row: a bit takes a byte while it is unpacked
+    for row, line in zip(values, lines, strict=True):  # row by row, since an unpacked bit takes a byte
         row[:] = np.unpackbits(line, count=count * bits).reshape(count, bits) @ weights
     return values
 
 
 def _float_differences(lines: np.ndarray, shape: tuple[int, int, int], size: int) -> np.ndarray:
-    """Predictor 3: bytes of a row sorted by significance, then stored as differences."""
+    """Undo predictor 3, which sorts the bytes of a row by significance and stores their differences."""
     rows, columns, samples = shape
     steps = lines.reshape(rows, -1, samples)
     planes = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(rows, size, columns * samples)

@@ -1,6 +1,6 @@
-"""What lies on disk: tasks, splits, labels, masks and groups, found by names alone (no image is decoded).
+"""Find the images of a task with their splits, labels, masks and groups, by names alone (no image is decoded).
 
-One file per published layout; the first that a task folder fits is taken:
+There is one file per published layout. A task folder is read by the first one that it fits:
 
     meta_json   UniVAD: meta.json lists images, labels and masks
     brats       MedIAnomaly's BraTS 2021: train/*, test/{normal,tumor,annotation}
@@ -10,20 +10,21 @@ One file per published layout; the first that a task folder fits is taken:
 
 Folder names are matched whole and without regard to case: good or normal; bad, ungood, abnormal or anomaly. A part of
 a name never counts, so `Ungood` is not `good`. Order is natural (2 before 10) and the same on every platform. Files
-that are not used join `TaskFiles.left_out` with their count and the reason, and one warning names them all; files that
-are no data (see `folder_walk`) are passed over.
+that are not used join `TaskFiles.left_out` with their count and the reason, and one warning names them all. Files that
+are no data (see `folder_walk`) are skipped without a word.
 
 To add a layout
 ---------------
 1. Write `layouts/<name>.py` with one function `read_<name>(folder) -> TaskFiles | None`: None where the folder has
-   another layout, LayoutError where it has this one and something in it is wrong. `brats.py` is the shortest example;
-   `folder_walk` lists files, `mask_pairing` gives masks to images, `left_out` records files that are not used.
+   another layout, LayoutError where it has this one and something in it is wrong. `brats.py` is the shortest example.
+   `folder_walk` lists files, `mask_pairing` gives masks to images, `json_listing` reads files that list images, and
+   `left_out` records files that are not used.
 2. Put it into `READERS` below, before every layout that would read such a folder wrongly.
 3. Where the folder has neither train/ nor test/ nor a data.json, let `is_task_folder` recognise it too.
-4. Add the line above, and a test in `tests/data/test_published_layouts.py`.
+4. Add a line to the table above, and a test to `tests/data/test_published_layouts.py`.
 
-What all layouts share is done after reading, in `after_reading`: unused files beside the layout are named, empty splits
-are refused, groups.csv is read.
+`after_reading` then does what all layouts share: it names unused files beside the layout, refuses empty splits and
+reads groups.csv.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def is_task_folder(folder: Path) -> bool:
 
 
 def read_task(folder: Path) -> TaskFiles:
-    """Read one task folder. LayoutError names a missing or empty split, a stray mask or a bad entry of a listing."""
+    """Read one task folder with the first layout that it fits.
+
+    LayoutError: no layout fits, a split is missing or empty, a mask has no image, or a listing has a bad entry.
+    """
     for read in READERS:
         task = read(folder)
         if task is not None:

@@ -1,4 +1,4 @@
-"""What is done for a task of any layout once its files are known: unused files, empty splits, warnings, groups."""
+"""The steps after reading that all layouts share: unused files, empty splits, files listed twice, warnings, groups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def finish_task(task: TaskFiles) -> None:
 
 
 def _list_unused(task: TaskFiles) -> None:
-    """Whatever lies beside train/ and test/ and is no part of the layout."""
+    """Add whatever lies beside the folders of the layout to `left_out`."""
     for path in sorted(task.folder.iterdir(), key=natural_key):
         if is_junk(path) or _is_part(path, task):
             continue
@@ -49,6 +49,7 @@ def _is_part(path: Path, task: TaskFiles) -> bool:
 
 
 def _why_unused(path: Path) -> str:
+    """Why a file or folder beside the folders of the layout is not used, as messages put it."""
     name = path.name.lower()
     if name.startswith("."):
         return "hidden"
@@ -64,6 +65,7 @@ def _why_unused(path: Path) -> str:
 
 
 def _require_images(task: TaskFiles) -> None:
+    """LayoutError for an empty train or test split."""
     for split in ("train", "test"):
         if not task.splits.get(split):
             raise LayoutError(
@@ -72,7 +74,7 @@ def _require_images(task: TaskFiles) -> None:
 
 
 def _require_distinct(task: TaskFiles) -> None:
-    """LayoutError for a file that is listed twice, which can happen in a listing only."""
+    """LayoutError for an image that is listed twice; only layouts with a listing can have one."""
     split_of: dict[Path, str] = {}
     for split, images in task.splits.items():
         for image in images:
@@ -84,6 +86,7 @@ def _require_distinct(task: TaskFiles) -> None:
 
 
 def _warn_of_classes_and_masks(task: TaskFiles) -> None:
+    """Warn of a test split with one class only, and of masks that some anomalous images have and others lack."""
     name = task.folder.name
     if all(image.label == 1 for image in task.splits["test"]):
         task.warnings.append(f"task '{name}' has no normal test images, so AUROC is not defined; add test/good")
@@ -100,6 +103,7 @@ def _warn_of_classes_and_masks(task: TaskFiles) -> None:
 
 
 def _read_groups(task: TaskFiles) -> None:
+    """Take the patients of the images from groups.csv, where the task has one."""
     for path in sorted(task.folder.iterdir(), key=natural_key):
         if path.name.lower() == GROUPS and path.is_file():
             names = {

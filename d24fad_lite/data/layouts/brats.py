@@ -1,4 +1,4 @@
-"""BraTS 2021 as MedIAnomaly publishes it: slices by folder, the mask of `.._flair_60` is called `.._seg_60`.
+"""BraTS 2021 as MedIAnomaly publishes it: folders are labels, and the mask of `.._flair_60` is called `.._seg_60`.
 
 train/*   test/normal/*   test/tumor/*   test/annotation/*
 """

@@ -2,7 +2,7 @@
 
     data.json {"train": {"0": [...], "unlabeled": {...}}, "test": {"0": [...], "1": [...]}}
 
-Training files listed under other names than "0" are not used, and counted.
+Training files that are listed under other names than "0" are not used; they are counted and named.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from d24fad_lite.data.layouts.folder_names import MASK_FOLDERS, SPLITS
 from d24fad_lite.data.layouts.folder_walk import grouped, list_folders, list_images, subfolders
 from d24fad_lite.data.layouts.left_out import LeftOut
-from d24fad_lite.data.layouts.listings import listed_file, posix, read_listing
-from d24fad_lite.data.layouts.mask_pairing import Owners, attach_folder, key_of
+from d24fad_lite.data.layouts.json_listing import listed_file, posix, read_listing
+from d24fad_lite.data.layouts.mask_pairing import Owners, attach_mask_folder, key_of
 from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
 from d24fad_lite.data.names import composed, natural_key
 
@@ -51,6 +51,7 @@ def read_data_json(folder: Path) -> TaskFiles | None:
 
 
 def _read_split(path: Path, split: str, labels: dict[str, Any], task: TaskFiles) -> Iterator[LabelledImage]:
+    """The images of one split; files listed under labels that are not used join `left_out`."""
     wanted = ("0",) if split == "train" else ("0", "1")
     for key in (key for key in labels if key not in wanted):
         others = list(_names(labels[key]))
@@ -75,7 +76,7 @@ def _names(value: object) -> Iterator[str]:
 
 
 def _attach_masks(task: TaskFiles) -> None:
-    """Masks beside images/, called like their images."""
+    """Give the masks in folders beside images/ to the images they are named after."""
     mask_folders = subfolders(task.folder, MASK_FOLDERS)
     if not mask_folders:
         return
@@ -84,11 +85,11 @@ def _attach_masks(task: TaskFiles) -> None:
         key = key_of(image.path.relative_to(task.folder))
         (anomalous if image.label else normal).add(image, key, *key.split("/", 1)[1:])
     for folder in mask_folders:
-        attach_folder(task, anomalous, normal, folder)
+        attach_mask_folder(task, anomalous, normal, folder)
 
 
 def _list_unlisted(task: TaskFiles, listing: object) -> None:
-    """Files under images/ that the listing does not name; those it names for another purpose are counted already."""
+    """Add files that the listing does not name to `left_out`; those it names for other uses are counted already."""
     used = {image.path for images in task.splits.values() for image in images}
     named = {composed(posix(name).as_posix()) for name in _names(listing)}
     for folder in list_folders(task.folder):

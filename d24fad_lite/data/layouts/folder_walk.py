@@ -1,6 +1,6 @@
-"""Lists files and folders in an order that is the same on every system, and says which of them are not used.
+"""Lists files and folders in an order that is the same on every system, and reports which of them are not used.
 
-Some files are passed over without a word, because nobody takes them for data: what systems and tools leave behind
+Some files are skipped without a report, because nobody takes them for data: what systems and tools leave behind
 (.DS_Store, Thumbs.db, desktop.ini, macOS's ._name beside name, .git, .ipynb_checkpoints, __MACOSX), read-mes, licences
 and manifests, and hidden folders beside the tasks (environments and caches of tools).
 """
@@ -16,7 +16,7 @@ from d24fad_lite.data.formats.recognise import is_image_file
 from d24fad_lite.data.layouts.left_out import LeftOut
 from d24fad_lite.data.names import natural_key
 
-# Formats that people take for images and the kit does not read; where every image is to be scored, each is a failure.
+# Formats of images that the kit does not read; where every image is to be scored, each such file counts as a failure.
 PICTURE_SUFFIXES = frozenset({
     ".webp", ".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".jfif", ".jpe", ".psd", ".svg", ".nii", ".gz",
     ".mha", ".mhd", ".nrrd", ".svs", ".ndpi", ".pgm", ".ppm", ".exr", ".dng",
@@ -30,13 +30,13 @@ _TEXTS = frozenset({"", ".txt", ".md", ".rst", ".pdf", ".html", ".json", ".cff"}
 
 
 def is_document(name: str) -> bool:
-    """Whether a file beside the data is there to be read by people: README.md, LICENSE, MANIFEST.json."""
+    """Whether a file is a document for people, not data: README.md, LICENSE, MANIFEST.json."""
     lower = name.lower()
     return lower in _RECORDS or lower.endswith(".md") or (lower.startswith(_DOCUMENTS) and Path(lower).suffix in _TEXTS)
 
 
 def is_junk(path: Path) -> bool:
-    """Whether a file or folder is what a system or tool leaves behind."""
+    """Whether a file or folder was left behind by an operating system or a tool."""
     name = path.name
     if name.lower() in _JUNK or name.lower() in _JUNK_FOLDERS:
         return True
@@ -58,20 +58,22 @@ def subfolders(folder: Path, names: frozenset[str] | tuple[str, ...]) -> list[Pa
 def list_images(
     folder: Path, left_out: list[LeftOut] | None = None, skip: Callable[[Path], bool] | None = None
 ) -> list[Path]:
-    """Image files in a folder and below, in natural order of their path; loops of links are walked once.
+    """Image files in a folder and below, in natural order of their path; a folder reached by two links is read once.
 
-    Files that are not used join `left_out`: those that are no images, hidden ones, folders that cannot be opened or
-    are empty. Files and folders for which `skip` is true are passed over without an entry; the caller lists them.
+    Files that are no images, hidden files, and folders that are empty or cannot be opened join `left_out`. Files and
+    folders for which `skip` is true are skipped without an entry; the caller reports them.
     """
-    return _list(folder, left_out, skip, is_image_file)
+    return _list_files(folder, left_out, skip, is_image_file)
 
 
 def list_scans(folder: Path, left_out: list[LeftOut], skip: Callable[[Path], bool] | None = None) -> list[Path]:
-    """As `list_images`, with pictures in formats that are not read, so that reading them names each as a failure."""
-    return _list(folder, left_out, skip, lambda path: is_image_file(path) or path.suffix.lower() in PICTURE_SUFFIXES)
+    """As `list_images`, plus pictures in formats that are not read: reading one reports it as a failure."""
+    return _list_files(
+        folder, left_out, skip, lambda path: is_image_file(path) or path.suffix.lower() in PICTURE_SUFFIXES
+    )
 
 
-def _list(
+def _list_files(
     folder: Path, left_out: list[LeftOut] | None, skip: Callable[[Path], bool] | None, wanted: Callable[[Path], bool]
 ) -> list[Path]:
     """Wanted files in a folder and below, in natural order; the others join `left_out`."""
@@ -88,10 +90,11 @@ def _list(
 
 
 def walk(folder: Path, reasons: dict[str, list[Path]], skip: Callable[[Path], bool] | None = None) -> Iterator[Path]:
-    """Visible files in a folder and below. Other files join `reasons`: why they are passed over -> their paths."""
+    """Visible files in a folder and below. Other files join `reasons`: why they are not used -> their paths."""
     visited: set[str] = set()
 
     def cannot_open(error: OSError) -> None:
+        """Record a folder that `os.walk` could not list."""
         reasons[f"cannot be opened: {error.strerror or error}"].append(Path(error.filename or folder))
 
     for name_of_folder, folders, files in os.walk(folder, followlinks=True, onerror=cannot_open):
@@ -104,14 +107,14 @@ def walk(folder: Path, reasons: dict[str, list[Path]], skip: Callable[[Path], bo
         visited.add(real)
         if not folders and not files and current != folder:
             reasons["an empty folder"].append(current)
-        folders[:] = sorted(name for name in folders if not _passed_over(current / name, reasons, skip, is_folder=True))
+        folders[:] = sorted(name for name in folders if not _is_skipped(current / name, reasons, skip, is_folder=True))
         for name in files:
-            if not _passed_over(current / name, reasons, skip, is_folder=False):
+            if not _is_skipped(current / name, reasons, skip, is_folder=False):
                 yield current / name
 
 
 def count_files(folder: Path) -> tuple[int, str]:
-    """How many files lie in a folder and below (junk and documents apart), and the first one's name."""
+    """How many files lie in a folder and below, without junk and documents, and the name of the first."""
     reasons: dict[str, list[Path]] = defaultdict(list)
     paths = [path for path in walk(folder, reasons) if not is_document(path.name)]
     paths.sort(key=natural_key)
@@ -136,10 +139,10 @@ def grouped(folder: Path, paths: list[Path], why: str) -> LeftOut:
     return LeftOut(folder, count, why, paths[0].name)
 
 
-def _passed_over(
+def _is_skipped(
     path: Path, reasons: dict[str, list[Path]], skip: Callable[[Path], bool] | None, is_folder: bool
 ) -> bool:
-    """Whether a file or folder is passed over; hidden ones join `reasons`."""
+    """Whether a file or folder is skipped; hidden ones join `reasons`."""
     if is_junk(path) or (skip is not None and skip(path)):
         return True
     if not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""Tasks whose labels are names of folders: ours, BMAD's, MVTec's, and masks anywhere people put them.
+"""Tasks whose labels are names of folders: our layout, BMAD's and MVTec's, with masks in any of the usual folders.
 
     train/good/*   test/good/*   test/bad/[kind/]*   test/mask/[kind/]<stem>.png
     {good,Ungood}/{img,label}/*                 BMAD; also {images,masks}, {img,mask}, anomaly_mask, in kinds too
@@ -33,7 +33,14 @@ from d24fad_lite.data.layouts.folder_walk import (
     subfolders,
     unused,
 )
-from d24fad_lite.data.layouts.mask_pairing import Owners, Rename, attach, attach_folder, key_of, without_mask_words
+from d24fad_lite.data.layouts.mask_pairing import (
+    Owners,
+    Rename,
+    attach_mask_folder,
+    attach_masks,
+    key_of,
+    without_mask_words,
+)
 from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
 from d24fad_lite.data.names import composed, natural_key
 
@@ -59,7 +66,7 @@ OWN_DIALECT = Dialect()
 
 @dataclass
 class _ClassFiles:
-    """The files of one class folder: images and masks with their names below it, and what lies beside img/."""
+    """The files of one class folder: images and masks with their names below it, and files beside a folder img/."""
 
     images: list[tuple[Path, PurePosixPath]] = field(default_factory=list)
     masks: list[tuple[Path, PurePosixPath]] = field(default_factory=list)
@@ -69,7 +76,7 @@ class _ClassFiles:
 def read_folders(folder: Path, dialect: Dialect = OWN_DIALECT) -> TaskFiles | None:
     """Read a task whose labels are names of folders; None without train/ and test/.
 
-    LayoutError: images beside the class folders, a mask without image.
+    LayoutError: an image lies beside the class folders, or a mask has no image.
     """
     if not subfolders(folder, ("train", "test")):
         return None
@@ -85,14 +92,14 @@ def read_folders(folder: Path, dialect: Dialect = OWN_DIALECT) -> TaskFiles | No
             for image in _SplitReader(task, split, split_folder, dialect, kinds, whole_task).read()
         ]
         if images:
-            task.splits[split] = sorted(images, key=lambda image: image.label)  # stable: in each class as listed
+            task.splits[split] = sorted(images, key=lambda image: image.label)  # stable: each class keeps its order
     for mask_folder in mask_folders:
-        attach_folder(task, anomalous, normal, mask_folder, dialect.rename)
+        attach_mask_folder(task, anomalous, normal, mask_folder, dialect.rename)
     return task
 
 
 def _kinds(mask_folders: list[Path]) -> set[str]:
-    """Names of the folders in ground_truth/ (or ground_truth/test/), which MVTec's test/ has as kinds of anomalies."""
+    """Kinds of anomalies: names of the folders in ground_truth/ (or ground_truth/test/), which MVTec's test/ has too."""
     children = [child for folder in mask_folders for child in list_folders(folder)]
     children += [inner for child in children if child.name.lower() in SPLIT_FOLDERS for inner in list_folders(child)]
     return {composed(child.name).lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - SPLIT_FOLDERS
@@ -113,31 +120,34 @@ class _SplitReader:
         self.task, self.split, self.folder, self.dialect = task, split, folder, dialect
         self.kinds = kinds if split != "train" else set()
         self.mask_folders = subfolders(folder, MASK_FOLDERS) if split != "train" else []
-        self.own = Owners(), Owners(flat=False)  # anomalous and normal images, for the mask folders of this split
-        # Where masks may look for these images: mask folders in this split, and those beside it in the task's folder.
-        self.indices = [pair for pair in (self.own if self.mask_folders else None, whole_task) if pair is not None]
+        # (anomalous, normal) images that the mask folders of this split may mean; `whole_task` holds the same for the
+        # mask folders beside the splits. Each image is entered into every pair that some mask folder uses.
+        self.split_owners = Owners(), Owners(flat=False)
+        self.owner_pairs = [
+            pair for pair in (self.split_owners if self.mask_folders else None, whole_task) if pair is not None
+        ]
 
     def read(self) -> list[LabelledImage]:
         """The images, with the masks that lie in this folder."""
-        images = self._loose()
+        images = self._read_loose()
         for child in list_folders(self.folder):
             name = composed(child.name).lower()
             if name in GOOD_FOLDERS:
-                images += self._class(child, 0)
+                images += self._read_class(child, 0)
             elif name in self.dialect.bad or name in self.kinds:
                 if self.split == "train":
                     self._ignore(child, "training sees normal images only")
                 else:
-                    images += self._class(child, 1)
+                    images += self._read_class(child, 1)
             elif child not in self.mask_folders:
                 self._ignore(child, _CLASSES)
         for child in self.mask_folders:
-            attach_folder(self.task, *self.own, child, self.dialect.rename)
+            attach_mask_folder(self.task, *self.split_owners, child, self.dialect.rename)
         return images
 
-    def _class(self, folder: Path, label: int) -> list[LabelledImage]:
+    def _read_class(self, folder: Path, label: int) -> list[LabelledImage]:
         """The images of one class folder, with the masks inside it."""
-        files = _read_class(folder, self.task)
+        files = _sort_class_files(folder, self.task)
         if files.beside:
             self.task.left_out.append(grouped(folder, files.beside, "beside the folder that holds the images"))
         owners = Owners()
@@ -148,24 +158,24 @@ class _SplitReader:
             images.append(image)
             if files.masks:
                 owners.add(image, key_of(inner))
-            for pair in self.indices:
-                pair[1 - label].add(image, *self._keys(folder, key_of(inner)))
+            for pair in self.owner_pairs:
+                pair[1 - label].add(image, *self._names_in_mask_folders(folder, key_of(inner)))
         masks = [(path, key_of(inner)) for path, inner in files.masks]
         anomalous, normal = (owners, Owners()) if label == 1 else (Owners(), owners)
-        attach(self.task, anomalous, normal, masks, self.dialect.rename)
+        attach_masks(self.task, anomalous, normal, masks, self.dialect.rename)
         return images
 
-    def _keys(self, folder: Path, key: str) -> list[str]:
-        """What a mask may call an image: "000", "crack/000", "test/crack/000".
+    def _names_in_mask_folders(self, folder: Path, key: str) -> list[str]:
+        """The names by which a mask may call an image: "000", "crack/000", "test/crack/000".
 
-        Normal images have no name without folders: a mask that lies flat in its folder belongs to an anomalous image.
+        Normal images have none without folders, since a mask directly in a mask folder belongs to an anomalous image.
         """
         within = f"{folder.name}/{key}"
         flat = [] if folder.name.lower() in GOOD_FOLDERS else [key]
         return [*flat, within, f"{self.folder.name}/{within}"]
 
-    def _loose(self) -> list[LabelledImage]:
-        """Images beside the class folders: an error, except where a layout keeps its training images there."""
+    def _read_loose(self) -> list[LabelledImage]:
+        """Images beside the class folders: LayoutError unless the layout keeps its training images there."""
         files = sorted(
             (p for p in self.folder.iterdir() if not p.is_dir() and not is_junk(p) and not is_document(p.name)),
             key=natural_key,
@@ -186,14 +196,14 @@ class _SplitReader:
         return [LabelledImage(path, 0) for path in loose]
 
     def _ignore(self, path: Path, why: str) -> None:
-        """List a file or folder as not used."""
+        """Add a file or folder to `left_out`."""
         item = unused(path, why)
         if item.count:
             self.task.left_out.append(item)
 
 
-def _read_class(folder: Path, task: TaskFiles) -> _ClassFiles:
-    """Sort the files of a class folder: `bad/images/x`, `bad/glioma/img/x` are images called x and glioma/x."""
+def _sort_class_files(folder: Path, task: TaskFiles) -> _ClassFiles:
+    """The files of a class folder by their role: `bad/images/x` and `bad/glioma/img/x` are images x and glioma/x."""
     paths = [(path, PurePosixPath(path.relative_to(folder).as_posix())) for path in list_images(folder, task.left_out)]
     with_images: set[tuple[str, ...]] = set()  # folders that keep their images in a folder of their own
     for _, inner in paths:
@@ -216,7 +226,7 @@ def _read_class(folder: Path, task: TaskFiles) -> _ClassFiles:
 
 
 def _take_out_masks(files: _ClassFiles) -> None:
-    """Move masks that lie beside their images, which their names show: `7_mask.png` beside `7.png` is no image."""
+    """Move masks that lie beside their images out of the images, by their names: `7_mask.png` beside `7.png`."""
     keys = {composed(key_of(inner)) for _, inner in files.images}
     beside = [
         (path, inner)

@@ -3,7 +3,7 @@
     ISIC2018_Task3_Training_Input/<image>.jpg    ISIC2018_Task3_Training_GroundTruth/*.csv  (image,MEL,NV,BCC,...)
     ISIC2018_Task3_Test_Input/<image>.jpg        ISIC2018_Task3_Test_GroundTruth/*.csv
 
-Training images of other classes are not used, and counted.
+Training images of other classes are not used; they are counted and named.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FOLDER = re.compile(r"(?:.*_)?(training|validation|test)_(input|groundtruth)", 
 
 
 def isic_folders(folder: Path) -> dict[tuple[str, str], Path]:
-    """("train", "input") -> folder, for splits with images and table; empty without a training and a test split."""
+    """The folders of complete splits: ("train", "input") -> folder; empty unless train and test have both parts."""
     matching = {}
     for child in list_folders(folder):
         if match := _FOLDER.fullmatch(child.name):
@@ -39,7 +39,7 @@ def isic_folders(folder: Path) -> dict[tuple[str, str], Path]:
 def read_isic(folder: Path) -> TaskFiles | None:
     """Read a task of that release; None for other folders.
 
-    LayoutError: no table, a row without image, a value that is neither 0 nor 1.
+    LayoutError: no table, a line without image, or a value that is neither 0 nor 1.
     """
     folders = isic_folders(folder)
     if not folders:
@@ -67,10 +67,10 @@ def _table(folder: Path) -> Path:
 
 
 def _read_split(task: TaskFiles, inputs: Path, table: Path) -> list[LabelledImage]:
-    """The images of a folder with their labels by the table; images that it does not list are left out."""
+    """The images of a folder, labelled by the table; images that the table does not list join `left_out`."""
     paths = {composed(key_of(path.relative_to(inputs))): path for path in list_images(inputs, task.left_out)}
     images = []
-    for line, row in _rows(table):
+    for line, row in _table_lines(table):
         name = composed((row[IMAGE] or "").strip())
         if name not in paths:
             raise LayoutError(f"'{table}', line {line}: image {name!r} is not in '{inputs}'; copy it there")
@@ -87,8 +87,8 @@ def _read_split(task: TaskFiles, inputs: Path, table: Path) -> list[LabelledImag
     return sorted(images, key=lambda image: natural_key(image.path.name))
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """(number of the line, values by column) of each row of a table."""
+def _table_lines(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """(number of the line, values by column) of each line after the header."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)

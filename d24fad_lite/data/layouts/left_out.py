@@ -1,4 +1,4 @@
-"""Files that are not used: each is listed with the reason, and one warning per folder counts and names them."""
+"""Files that are not used: an entry holds them with the reason, and one warning per folder counts and names them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def warn_of_data(sentences: Iterable[str], stacklevel: int) -> None:
 
 
 def _below(path: Path, root: Path) -> str:
+    """A path relative to `root`, in posix form; `root` itself by its name, and a path elsewhere as it is."""
     try:
         inner = path.relative_to(root).as_posix()
     except ValueError:

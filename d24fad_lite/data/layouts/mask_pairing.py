@@ -1,9 +1,9 @@
 """Which mask belongs to which image, by their names alone.
 
-A mask is called like its image, below a folder of masks as the image is below its class folder; `_mask`, `_seg` and the
-like may follow (MVTec: `000_mask.png`) or go before, and the image's suffix may stay (`000.jpg.png`). Names pair across
-Unicode's composed and decomposed forms: accents that look the same are the same. A mask that fits no image, or two, is
-an error, because passing over it would falsify the pixel metrics.
+A mask has the name of its image, and lies below its mask folder as the image lies below its class folder. `_mask`,
+`_seg` and the like may follow (MVTec: `000_mask.png`) or precede that name, and the image's suffix may stay in it
+(`000.jpg.png`). Accents may be composed or decomposed. A mask that fits no image, or two, is an error: leaving it out
+would falsify the pixel metrics.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from d24fad_lite.data.layouts.folder_walk import grouped, list_images
 from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
 from d24fad_lite.data.names import composed
 
-_MASK = r"(?:masks?|msk|labels?|gt|seg|segmentation|annotation|ground[ _-]?truth)"
-_ENDED = re.compile(rf"(.+)[ ._-]{_MASK}(?:(?<=mask)[ _-]?\d+)?", re.IGNORECASE)  # also several of one image: 7_mask_1
-_BEGUN = re.compile(rf"{_MASK}[ ._-](.+)", re.IGNORECASE)
-_OF_WHAT = re.compile(r"(.+)[ ._-](?:anomaly|binary|lesion|tumou?r|gt)", re.IGNORECASE)
+_MASK_WORD = r"(?:masks?|msk|labels?|gt|seg|segmentation|annotation|ground[ _-]?truth)"
+_MASK_SUFFIX = re.compile(
+    rf"(.+)[ ._-]{_MASK_WORD}(?:(?<=mask)[ _-]?\d+)?", re.IGNORECASE
+)  # with a number where an image has several: 7_mask_1
+_MASK_PREFIX = re.compile(rf"{_MASK_WORD}[ ._-](.+)", re.IGNORECASE)
+_STRUCTURE_SUFFIX = re.compile(r"(.+)[ ._-](?:anomaly|binary|lesion|tumou?r|gt)", re.IGNORECASE)
 Rename = Callable[[str], str]  # the name of a mask -> the name that its image would have
 
 
@@ -35,9 +37,9 @@ def key_of(inner: PurePosixPath | Path) -> str:
 
 @dataclass
 class Owners:
-    """The images of a task that may have masks, by every name that a mask may call them.
+    """The images that masks may belong to, by every name that a mask may have.
 
-    flat : whether a mask's name without folders also fits an image that lies below a folder of its kind.
+    flat : whether a mask without folders in its name also fits an image below a folder of its kind.
     by_name : composed name -> images, each with its name as it is written on disk.
     by_stem : composed name without folders -> images; filled where `flat` is true.
     """
@@ -68,16 +70,16 @@ class Owners:
 
 
 def without_mask_words(name: str) -> Iterator[str]:
-    """A mask's name without `_mask`, `mask_` and the like: the name of its image, if it says so."""
+    """The names that are left of a mask's name without `_mask`, `mask_` and the like; none where it has no such word."""
     folder, slash, stem = name.rpartition("/")
-    for match in filter(None, (_ENDED.fullmatch(stem), _BEGUN.fullmatch(stem))):
+    for match in filter(None, (_MASK_SUFFIX.fullmatch(stem), _MASK_PREFIX.fullmatch(stem))):
         yield folder + slash + match[1]
-        if inner := _OF_WHAT.fullmatch(match[1]):
+        if inner := _STRUCTURE_SUFFIX.fullmatch(match[1]):
             yield folder + slash + inner[1]
 
 
 def mask_warning(folder: Path, paths: Iterable[Path]) -> list[str]:
-    """A sentence about images of an unlabelled folder that seem to be masks; they are used like the others."""
+    """A warning where images of an unlabelled folder seem to be masks, in a list; they are used all the same."""
     inner = {path: path.relative_to(folder) for path in paths}
     keys = {composed(key_of(path)) for path in inner.values()}
     masks = [
@@ -104,23 +106,39 @@ def _candidates(name: str, rename: Rename | None) -> Iterator[str]:
         yield rename(name)
 
 
-def attach_folder(
+def attach_mask_folder(
     task: TaskFiles, anomalous: Owners, normal: Owners, folder: Path, rename: Rename | None = None
 ) -> None:
-    """Give the masks of one folder, and of those below it, to their images."""
+    """Give the masks in a folder and below to their images; see `attach_masks`."""
     masks = [(path, key_of(path.relative_to(folder))) for path in list_images(folder, task.left_out)]
-    attach(task, anomalous, normal, masks, rename)
+    attach_masks(task, anomalous, normal, masks, rename)
 
 
-def attach(
+def attach_masks(
     task: TaskFiles, anomalous: Owners, normal: Owners, masks: Iterable[tuple[Path, str]], rename: Rename | None = None
 ) -> None:
-    """Give masks, with their names below the mask folder, to their images.
+    """Give masks to their images.
 
-    An image that already has a mask from another folder keeps it, and the second one is listed as not used. Masks of
-    normal images join `task.normal_masks`: `Task.check()` looks whether they mark nothing, as they should.
+    An image that already has a mask from another folder keeps it, and the second one joins `task.left_out`. Masks of
+    normal images join `task.normal_masks`, which should mark nothing; `Task.check()` verifies it.
+
+    Parameters
+    ----------
+    task : TaskFiles
+        Changed in place.
+    anomalous, normal : Owners
+        The images that the masks may belong to.
+    masks : iterable of (Path, str)
+        Mask files, each with its path below the mask folder without suffix.
+    rename : function of str, optional
+        From the name of a mask to the name of its image, where they differ in more than the usual words.
+
+    Raises
+    ------
+    LayoutError
+        A mask that fits no image or several, or two of these masks for one image.
     """
-    given_here: set[int] = set()  # images that got a mask from this very folder
+    masked_here: set[int] = set()  # ids of the images that got a mask in this call
     second_masks: dict[str, list[Path]] = defaultdict(list)
     for mask, name in masks:
         owners = anomalous.find(name, rename)
@@ -131,8 +149,8 @@ def attach(
         image = owners[0]
         if image.mask is None:
             image.mask = mask
-            given_here.add(id(image))
-        elif id(image) in given_here:
+            masked_here.add(id(image))
+        elif id(image) in masked_here:
             raise LayoutError(f"image '{image.path}' has two masks, '{image.mask}' and '{mask}'; remove one")
         else:
             used = image.mask.parent.relative_to(task.folder).as_posix()

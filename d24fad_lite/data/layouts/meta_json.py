@@ -3,9 +3,9 @@
     meta.json {"train": {CLASS: [{"img_path": "train/good/000.png", "mask_path": "", "specie_name": "good",
                                   "anomaly": 0}, ...]}, "test": {CLASS: [...]}}
 
-It lies in the task's folder, or in the folder above, where the paths then begin with the task's name. Labels and masks
-are those of the listing, whatever the folders are called; files of train/ and test/ that it does not list are counted
-and named.
+The file lies in the task's folder, or in the folder above; there, paths begin with the task's name. Labels and masks are
+those of the listing, whatever the folders are called. Files of train/ and test/ that it does not list are counted and
+named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 
 from d24fad_lite.data.layouts.folder_names import GOOD_FOLDERS, MASK_FOLDERS, SPLIT_FOLDERS, SPLITS
 from d24fad_lite.data.layouts.folder_walk import grouped, list_images, subfolders
-from d24fad_lite.data.layouts.listings import listed_file, posix, read_listing
+from d24fad_lite.data.layouts.json_listing import listed_file, posix, read_listing
 from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
 from d24fad_lite.data.names import composed, natural_key
 
@@ -26,7 +26,7 @@ Entries = dict[str, list[dict[str, Any]]]  # by split
 def read_meta_json(folder: Path) -> TaskFiles | None:
     """Read a task that a meta.json lists; None without train/ and test/, or where no meta.json lists the folder.
 
-    LayoutError: a missing file, an anomaly that is neither 0 nor 1.
+    LayoutError: a listed file is missing, or an anomaly is neither 0 nor 1.
     """
     if not subfolders(folder, ("train", "test")):
         return None
@@ -48,8 +48,8 @@ def _entries_of(folder: Path) -> tuple[Path, Entries] | None:
         entries = {
             split: [
                 entry
-                for entries in listing.get(split, {}).values()
-                for entry in entries
+                for of_class in listing.get(split, {}).values()
+                for entry in of_class
                 if inside or _first_part(entry["img_path"]) == composed(folder.name)
             ]
             for split in SPLITS
@@ -68,7 +68,7 @@ def is_listing(path: Path) -> bool:
 
 
 def _is_meta(listing: object) -> TypeGuard[dict[str, Any]]:
-    """Whether the content is such a listing; other files may bear the name too."""
+    """Whether the content of a meta.json has the form above; other programs use that name too."""
     if not isinstance(listing, dict) or not isinstance(listing.get("test"), dict):
         return False
     parts = [part for split in SPLITS for part in _values(listing.get(split, {}))]
@@ -80,7 +80,7 @@ def _is_meta(listing: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _values(part: object) -> list[object]:
-    """The lists of entries of a split; the split itself where it is no object, so that it is refused."""
+    """The lists of entries of a split; where it is no object, the split itself, which `_is_meta` then refuses."""
     return list(part.values()) if isinstance(part, dict) else [part]
 
 
@@ -91,6 +91,7 @@ def _first_part(name: str) -> str:
 
 
 def _read_entries(folder: Path, path: Path, entries: Entries) -> TaskFiles:
+    """The task that the entries of the listing at `path` describe."""
     task = TaskFiles(folder, META_JSON, used_folders=subfolders(folder, MASK_FOLDERS | SPLIT_FOLDERS))
     for split, listed in entries.items():
         images = [_image(path, entry) for entry in sorted(listed, key=lambda entry: natural_key(entry["img_path"]))]
@@ -120,7 +121,7 @@ def _image(path: Path, entry: dict[str, Any]) -> LabelledImage:
 
 
 def _list_unlisted(task: TaskFiles) -> None:
-    """Files of train/, test/ and the mask folders that the listing does not name."""
+    """Add files of train/, test/ and the mask folders that the listing does not name to `left_out`."""
     used = {path for images in task.splits.values() for image in images for path in (image.path, image.mask)}
     used |= {item.path for item in task.left_out}
     for folder in task.used_folders:

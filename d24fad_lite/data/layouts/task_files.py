@@ -1,4 +1,4 @@
-"""What reading a layout gives: the images of a task with labels and masks, and the files that are not used."""
+"""The result of reading a layout: the images of a task with labels and masks, and the files that are not used."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ def posix(name: str) -> PurePosixPath:
 
 
 def listed_file(path: Path, name: str, below: str = "") -> Path:
-    """The file that a listing names; LayoutError where it leads out of the listing's folder or does not exist."""
+    """The file called `name` in the listing at `path`, beside the listing or in its subfolder `below`.
+
+    Accents may be composed or not. LayoutError: the name leads out of that folder, or there is no such file.
+    """
     inner = posix(name)
     if inner.is_absolute() or ".." in inner.parts:
         allowed = f"files under {below}/" if below else "files of this folder"
