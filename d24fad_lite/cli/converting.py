@@ -1,28 +1,15 @@
-"""`d24fad convert`: public data sets, tables and volumes into the kit's layout."""
+"""`d24fad convert`: public data sets, as they are downloaded, into the kit's layout."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, say
-from d24fad_lite.listings import names_of
-
-if TYPE_CHECKING:
-    from d24fad_lite.data.convert.converting import Conversion
-    from d24fad_lite.data.convert.records import Plan
-
-MOST_LINES = 20  # problems told one by one
-
-WIDE = {"max_content_width": 110}
+from d24fad_lite.cli.conversion import WIDE, Fraction, Out, Seed, Source, write_task
+from d24fad_lite.cli.converting_own import csv_table, nifti
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=WIDE)
-Source = Annotated[Path, typer.Argument(help="Folder of the unpacked download.")]
-Out = Annotated[Path, typer.Argument(help="Task folder to make, absent or empty; its name is the task's.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of the split: same seed, same split.")]
-Fraction = Annotated[float, typer.Option(help="Part of the normal patients that goes to test, between 0 and 1.")]
 
 
 @app.callback()
@@ -75,7 +62,7 @@ def rsna(
     """
     from d24fad_lite.data.convert.rsna import plan_rsna
 
-    _convert(plan_rsna(source, include_not_normal=include_not_normal), out, seed, test_fraction)
+    write_task(plan_rsna(source, include_not_normal=include_not_normal), out, seed, test_fraction)
 
 
 @app.command(context_settings=WIDE, short_help="Fundus photographs: glaucoma or not.")
@@ -93,7 +80,7 @@ def lag(source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.2)
     """
     from d24fad_lite.data.convert.lag import plan_lag
 
-    _convert(plan_lag(source), out, seed, test_fraction)
+    write_task(plan_lag(source), out, seed, test_fraction)
 
 
 @app.command(context_settings=WIDE, short_help="Fundus photographs: diabetic retinopathy, grades 0 to 4.")
@@ -111,7 +98,7 @@ def aptos(source: Source, out: Out, seed: Seed = 0, test_fraction: Fraction = 0.
     """
     from d24fad_lite.data.convert.aptos import plan_aptos
 
-    _convert(plan_aptos(source), out, seed, test_fraction)
+    write_task(plan_aptos(source), out, seed, test_fraction)
 
 
 @app.command("brats-kaggle", context_settings=WIDE, short_help="Brain MRI slices: no tumour, glioma, meningioma.")
@@ -144,7 +131,7 @@ def brats_kaggle(
     """
     from d24fad_lite.data.convert.brain import plan_brain
 
-    _convert(plan_brain(source, split=split, include_pituitary=include_pituitary), out, seed, test_fraction)
+    write_task(plan_brain(source, split=split, include_pituitary=include_pituitary), out, seed, test_fraction)
 
 
 @app.command("camelyon-bmad", context_settings=WIDE, short_help="Lymph node patches: normal or with metastases.")
@@ -172,213 +159,8 @@ def camelyon_bmad(
     """
     from d24fad_lite.data.convert.camelyon import plan_camelyon
 
-    _convert(plan_camelyon(source, split=split), out, seed, test_fraction)
+    write_task(plan_camelyon(source, split=split), out, seed, test_fraction)
 
 
-@app.command("csv", context_settings=WIDE, short_help="Images of your own, labels in a CSV file.")
-def csv_table(
-    source: Annotated[Path, typer.Argument(help="CSV file with a header, one row per image.")],
-    out: Out,
-    image: Annotated[str, typer.Option(metavar="COLUMN", help="Column of image names.")],
-    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")],
-    normal: Annotated[
-        list[str],
-        typer.Option(metavar="VALUE", help="Label value that means normal; comma or repeat. 0 and 0.0 are the same."),
-    ],
-    anomalous: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE",
-            help="Label values that mean anomalous; comma or repeat. Others are left out, by name.  "
-            "[default: all that are not normal]",
-            show_default=False,
-        ),
-    ] = None,
-    group: Annotated[
-        str,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column of patients, never divided between train and test.  [default: none]",
-            show_default=False,
-        ),
-    ] = "",
-    folder: Annotated[
-        Path | None,
-        typer.Option(help="Folder that image names start from.  [default: that of the CSV file]", show_default=False),
-    ] = None,
-    suffix: Annotated[
-        str, typer.Option(help="Added to image names, such as .png.  [default: found by itself]", show_default=False)
-    ] = "",
-    mask: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Column of mask names.  [default: none]", show_default=False)
-    ] = "",
-    mask_folder: Annotated[
-        Path | None, typer.Option(help="Folder that mask names start from.  [default: --folder]", show_default=False)
-    ] = None,
-    seed: Seed = 0,
-    test_fraction: Fraction = 0.2,
-) -> None:
-    """Images of your own with their labels in a table.
-
-    Every row becomes an image or a line in left_out.csv: no file, no label, two labels. Files without a row are named
-    too. Several anomalous values become kinds.
-
-    Why: most studies come as a folder and a table. Give --group wherever a patient has more than one image: without it
-    one patient may stand in train and in test, and the numbers will be too good.
-
-    \b
-    Examples:
-      d24fad convert csv study/labels.csv data/Study --image file --label finding --normal none --group patient
-      d24fad convert csv t.csv data/Skin --image id --label dx --normal nv --anomalous mel,bcc --folder jpg
-    """
-    from d24fad_lite.data.convert.tables import ImageTable, plan_table
-
-    table = ImageTable(
-        source,
-        folder or source.parent,
-        image,
-        label,
-        names_of(normal),
-        names_of(anomalous),
-        group,
-        mask,
-        mask_folder,
-        suffix,
-    )
-    _convert(plan_table(table), out, seed, test_fraction)
-
-
-@app.command(context_settings=WIDE, short_help="Slices of NIfTI volumes, with segmentations as masks.")
-def nifti(
-    source: Annotated[Path, typer.Argument(help="Folder of .nii and .nii.gz volumes.")],
-    out: Out,
-    axis: Annotated[
-        str, typer.Option(metavar="axial|coronal|sagittal", help="Direction that slices are counted in.")
-    ] = "axial",
-    slices: Annotated[
-        str,
-        typer.Option(
-            metavar="FIRST:STOP",
-            help="Which slices, as in Python: 60:100 is 60 to 99, counted from the feet, back or left.",
-        ),
-    ] = ":",
-    step: Annotated[int, typer.Option(help="Take every n-th of them.")] = 1,
-    percentiles: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Of each whole volume: they become black and white.")
-    ] = "0.5:99.5",
-    window: Annotated[
-        str,
-        typer.Option(
-            metavar="LOW:HIGH",
-            help="Values that become black and white, instead: for CT, -160:240.",
-            show_default=False,
-        ),
-    ] = "",
-    masks: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of segmentations named as the volumes, or with _seg, "
-            "_mask or _label at the end; not zero is anomalous. It may be "
-            "SOURCE.  [default: none]",
-            show_default=False,
-        ),
-    ] = None,
-    pattern: Annotated[
-        str, typer.Option(metavar="GLOB", help="Names of the volumes to take, such as *_flair.nii.gz.")
-    ] = "*",
-    min_voxels: Annotated[
-        int, typer.Option(help="Marked voxels that make a slice anomalous; slices with fewer, but some, are left out.")
-    ] = 1,
-    table: Annotated[
-        Path | None,
-        typer.Option(help="CSV file with labels, for --image, --label, --normal and --group.", show_default=False),
-    ] = None,
-    image: Annotated[str, typer.Option(metavar="COLUMN", help="Column of volume names.")] = "image",
-    label: Annotated[str, typer.Option(metavar="COLUMN", help="Column of labels.")] = "label",
-    normal: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="VALUE", help="Label value that means normal; comma or repeat.  [default: 0]", show_default=False
-        ),
-    ] = None,
-    group: Annotated[
-        str,
-        typer.Option(metavar="COLUMN", help="Column of patients.  [default: each volume is one]", show_default=False),
-    ] = "",
-    seed: Seed = 0,
-    test_fraction: Fraction = 0.2,
-) -> None:
-    """Slices of volumes as 16-bit PNG; all slices of a volume stay on one side, as one patient.
-
-    What is normal comes from a segmentation where there is one, else from --table, else from the class folder (good or
-    normal; bad, ungood, abnormal or anomaly). Volumes are turned to RAS by their headers, and slices shown as
-    radiologists do: axial and coronal with the patient's right on the left, axial with the front up, coronal and
-    sagittal with the head up, sagittal with the front on the left. Needs pip install 'd24fad_lite[nifti]'.
-
-    Why: neighbouring slices are nearly the same picture, so a split by slice tests on what was trained on; and a slice
-    cut without a look at the header may be turned or mirrored.
-
-    \b
-    Examples:
-      d24fad convert nifti volumes data/Brain --slices 60:100 --step 4
-      d24fad convert nifti scans data/Liver --masks segmentations --window -160:240 --min-voxels 50
-      d24fad convert nifti BraTS data/BraTS --masks BraTS --pattern "*_flair.nii.gz" --slices 60:100
-      d24fad convert nifti scans data/Knee --axis sagittal --table labels.csv --image file --label finding --normal none
-    """
-    from d24fad_lite.data.convert.nifti import LabelTable, SliceSettings, plan_nifti
-
-    start, stop = _pair(slices, "--slices", int)
-    low, high = _pair(percentiles, "--percentiles", float)
-    if low is None or high is None:
-        raise ValueError(f"--percentiles {percentiles!r} needs both ends, for example 0.5:99.5")
-    edges = _pair(window, "--window", float) if window else None
-    if edges is not None and None in edges:
-        raise ValueError(f"--window {window!r} needs both ends, for example -160:240")
-    settings = SliceSettings(axis, start, stop, step, (low, high), edges, min_voxels)
-    labels = LabelTable(table, image, label, names_of(normal) or ["0"], group) if table else None
-    _convert(plan_nifti(source, settings, table=labels, masks=masks, pattern=pattern), out, seed, test_fraction)
-
-
-def _pair(text: str, option: str, kind: type[int] | type[float]) -> tuple[Any, Any]:
-    """ "60:100" -> (60, 100); an end may be empty. Raises ValueError."""
-    first, sign, last = text.partition(":")
-    try:
-        if not sign:
-            raise ValueError
-        return (kind(first) if first.strip() else None), (kind(last) if last.strip() else None)
-    except ValueError:
-        raise ValueError(f"{option} {text!r} must be written FIRST:LAST, for example 60:100") from None
-
-
-def _convert(plan: Plan, out: Path, seed: int, test_fraction: float) -> None:
-    from d24fad_lite.data.convert.converting import convert as write_task
-
-    _tell(plan, write_task(plan, out, seed=seed, test_fraction=test_fraction))
-
-
-def _tell(plan: Plan, done: Conversion) -> None:
-    from d24fad_lite.data.convert.manifest import format_table
-
-    typer.echo(format_table(done.table))
-    typer.echo(f"published counts: {plan.published_note}\npatients: {plan.patients}\nlicence: {plan.licence}")
-    for note in done.notes:
-        typer.echo("note: " + note.encode("utf-8", "backslashreplace").decode())  # names of files may be no text
-    if done.copies:
-        first, second = done.copies[0]
-        say(
-            f"warning: {len(done.copies)} near copies in train and test, first {first} = {second}; they are listed in "
-            f"{done.out / 'MANIFEST.json'}: look at them, and remove one of each pair where it is the same picture"
-        )
-    for image in done.problems[:MOST_LINES]:
-        say(f"left out: {image.name}: {image.why}{f' ({image.detail})' if image.detail else ''}")
-    typer.echo(
-        f"{sum(row.kept for row in done.table)} images in {done.out}; {done.out / 'MANIFEST.json'} has the hash "
-        f"of each, {done.out / 'left_out.csv'} what was not used and why"
-    )
-    if done.problems:
-        more = f", {len(done.problems) - MOST_LINES} of them not shown here" if len(done.problems) > MOST_LINES else ""
-        say(
-            f"error: {len(done.problems)} image(s) were damaged, missing or contradictory{more}; all are in "
-            f"{done.out / 'left_out.csv'}"
-        )
-        raise typer.Exit(FAILED)
+app.command("csv", context_settings=WIDE, short_help="Images of your own, labels in a CSV file.")(csv_table)
+app.command("nifti", context_settings=WIDE, short_help="Slices of NIfTI volumes, with segmentations as masks.")(nifti)

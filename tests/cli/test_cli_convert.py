@@ -131,7 +131,7 @@ def test_a_table_and_volumes_are_converted_with_their_options(d24fad, tmp_path: 
         (("--slices", "a:b"), "--slices 'a:b' must be written FIRST:LAST"),
         (("--window", "5:"), "--window '5:' needs both ends"),
         (("--percentiles", ":99"), "--percentiles ':99' needs both ends"),
-        (("--axis", "up"), "axis 'up' is not known; choose one of axial, coronal, sagittal"),
+        (("--axis", "up"), "axis='up' is not known; choose one of 'sagittal', 'coronal', 'axial'"),
     ],
 )
 def test_wrong_ranges_are_named(d24fad, tmp_path: Path, options: tuple, message: str) -> None:

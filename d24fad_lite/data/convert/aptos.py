@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from d24fad_lite.data.convert.records import Plan, require_folder
+from d24fad_lite.data.convert.records import Plan
+from d24fad_lite.data.convert.source_files import require_folder
 from d24fad_lite.data.convert.tables import ImageTable, add_table_images
 
 TABLE, IMAGES = "train.csv", "train_images"
@@ -17,12 +18,21 @@ LICENCE = (
 
 
 def plan_aptos(root: str | Path) -> Plan:
-    """Grade 0 against grades 1 to 4, each a kind of its own.
+    """Plan for APTOS: grade 0 is normal, grades 1 to 4 are anomalous, each a kind of its own.
 
     Parameters
     ----------
-    root : folder with train.csv (id_code, diagnosis) and train_images/<id_code>.png. The competition's test images have
-        no published grades and are not used.
+    root : str or Path
+        Folder with train.csv (id_code, diagnosis) and train_images/<id_code>.png. The competition's test images have no
+        published grades and are not used.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    SourceError : the folder, its table or its images are not there.
     """
     root = require_folder(Path(root), f"{TABLE} and {IMAGES}, as downloaded from Kaggle")
     names = {grade: f"{grade} {name}" for grade, name in GRADES.items()}

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from d24fad_lite.data.convert.records import (
-    Plan,
-    SourceError,
-    SourceImage,
-    images_in,
-    note_unused,
-    require_folder,
-    subfolder,
-)
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.source_files import images_in, note_unused, require_folder, subfolder
+from d24fad_lite.messages import choose_one_of
 
 SPLITS = {"Training": "train", "Testing": "test"}
 NORMAL, PITUITARY = "notumor", "pituitary"
 CLASSES = ("glioma", "meningioma", NORMAL, PITUITARY)
+SPLIT_CHOICES = ("published", "new")
 COUNTS = {"Training": (1321, 1339, 1595, 1457), "Testing": (300, 306, 405, 300)}
 LICENCE = (
     "see the data set's page on Kaggle; it was put together from three older sets (figshare 1512427, SARTAJ, "
@@ -25,18 +20,30 @@ LICENCE = (
 
 
 def plan_brain(root: str | Path, *, split: str = "published", include_pituitary: bool = False) -> Plan:
-    """No tumour against glioma and meningioma, each a kind of its own.
+    """Plan for the brain MRI: no tumour is normal, glioma and meningioma are anomalous, each a kind of its own.
 
     Parameters
     ----------
-    root : folder with {Training,Testing}/{glioma,meningioma,notumor,pituitary}.
-    split : "published" keeps the two folders apart: Training/notumor for train, Testing for test, and the tumours of
+    root : str or Path
+        Folder with {Training,Testing}/{glioma,meningioma,notumor,pituitary}.
+    split : {"published", "new"}, default "published"
+        "published" keeps the two folders apart: Training/notumor for train, Testing for test, and the tumours of
         Training, which a detector that learns from normal images cannot use, are left out. "new" puts both together
         and splits them by the seed. In both cases an image that is there twice is kept once, in test where it can be.
-    include_pituitary : also take pituitary tumours; the benchmark has none.
+    include_pituitary : bool, default False
+        Also take pituitary tumours; the benchmark has none.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError : another split.
+    SourceError : a folder is not there.
     """
-    if split not in ("published", "new"):
-        raise ValueError(f"split {split!r} is not known; choose published or new")
+    if split not in SPLIT_CHOICES:
+        raise ValueError(choose_one_of("split", split, SPLIT_CHOICES))
     root = require_folder(Path(root), f"{' and '.join(SPLITS)}, each with {', '.join(CLASSES)}")
     published = {
         f"{folder}/{name}": count for folder in SPLITS for name, count in zip(CLASSES, COUNTS[folder], strict=True)
@@ -75,6 +82,7 @@ def plan_brain(root: str | Path, *, split: str = "published", include_pituitary:
 
 
 def _choose(image: SourceImage, name: str, own_split: str, split: str, include_pituitary: bool) -> None:
+    """Give an image its published split where that is kept, and leave out what the settings do not take."""
     if name == PITUITARY and not include_pituitary:
         image.leave_out("pituitary tumour (--include-pituitary takes it)")
     if split == "published":

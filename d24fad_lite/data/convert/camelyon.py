@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from d24fad_lite.data.convert.records import (
-    FileIndex,
-    Plan,
-    SourceError,
-    SourceImage,
-    images_in,
-    note_unused,
-    require_folder,
-    subfolder,
-)
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.source_files import FileIndex, images_in, note_unused, require_folder, subfolder
+from d24fad_lite.messages import choose_one_of
 
 SPLITS = ("train", "valid", "test")
+SPLIT_CHOICES = ("published", "patients")
 IMAGES, MASKS = ("img", "image", "images"), ("anomaly_mask", "label", "mask")
 LICENCE = (
     "Camelyon16 is CC0 1.0 (camelyon17.grand-challenge.org/Data); the patches were cut by BMAD (DorisBao/BMAD), "
@@ -24,17 +18,28 @@ LICENCE = (
 
 
 def plan_camelyon(root: str | Path, *, split: str = "published") -> Plan:
-    """Normal patches (good) against patches with metastases (Ungood).
+    """Plan for Camelyon16: patches in good are normal, those in Ungood, with metastases, are anomalous.
 
     Parameters
     ----------
-    root : folder with train/good, valid/{good,Ungood} and test/{good,Ungood}, each with its images or with img and
-        label (or anomaly_mask). A name `patient_slice` gives the patient: what stands before the last underscore.
-    split : "published" keeps train, valid and test; images of a patient who is also in test (or in valid) are left out
-        of the others. "patients" puts all together and splits them anew, by patient and seed.
+    root : str or Path
+        Folder with train/good, valid/{good,Ungood} and test/{good,Ungood}, each with its images or with img and label
+        (or anomaly_mask). A name `patient_slice` gives the patient: what stands before the last underscore.
+    split : {"published", "patients"}, default "published"
+        "published" keeps train, valid and test; images of a patient who is also in test (or in valid) are left out of
+        the others. "patients" puts all together and splits them anew, by patient and seed.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    ValueError : another split.
+    SourceError : a folder is not there.
     """
-    if split not in ("published", "patients"):
-        raise ValueError(f"split {split!r} is not known; choose published or patients")
+    if split not in SPLIT_CHOICES:
+        raise ValueError(choose_one_of("split", split, SPLIT_CHOICES))
     root = require_folder(Path(root), "train/good, valid and test with good and Ungood")
     plan = Plan(
         "camelyon-bmad",
@@ -62,13 +67,14 @@ def plan_camelyon(root: str | Path, *, split: str = "published") -> Plan:
 
 
 def _add_split(plan: Plan, folder: Path, split: str) -> None:
+    """Add the images of one split, with their masks where there is a folder of masks."""
     for name, label in (("good", 0), ("Ungood", 1)):
-        place = subfolder(folder, name)
-        if place is None:
+        class_folder = subfolder(folder, name)
+        if class_folder is None:
             continue
-        images = subfolder(place, *IMAGES) or place
-        masks = subfolder(place, *MASKS) if label else None
-        index = FileIndex(masks) if masks else None
+        images = subfolder(class_folder, *IMAGES) or class_folder
+        masks = subfolder(class_folder, *MASKS) if label else None
+        mask_files = FileIndex(masks) if masks else None
         for path in images_in(images, plan.notes):
             image = SourceImage(
                 path.relative_to(plan.root).as_posix(),
@@ -80,10 +86,10 @@ def _add_split(plan: Plan, folder: Path, split: str) -> None:
             )
             if split == "train" and label:
                 image.leave_out("anomalous image in train", "training sees normal images only")
-            if index is not None:
-                image.mask = index.find(path.stem)
+            if mask_files is not None:
+                image.mask = mask_files.find(path.stem)
                 if image.mask is None:
-                    image.leave_out("mask is missing", f"no {path.stem} in {masks.name}", problem=True)
+                    image.leave_out("mask is missing", f"no {path.stem} in {mask_files.folder.name}", problem=True)
             plan.images.append(image)
-        if images != place:
-            note_unused(place, (images, masks or ""), plan.notes)
+        if images != class_folder:
+            note_unused(class_folder, (images, masks or ""), plan.notes)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
-from d24fad_lite.data.convert.manifest import Row, table_rows, write_records
-from d24fad_lite.data.convert.reading import Read, hash_unused, in_threads, read_all, sha256_of
-from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.class_counts import ClassCounts, count_classes
+from d24fad_lite.data.convert.manifest import write_records
+from d24fad_lite.data.convert.reading import ReadImage, hash_unused, in_threads_with_progress, read_all
+from d24fad_lite.data.convert.records import MakeMask, Plan, SourceError, SourceImage, WrittenImage
 from d24fad_lite.data.convert.splitting import (
     OTHER_LABEL,
     OTHER_SPLIT,
@@ -31,34 +31,34 @@ from d24fad_lite.data.convert.splitting import (
 )
 from d24fad_lite.data.images import read_mask, stored_size
 from d24fad_lite.data.near_copies import Fingerprints, matching_pairs
+from d24fad_lite.files import file_sha256, replacing_folder
 
-ROOM = 1.02  # of the images' bytes, for masks and tables
+NEEDED_SPACE = 1.02  # of the images' bytes; the rest is for masks and tables
 
 
-@dataclass
+@dataclass(frozen=True)
 class Conversion:
     """What became of a source.
 
-    table : a row per source class. problems : images left out because something is wrong with them.
-    copies : pairs of files, in train and in test or valid, that are near copies. notes : what a reader should know.
+    Attributes
+    ----------
+    out : Path
+        The new task folder, as an absolute path.
+    table : list of ClassCounts
+        One entry for each class of the source.
+    problems : list of SourceImage
+        Images that are left out because something is wrong with them.
+    copies : list of pairs of str
+        Files that are near copies of each other, the first in train and the second in test or valid.
+    notes : list of str
+        Sentences that a reader should know.
     """
 
     out: Path
-    table: list[Row]
+    table: list[ClassCounts]
     problems: list[SourceImage]
     copies: list[tuple[str, str]]
     notes: list[str]
-
-
-@dataclass
-class Written:
-    """One image of the new task folder."""
-
-    image: SourceImage
-    file: str
-    sha256: str
-    mask: str | None = None
-    mask_sha256: str | None = None
 
 
 def convert(
@@ -66,46 +66,60 @@ def convert(
 ) -> Conversion:
     """Write the images of a plan as a task folder: train/good, test/good, test/bad[/kind], masks, groups.csv.
 
-    Files are copied byte for byte under names of their own; what a source calls slices are written as PNG. Beside them:
+    Files are copied byte for byte under names of their own; slices of volumes are written as PNG. Beside them stand
     MANIFEST.json (source, licence, seed, counts, the sha256 of each file) and left_out.csv (every image that was not
-    used, and why). The same source and arguments give the same bytes. A plan is for one conversion.
+    used, and why). The same source and arguments give the same bytes.
 
     Parameters
     ----------
-    out : the task folder to make. Its name is the task's. It must be absent or empty, and appears when it is complete.
-    seed, test_fraction : of the split by patient, unless the plan keeps the published split (then they do not matter).
+    plan : Plan
+        What a converter found. It is changed (splits, reasons, notes), so it serves for one conversion.
+    out : str or Path
+        The task folder to make; its name is the task's. It must be absent or empty, and appears when it is complete.
+        Where it is a symbolic link, the folder it points to is filled.
+    seed : int, default 0
+        Of the split by patient. It does nothing where the plan keeps the published split.
+    test_fraction : float, default 0.2
+        Part of the patients without anomalous images, between 0 and 1, that goes to test. As `seed`, for new splits.
+    progress : bool, default True
+        Show bars, where there is a terminal.
+
+    Returns
+    -------
+    Conversion
 
     Raises
     ------
+    ValueError : the fraction is not between 0 and 1.
     SourceError : nothing to convert, or no normal images for train, or a class that test lacks.
     FileExistsError, OSError : the folder holds something, or cannot be written.
     """
-    out = Path(os.path.abspath(out))
+    out = Path(out).resolve()
     if not 0 < test_fraction < 1:
         raise ValueError(f"test fraction {test_fraction!r} must lie between 0 and 1, for example 0.2")
     _require_names(plan)
     _require_free(plan, out)
-    with _appearing(out) as partial, tempfile.TemporaryDirectory(dir=partial, prefix=".made-") as made:
-        read = read_all(plan, Path(made), progress)
+    with _appearing(out) as partial, tempfile.TemporaryDirectory(dir=partial, prefix=".made-") as made_files:
+        read = read_all(plan, Path(made_files), progress)
         _split(plan, read, hash_unused(plan, progress), test_fraction, seed)
         chosen = [image for image in plan.images if not image.why]
         _require_classes(plan, chosen)
         copies = _near_copies(chosen, read)
         written = _write_all(plan, chosen, read, partial, progress)
-        table = table_rows(plan)
-        names = {entry.image.name: entry.file for entry in written}
-        pairs = [(names[first.name], names[second.name]) for first, second in copies]
+        table = count_classes(plan)
+        files = {entry.image.name: entry.file for entry in written}
+        copied_files = [(files[first.name], files[second.name]) for first, second in copies]
         settings = {"seed": seed, "test_fraction": test_fraction}
-        write_records(plan, partial, written, table, pairs, settings)
+        write_records(plan, partial, written, table, copied_files, settings)
     problems = [image for image in plan.images if image.problem]
-    return Conversion(out, table, problems, pairs, plan.notes)
+    return Conversion(out, table, problems, copied_files, plan.notes)
 
 
 # --- the new folder --------------------------------------------------------------------------------------------------
 
 
 def _require_names(plan: Plan) -> None:
-    """Two images of one name could not be told apart in left_out.csv."""
+    """Refuse two images of one name, which could not be told apart in left_out.csv."""
     names = Counter(image.name for image in plan.images if not image.why)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -113,15 +127,15 @@ def _require_names(plan: Plan) -> None:
 
 
 def _require_free(plan: Plan, out: Path) -> None:
-    """Better said now than after an hour: a folder that holds something, a disk without room."""
+    """Refuse a folder that holds something and a disk without room, now rather than after an hour of work."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"'{out}' already holds something; choose a new or empty folder for the task")
-    needed = ROOM * sum(
+    needed = NEEDED_SPACE * sum(
         image.picture.stat().st_size
         for image in plan.images
         if not image.why and isinstance(image.picture, Path) and image.picture.is_file()
     )
-    existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    existing = next(folder for folder in (out, *out.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise OSError(
@@ -133,33 +147,22 @@ def _require_free(plan: Plan, out: Path) -> None:
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out` that takes its name when the work is done, and else is removed."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.partial-"))
-    except OSError as error:
-        raise OSError(
-            f"cannot write '{out}': {error.strerror or error}; choose a folder that can be written"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            partial = stack.enter_context(replacing_folder(out))
+        except OSError as error:
+            raise OSError(
+                f"cannot write '{out}': {error.strerror or error}; choose a folder that can be written"
+            ) from error
         yield partial
-        partial.chmod(0o777 & ~_umask())
         if out.exists():
-            out.rmdir()  # empty: it was looked at before
-        os.replace(partial, out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+            out.rmdir()  # it was empty before the work began; if it no longer is, this raises and nothing is replaced
 
 
 # --- splitting -------------------------------------------------------------------------------------------------------
 
 
-_TOLD = {
+_WHAT_WAS_DONE = {
     OTHER_SPLIT: "equal content, kept in one split alone (in test where it is there)",
     TWICE: "equal content, kept once",
     OTHER_LABEL: "equal content, and nobody knows which label is true; all of them are left out",
@@ -167,8 +170,9 @@ _TOLD = {
 }
 
 
-def _split(plan: Plan, read: dict[str, Read], unused: dict[str, str], fraction: float, seed: int) -> None:
-    hashes = {name: entry.sha256 for name, entry in read.items()} | unused
+def _split(plan: Plan, read: dict[str, ReadImage], unused_hashes: dict[str, str], fraction: float, seed: int) -> None:
+    """Put every usable image in a split, leave out copies and divided patients, and note how many and why."""
+    hashes = {name: entry.sha256 for name, entry in read.items()} | unused_hashes
     drop_equal(plan.images, hashes)
 
     def usable() -> list[SourceImage]:
@@ -179,10 +183,13 @@ def _split(plan: Plan, read: dict[str, Read], unused: dict[str, str], fraction: 
     else:
         split_by_patient(usable(), hashes, fraction, seed)
     reasons = Counter(image.why for image in plan.images)
-    plan.notes += [f"{reasons[why]} image(s): {why}; {then}" for why, then in _TOLD.items() if reasons[why]]
+    for why, action in _WHAT_WAS_DONE.items():
+        if reasons[why]:
+            plan.notes.append(f"{reasons[why]} image(s): {why}; {action}")
 
 
 def _require_classes(plan: Plan, chosen: Sequence[SourceImage]) -> None:
+    """Refuse a task that has no normal image to train on, or lacks a class in test."""
     parts = {
         ("train", 0): "normal images for train",
         ("test", 0): "normal images for test",
@@ -205,7 +212,7 @@ def _require_classes(plan: Plan, chosen: Sequence[SourceImage]) -> None:
         )
 
 
-def _near_copies(chosen: Sequence[SourceImage], read: dict[str, Read]) -> list[tuple[SourceImage, SourceImage]]:
+def _near_copies(chosen: Sequence[SourceImage], read: dict[str, ReadImage]) -> list[tuple[SourceImage, SourceImage]]:
     """Pairs of images in train and elsewhere that are copies up to re-saving or resizing."""
     train = [image for image in chosen if image.split == "train"]
     other = [image for image in chosen if image.split != "train"]
@@ -220,42 +227,50 @@ def _near_copies(chosen: Sequence[SourceImage], read: dict[str, Read]) -> list[t
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _write_all(
-    plan: Plan, chosen: Sequence[SourceImage], read: dict[str, Read], partial: Path, progress: bool
-) -> list[Written]:
-    kinds = {image.kind for image in chosen if image.label == 1}
-    taken: set[str] = set()
-    jobs = [(image, *_places(image, read[image.name], len(kinds) > 1, taken)) for image in chosen]
+class _TaskFiles(NamedTuple):
+    """Where an image and its mask go, below the task folder."""
 
-    def write(job: tuple[SourceImage, str, str | None]) -> Written:
-        image, file, mask_file = job
+    image: str
+    mask: str | None
+
+
+def _write_all(
+    plan: Plan, chosen: Sequence[SourceImage], read: dict[str, ReadImage], partial: Path, progress: bool
+) -> list[WrittenImage]:
+    """Copy every chosen image, or move the file that was made of it, and write its mask."""
+    several_kinds = len({image.kind for image in chosen if image.label == 1}) > 1
+    taken: set[str] = set()
+    jobs = [(image, _task_files(image, read[image.name], several_kinds, taken)) for image in chosen]
+
+    def write(job: tuple[SourceImage, _TaskFiles]) -> WrittenImage:
+        image, files = job
         entry = read[image.name]
-        target = partial / file
+        target = partial / files.image
         target.parent.mkdir(parents=True, exist_ok=True)
         if entry.path.is_relative_to(partial):
-            os.replace(entry.path, target)
+            entry.path.replace(target)
         elif _copy(entry.path, target) != entry.sha256:
             raise OSError(f"'{entry.path}' changed while it was being converted; start again when nothing writes there")
-        written = Written(image, file, entry.sha256, mask_file)
-        if mask_file is not None:
-            written.mask_sha256 = _write_mask(image, target, partial / mask_file)
-        return written
+        if files.mask is None or image.mask is None:
+            return WrittenImage(image, files.image, entry.sha256)
+        mask_sha256 = _write_mask(image.mask, target, partial / files.mask)
+        return WrittenImage(image, files.image, entry.sha256, files.mask, mask_sha256)
 
-    return in_threads(write, jobs, f"write {plan.source}", progress)
+    return in_threads_with_progress(write, jobs, f"write {plan.source}", progress)
 
 
-def _places(image: SourceImage, entry: Read, several_kinds: bool, taken: set[str]) -> tuple[str, str | None]:
+def _task_files(image: SourceImage, entry: ReadImage, several_kinds: bool, taken: set[str]) -> _TaskFiles:
     """Names of the image and its mask in the task folder; a name in use gets a piece of the hash."""
-    inner = f"{_plain(image.kind)}/" if several_kinds and image.label == 1 and image.kind else ""
-    source = image.name.rsplit("/", 1)[-1]
+    kind_folder = f"{_plain(image.kind)}/" if several_kinds and image.label == 1 and image.kind else ""
+    source_name = image.name.rsplit("/", 1)[-1]
     suffix = entry.path.suffix
-    stem = _plain(source.removesuffix(suffix))
-    folder = f"{image.split}/{'bad' if image.label == 1 else 'good'}/{inner}"
+    stem = _plain(source_name.removesuffix(suffix))
+    folder = f"{image.split}/{'bad' if image.label == 1 else 'good'}/{kind_folder}"
     if f"{folder}{stem}".casefold() in taken:
         stem = f"{stem}-{entry.sha256[:12]}"
     taken.add(f"{folder}{stem}".casefold())
-    mask = f"{image.split}/mask/{inner}{stem}.png" if image.label == 1 and image.mask is not None else None
-    return f"{folder}{stem}{suffix}", mask
+    has_mask = image.label == 1 and image.mask is not None
+    return _TaskFiles(f"{folder}{stem}{suffix}", f"{image.split}/mask/{kind_folder}{stem}.png" if has_mask else None)
 
 
 def _plain(name: str) -> str:
@@ -264,19 +279,15 @@ def _plain(name: str) -> str:
 
 
 def _copy(source: Path, target: Path) -> str:
-    """Copy and give the sha256 of what was written."""
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while block := reader.read(2**20):
-            digest.update(block)
-            writer.write(block)
-    return digest.hexdigest()
+    """Copy a file and return the sha256 of what was written."""
+    shutil.copyfile(source, target)
+    return file_sha256(target)
 
 
-def _write_mask(image: SourceImage, picture: Path, target: Path) -> str:
-    """The mask as PNG with 0 and 255, and its sha256."""
+def _write_mask(mask: Path | MakeMask, picture: Path, target: Path) -> str:
+    """Write the mask of a picture as PNG with 0 and 255, and return its sha256."""
     width, height = stored_size(picture)
-    marked: np.ndarray = read_mask(image.mask) if isinstance(image.mask, Path) else image.mask(width, height)
+    marked: np.ndarray = read_mask(mask) if isinstance(mask, Path) else mask(width, height)  # bool [H, W]
     target.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(marked.astype(np.uint8) * 255).save(target, format="PNG")
-    return sha256_of(target)
+    return file_sha256(target)

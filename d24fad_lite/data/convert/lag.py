@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from d24fad_lite.data.convert.records import (
-    Plan,
-    SourceError,
-    SourceImage,
-    images_in,
-    note_unused,
-    require_folder,
-    subfolder,
-)
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.source_files import images_in, note_unused, require_folder, subfolder
 
 FOLDER = "LAG_database_part_1"
 CLASSES = {"non_glaucoma": 0, "suspicious_glaucoma": 1}
@@ -24,11 +17,20 @@ LICENCE = (
 
 
 def plan_lag(root: str | Path) -> Plan:
-    """Non-glaucoma against suspicious glaucoma.
+    """Plan for LAG: non-glaucoma is normal, suspicious glaucoma is anomalous.
 
     Parameters
     ----------
-    root : LAG_database_part_1 or the folder around it, with {non_glaucoma,suspicious_glaucoma}/image/*.jpg.
+    root : str or Path
+        LAG_database_part_1 or the folder around it, with {non_glaucoma,suspicious_glaucoma}/image/*.jpg.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    SourceError : a folder is not there.
     """
     root = require_folder(Path(root), f"{' and '.join(CLASSES)} ({FOLDER})")
     base = subfolder(root, FOLDER) or root

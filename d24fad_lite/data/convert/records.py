@@ -1,18 +1,12 @@
-"""What a source says of its images, before any is opened; and reading its folders and tables."""
+"""What a source says of its images before any is opened, and what became of them: the records all converters share."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-
-from d24fad_lite.data.images import IMAGE_SUFFIXES
-from d24fad_lite.data.names import composed, natural_key
 
 MakePicture = Callable[[Path], None]  # writes a PNG file
 MakeMask = Callable[[int, int], np.ndarray]  # (width, height) -> bool [H, W]
@@ -28,16 +22,29 @@ class SourceImage:
 
     Attributes
     ----------
-    name : how the source calls it, a path below the source folder in posix form.
-    source_class : its class (and published split) in the source's own words: a row of the final table.
-    picture : the file, or a function that writes the picture as PNG; None where `why` says that there is none.
-    label : 0 normal, 1 anomalous, None where the source does not say.
-    kind : kind of the anomaly, a folder below test/bad where a task has several.
-    patient : the group that must not be divided; None where it is not known.
-    split : train, valid or test where the published split is kept.
-    mask : file or function for the mask of an anomalous image.
-    why : a few words if the image is left out (images are counted by them); `detail` tells more.
-    problem : it is left out because something is wrong with it, not by design.
+    name : str
+        How the source calls the image: its path below the source folder, in posix form.
+    source_class : str
+        Its class (and published split) in the source's own words; a row of the final table.
+    picture : Path, callable or None, default None
+        The image file, or a function that writes the picture as PNG to a path. None only where `why` says that there
+        is no file.
+    label : int or None, default None
+        0 for normal, 1 for anomalous, None where the source does not say.
+    kind : str or None, default None
+        Kind of the anomaly; it becomes a folder below test/bad where a task has several kinds.
+    patient : str or None, default None
+        The group of images that must stay on one side of the split; None where it is not known.
+    split : str or None, default None
+        "train", "valid" or "test". Where a converter sets it, the published split is kept.
+    mask : Path, callable or None, default None
+        Mask of an anomalous image: a file, or a function that makes it for a width and a height in pixels.
+    why : str, default ""
+        The reason, in a few words, if the image is left out. Images are counted by it.
+    detail : str, default ""
+        More about the reason, for this image alone.
+    problem : bool, default False
+        The image is left out because something is wrong with it, not by design.
     """
 
     name: str
@@ -53,23 +60,39 @@ class SourceImage:
     problem: bool = False
 
     def leave_out(self, why: str, detail: str = "", problem: bool = False) -> None:
-        """Say that this image is not used. The first reason stands."""
+        """Record that this image is not used, and why. An image that has a reason already keeps it."""
         if not self.why:
             self.why, self.detail, self.problem = why, detail, problem
 
 
 @dataclass
 class Plan:
-    """A source as it lies on disk.
+    """Everything a converter says of a source as it lies on disk.
 
     Attributes
     ----------
-    source, title, licence : the converter's name, the data set's, and what its publishers ask.
-    root : the source folder. images : all that it has, also those that will not be used.
-    published : source class -> number of images the publishers name. published_note : where these numbers are from.
-    patients : a sentence on how patients are known. options : settings of the converter, for the manifest.
-    notes : sentences on what a reader should know, such as files that were not looked at.
-    remark : what is worth a note about one file ("" for nothing); equal remarks are counted and become one note.
+    source : str
+        Name of the converter, as on the command line.
+    title : str
+        Name of the data set.
+    licence : str
+        What its publishers ask of those who use it.
+    root : Path
+        The source folder.
+    patients : str
+        A sentence on how patients are known.
+    published_note : str
+        Where the numbers in `published` come from.
+    images : list of SourceImage
+        All images of the source, also those that will not be used.
+    published : dict of str to int
+        Number of images that the publishers name for a source class.
+    options : dict of str to object
+        Settings of the converter, for the manifest.
+    notes : list of str
+        Sentences that a reader should know, such as which files were not looked at.
+    remark : callable or None, default None
+        Says what is worth a note about one file, "" for nothing. Equal remarks are counted and become one note.
     """
 
     source: str
@@ -85,119 +108,24 @@ class Plan:
     remark: Callable[[Path], str] | None = None
 
 
-def require_folder(root: Path, expected: str) -> Path:
-    """The source folder; SourceError says what it should hold."""
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise SourceError(f"source folder '{root}' {what}; expected a folder with {expected}")
-    return root
+@dataclass(frozen=True)
+class WrittenImage:
+    """One image of the new task folder.
 
-
-def subfolder(folder: Path, *names: str) -> Path | None:
-    """The first subfolder with one of the names, in any case."""
-    wanted = [name.casefold() for name in names]
-    found = {child.name.casefold(): child for child in sorted(folder.iterdir()) if child.is_dir()}
-    return next((found[name] for name in wanted if name in found), None)
-
-
-def images_in(folder: Path, notes: list[str]) -> list[Path]:
-    """Image files directly in a folder, in natural order. Other files are counted and named in `notes`."""
-    files = sorted((entry.name for entry in os.scandir(folder) if not entry.is_dir()), key=natural_key)
-    images = [name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".")]
-    others = sorted(set(files) - set(images), key=natural_key)
-    if others:
-        notes.append(f"{len(others)} file(s) in '{folder.name}' are no images and were not used, first: {others[0]}")
-    return [folder / name for name in images]
-
-
-def note_unused(folder: Path, used: Iterable[Path | str], notes: list[str]) -> None:
-    """Name the visible entries of a folder that a converter does not look at."""
-    known = {Path(entry).name.casefold() for entry in used}
-    unused = [child.name for child in sorted(folder.iterdir()) if child.name.casefold() not in known]
-    unused = [name for name in unused if not name.startswith(".")]
-    if unused:
-        notes.append(f"not looked at in '{folder.name}': {', '.join(unused)}")
-
-
-def plain_stem(path: Path) -> str:
-    """The name without its suffix, which for NIfTI may be `.nii.gz`."""
-    return path.name[: -len(".nii.gz")] if path.name.lower().endswith(".nii.gz") else path.stem
-
-
-class FileIndex:
-    """The files below a folder by name, found in any case and Unicode form, with or without their suffix."""
-
-    def __init__(self, folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> None:
-        self.folder = folder
-        self.paths: list[Path] = []
-        self._by_name: dict[str, list[Path]] = {}
-        kinds = tuple(suffixes)
-        for place, folders, files in os.walk(folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files, key=natural_key):
-                if name.lower().endswith(kinds) and not name.startswith("."):
-                    self._add(Path(place) / name)
-
-    def _add(self, path: Path) -> None:
-        self.paths.append(path)
-        inner = path.relative_to(self.folder)
-        for key in {_plain(inner.as_posix()), _plain(inner.with_name(plain_stem(inner)).as_posix())}:
-            self._by_name.setdefault(key, []).append(path)
-
-    def find(self, name: str, suffix: str = "") -> Path | None:
-        """The file a table calls `name`; SourceError where several fit."""
-        wanted = name.replace("\\", "/").removeprefix("./")
-        for key in (wanted, wanted + suffix):
-            candidates = self._by_name.get(_plain(key), [])
-            exact = [path for path in candidates if path.relative_to(self.folder).as_posix() == key]
-            candidates = exact or candidates
-            if len(candidates) > 1:
-                raise SourceError(
-                    f"'{name}' fits {len(candidates)} files in '{self.folder.name}' "
-                    f"({candidates[0].name} and {candidates[1].name}); rename one of them"
-                )
-            if candidates:
-                return candidates[0]
-        return None
-
-
-def _plain(name: str) -> str:
-    return composed(name).casefold()
-
-
-def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file (comma, semicolon or tab; with or without byte-order mark), values stripped.
-
-    `columns` must be there, in any case; the rows use the names given here. Raises SourceError.
+    Attributes
+    ----------
+    image : SourceImage
+        The image of the source that it is.
+    file : str
+        Its path below the task folder, in posix form.
+    sha256 : str
+        Hash of its content, in hexadecimal.
+    mask, mask_sha256 : str or None, default None
+        Path and hash of its mask, where it has one.
     """
-    if not path.is_file():
-        raise SourceError(f"table '{path}' does not exist; expected a CSV file with the columns {', '.join(columns)}")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            header = stream.readline()
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=max(",;\t", key=header.count))
-            names = {name: _column(path, name, reader.fieldnames or ()) for name in columns}
-            return [{name: (row[own] or "").strip() for name, own in names.items()} for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"'{path}' is not a readable CSV file ({error}); save it as UTF-8 text") from error
 
-
-def _column(path: Path, name: str, present: Sequence[str]) -> str:
-    fitting = [own for own in present if own == name]
-    fitting = fitting or [own for own in present if own and own.strip().casefold() == name.casefold()]
-    if fitting:
-        return fitting[0]
-    close = difflib.get_close_matches(name, [own for own in present if own], n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise SourceError(f"'{path}' has no column {name!r}, it has {', '.join(map(str, present)) or 'none'}{hint}")
-
-
-def same_value(text: str, value: str) -> bool:
-    """Whether two cells say the same: equal text in any case, or equal numbers ("0", "0.0")."""
-    if text.strip().casefold() == value.strip().casefold():
-        return True
-    try:
-        return float(text) == float(value)
-    except ValueError:
-        return False
+    image: SourceImage
+    file: str
+    sha256: str
+    mask: str | None = None
+    mask_sha256: str | None = None

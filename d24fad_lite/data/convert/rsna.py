@@ -8,16 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from d24fad_lite.data.convert.records import (
-    FileIndex,
-    Plan,
-    SourceError,
-    SourceImage,
-    note_unused,
-    read_table,
-    require_folder,
-    same_value,
-)
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.source_files import FileIndex, note_unused, read_table, require_folder, same_value
 
 IMAGES, BOXES, CLASSES = "stage_2_train_images", "stage_2_train_labels.csv", "stage_2_detailed_class_info.csv"
 NORMAL, MIDDLE, OPACITY = "Normal", "No Lung Opacity / Not Normal", "Lung Opacity"
@@ -30,14 +22,27 @@ Box = tuple[float, float, float, float]  # x, y, width, height in pixels
 
 
 def plan_rsna(root: str | Path, *, include_not_normal: bool = False) -> Plan:
-    """Normal against Lung Opacity. The DICOM files are copied as they are; the boxes of an image become one mask.
+    """Plan for RSNA: Normal is normal, Lung Opacity is anomalous.
+
+    The DICOM files are copied as they are, and the boxes of an image become one mask.
 
     Parameters
     ----------
-    root : folder with stage_2_train_images/<patientId>.dcm, stage_2_train_labels.csv (a row per box) and
+    root : str or Path
+        Folder with stage_2_train_images/<patientId>.dcm, stage_2_train_labels.csv (a row per box) and
         stage_2_detailed_class_info.csv.
-    include_not_normal : also take the class between the two ("No Lung Opacity / Not Normal"), as anomalous and without
-        masks. By default it is left out: its X-rays are not normal, and what is not normal in them is not marked.
+    include_not_normal : bool, default False
+        Also take the class between the two ("No Lung Opacity / Not Normal"), as anomalous and without masks. Without
+        it the class is left out: its X-rays are not normal, and what is not normal in them is not marked.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    SourceError : the folder or a table is not there, or a box is not one.
+    ModuleNotFoundError : no pydicom.
     """
     import pydicom  # noqa: F401  without it no image can be read: better one error than 26,684
 
@@ -82,6 +87,7 @@ def plan_rsna(root: str | Path, *, include_not_normal: bool = False) -> Plan:
 
 
 def _image(patient: str, names: set[str], boxes: list[Box] | None, path: Path | None, with_middle: bool) -> SourceImage:
+    """One patient as an image, left out where table, boxes and file do not agree."""
     name = next(iter(names))
     known = len(names) == 1 and name in PUBLISHED
     file_name = path.name if path else f"{patient}.dcm"
@@ -104,7 +110,20 @@ def _image(patient: str, names: set[str], boxes: list[Box] | None, path: Path | 
 
 
 def box_mask(boxes: list[Box], width: int, height: int) -> np.ndarray:
-    """bool [height, width], True in every pixel that a box touches; what lies outside the image is cut off."""
+    """The mask of an image's boxes.
+
+    Parameters
+    ----------
+    boxes : list of (x, y, width, height)
+        In pixels, x and y of the upper left corner; what lies outside the image is cut off.
+    width, height : int
+        Size of the image in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [height, width], True in every pixel that a box touches.
+    """
     mask = np.zeros((height, width), bool)
     for x, y, box_width, box_height in boxes:
         left, top = max(math.floor(x), 0), max(math.floor(y), 0)
@@ -113,7 +132,7 @@ def box_mask(boxes: list[Box], width: int, height: int) -> np.ndarray:
 
 
 def _read_classes(path: Path, plan: Plan) -> dict[str, set[str]]:
-    """patientId -> classes named for it; one, in a sound table, though there is a row per box."""
+    """patientId -> the classes that the table names for it. A sound table names one, in a row for each box."""
     rows = read_table(path, ("patientId", "class"))
     classes: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -126,11 +145,11 @@ def _read_classes(path: Path, plan: Plan) -> dict[str, set[str]]:
 
 
 def _read_boxes(path: Path, plan: Plan) -> dict[str, list[Box]]:
-    """patientId -> boxes, empty for Target 0. Equal rows count once."""
+    """patientId -> its boxes, none where Target is 0. Of equal rows one counts."""
     boxes: dict[str, list[Box]] = {}
     repeated = 0
     for line, row in enumerate(read_table(path, ("patientId", "x", "y", "width", "height", "Target")), start=2):
-        own = boxes.setdefault(row["patientId"], [])
+        patient_boxes = boxes.setdefault(row["patientId"], [])
         if same_value(row["Target"], "0"):
             continue
         try:
@@ -142,14 +161,17 @@ def _read_boxes(path: Path, plan: Plan) -> dict[str, list[Box]]:
                 f"'{path}', line {line}: Target must be 0, or 1 with x, y, width and height of a box in "
                 f"pixels, got {', '.join(row.values())}"
             )
-        repeated += box in own
-        own += [] if box in own else [box]
+        if box in patient_boxes:
+            repeated += 1
+        else:
+            patient_boxes.append(box)
     if repeated:
         plan.notes.append(f"{BOXES} repeats {repeated} box(es) exactly; each counts once")
     return boxes
 
 
 def _photometric(path: Path) -> str:
+    """A remark about a DICOM file in which large values are dark; "" for others."""
     import pydicom
 
     header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PhotometricInterpretation"])

@@ -1,12 +1,12 @@
-"""Who goes to train and who to test: whole patients, by a seed, and never one image in two places."""
+"""Which image goes to train and which to test: whole patients, by a seed, and never one image in two splits."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from d24fad_lite.data.convert.records import SourceImage
+from d24fad_lite.files import sha256_of
 
 ORDER = ("test", "valid", "train")  # where an image or a patient is in two splits, the first of these keeps it
 
@@ -16,19 +16,31 @@ OTHER_LABEL, SHARED_PATIENT = "same image with another label", "patient in anoth
 
 
 def split_by_patient(images: Sequence[SourceImage], hashes: Mapping[str, str], fraction: float, seed: int) -> None:
-    """Give every image a split.
+    """Put every image in train or test, and all images of a patient in the same split.
 
-    Patients with an anomalous image go to test with all that they have. Of the others, `fraction` goes to test and the
-    rest to train. Where every patient has an anomalous image, `fraction` of all goes to test, and the anomalous images
-    of the rest are left out, because training sees normal images only. An image of an unknown patient stands alone.
+    Patients with an anomalous image go to test with all their images. Of the other patients, `fraction` goes to test
+    and the rest to train. Where every patient has an anomalous image, `fraction` of all patients goes to test, and the
+    anomalous images of the rest are left out, because training sees normal images only. An image whose patient is not
+    known counts as a patient of its own.
 
     The order of patients comes from a hash of seed and name, so a few more or fewer images move few of the others.
+
+    Parameters
+    ----------
+    images : sequence of SourceImage
+        Their `split` is set; some get a reason to be left out.
+    hashes : mapping of str to str
+        Name of an image -> sha256 of its content, needed where the patient is not known.
+    fraction : float
+        Part of the patients, between 0 and 1, that goes to test; at least one patient goes to each side.
+    seed : int
+        Another seed gives another split.
     """
     groups: dict[str, list[SourceImage]] = defaultdict(list)
     for image in images:
         groups["patient " + image.patient if image.patient else "image " + hashes[image.name]].append(image)
     healthy = [name for name, members in groups.items() if all(image.label == 0 for image in members)]
-    divided = sorted(healthy or groups, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).hexdigest())
+    divided = sorted(healthy or groups, key=lambda name: sha256_of(f"{seed} {name}"))
     count = min(max(round(fraction * len(divided)), 1), len(divided) - 1)
     train = set(divided[count:])
     for name, members in groups.items():
@@ -39,11 +51,18 @@ def split_by_patient(images: Sequence[SourceImage], hashes: Mapping[str, str], f
 
 
 def drop_equal(images: Sequence[SourceImage], hashes: Mapping[str, str]) -> None:
-    """Of images with equal content keep one: that in test before valid before train, then the first.
+    """Leave out all but one of the images with equal content: test keeps it before valid before train, then the first.
 
-    Where equal images have different labels, nobody knows which is true, and all of them are left out. Images that are
-    left out already are not chosen, but their labels count: a "normal" image that is also in the class of pituitary
-    tumours is not normal because that class is not used.
+    Where equal images have different labels, nobody knows which label is true, and all of them are left out. The labels
+    of images that are left out already count too: an image that stands among the normal ones and among the pituitary
+    tumours is doubtful, even where pituitary tumours are not used.
+
+    Parameters
+    ----------
+    images : sequence of SourceImage
+        Some get a reason to be left out.
+    hashes : mapping of str to str
+        Name of an image -> sha256 of its content; an image without a hash is not compared.
     """
     by_content: dict[str, list[SourceImage]] = defaultdict(list)
     for image in images:
@@ -64,10 +83,12 @@ def drop_equal(images: Sequence[SourceImage], hashes: Mapping[str, str]) -> None
 
 
 def drop_shared_patients(images: Sequence[SourceImage]) -> None:
-    """Of a published split, leave out what belongs to a patient who is also in test (or in valid)."""
-    owner: dict[str, str] = {}
+    """In a published split, leave out the images of a patient who is also in test (or in valid)."""
+    home_split: dict[str, str] = {}
     for split in ORDER:
         for image in images:
-            if image.split == split and image.patient:
-                if owner.setdefault(image.patient, split) != split:
-                    image.leave_out(SHARED_PATIENT, f"patient {image.patient} is also in {owner[image.patient]}")
+            if image.split != split or not image.patient:
+                continue
+            home = home_split.setdefault(image.patient, split)
+            if home != split:
+                image.leave_out(SHARED_PATIENT, f"patient {image.patient} is also in {home}")

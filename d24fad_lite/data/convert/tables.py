@@ -7,15 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from d24fad_lite.data.convert.records import (
-    FileIndex,
-    Plan,
-    SourceError,
-    SourceImage,
-    note_unused,
-    read_table,
-    same_value,
-)
+from d24fad_lite.data.convert.records import Plan, SourceError, SourceImage
+from d24fad_lite.data.convert.source_files import FileIndex, note_unused, read_table, same_value
 
 LICENCE = "that of your data; conversion changes nothing in it"
 
@@ -26,12 +19,28 @@ class ImageTable:
 
     Attributes
     ----------
-    path, folder : the file, and the folder that its image names start from.
-    image, label, group, mask : names of columns; group (patient) and mask may be "" for none.
-    normal : label values of normal images. anomalous : those of anomalous ones; empty for all others.
-    suffix : appended to an image name that no file has as it stands.
-    class_names : label value -> row of the final table; others are `<label> = <value>`.
-    kinds : label value -> kind of anomaly; others are the value itself.
+    path : Path
+        The CSV file.
+    folder : Path
+        The folder that its image names start from.
+    image, label : str
+        Columns of image names and of labels.
+    normal : sequence of str
+        Label values of normal images.
+    anomalous : sequence of str, default ()
+        Label values of anomalous images; where it is empty, all that are not normal.
+    group : str, default ""
+        Column of patients, "" for none.
+    mask : str, default ""
+        Column of mask names, "" for none.
+    mask_folder : Path or None, default None
+        The folder that mask names start from; None for `folder`.
+    suffix : str, default ""
+        Added to an image name that no file has as it stands.
+    class_names : mapping of str to str, default {}
+        Label value -> its class in the final table. Other values become `<label> = <value>`.
+    kinds : mapping of str to str, default {}
+        Label value -> kind of anomaly. Other values are their own kind.
     """
 
     path: Path
@@ -49,12 +58,26 @@ class ImageTable:
 
 
 def plan_table(table: ImageTable) -> Plan:
-    """A plan for a table of your own. Raises SourceError: no such file, folder or column."""
+    """Plan for images of your own with their labels in a table.
+
+    Parameters
+    ----------
+    table : ImageTable
+        The CSV file and what its columns mean.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    SourceError : no such file, folder or column, or no value that means normal.
+    """
     if not table.normal:
         raise SourceError("no normal value is given; say which values of the label column mean normal")
     root = table.folder
     patients = f"column {table.group}" if table.group else "not given: images of one patient may stand on both sides"
-    options = {
+    options: dict[str, object] = {
         "image": table.image,
         "label": table.label,
         "normal": ",".join(table.normal),
@@ -71,22 +94,33 @@ def plan_table(table: ImageTable) -> Plan:
 
 
 def add_table_images(plan: Plan, table: ImageTable) -> None:
-    """An image for every row, and one, left out, for every file without a row."""
+    """Add an image to a plan for every row of a table, and one that is left out for every file without a row.
+
+    Parameters
+    ----------
+    plan : Plan
+        Gets the images and notes.
+    table : ImageTable
+        The CSV file and what its columns mean.
+
+    Raises
+    ------
+    SourceError : no such file, folder or column.
+    """
     if not table.folder.is_dir():
         raise SourceError(f"image folder '{table.folder}' does not exist; it should hold the images of '{table.path}'")
     columns = [name for name in (table.image, table.label, table.group, table.mask) if name]
-    rows = read_table(table.path, columns)
     files = FileIndex(table.folder)
     masks = FileIndex(table.mask_folder or table.folder) if table.mask else None
     by_file: dict[Path | str, list[SourceImage]] = defaultdict(list)
-    for row in rows:
+    for row in read_table(table.path, columns):
         image = _row_image(plan, table, row, files, masks)
         by_file[image.picture if isinstance(image.picture, Path) else image.name].append(image)
     for same in by_file.values():
         plan.images += _one_of(same, plan)
-    masked = {image.mask for image in plan.images}
+    mask_paths = {image.mask for image in plan.images}
     for path in files.paths:
-        if path not in by_file and path not in masked:
+        if path not in by_file and path not in mask_paths:
             plan.images.append(
                 SourceImage(
                     path.relative_to(plan.root).as_posix(),
@@ -102,10 +136,11 @@ def add_table_images(plan: Plan, table: ImageTable) -> None:
 def _row_image(
     plan: Plan, table: ImageTable, row: Mapping[str, str], files: FileIndex, masks: FileIndex | None
 ) -> SourceImage:
-    written, value = row[table.image], row[table.label]
-    path, trouble = _find(files, written, table.suffix)
-    name = path.relative_to(plan.root).as_posix() if path else written
-    known = next((own for own in (*table.normal, *table.anomalous) if same_value(value, own)), value)
+    """The image of one row, left out where the row or its files are not as they should be."""
+    listed_name, value = row[table.image], row[table.label]
+    path, trouble = _find(files, listed_name, table.suffix)
+    name = path.relative_to(plan.root).as_posix() if path else listed_name
+    known = next((known for known in (*table.normal, *table.anomalous) if same_value(value, known)), value)
     image = SourceImage(name, table.class_names.get(known, f"{table.label} = {known or '(empty)'}"), path)
     image.patient = row.get(table.group) or None
     if not value:
@@ -113,7 +148,8 @@ def _row_image(
     elif table.anomalous and known not in (*table.normal, *table.anomalous):
         image.leave_out("label neither normal nor anomalous", f"{table.label} = {value}")
     if path is None:
-        image.leave_out("file is missing", trouble or f"no file {written or '(empty)'} in {table.folder.name}", True)
+        missing = f"no file {listed_name or '(empty)'} in {table.folder.name}"
+        image.leave_out("file is missing", trouble or missing, problem=True)
     image.label = 0 if known in table.normal else 1
     image.kind = table.kinds.get(known, known) if image.label else None
     if masks is not None and image.label and row[table.mask]:
@@ -124,7 +160,7 @@ def _row_image(
 
 
 def _find(files: FileIndex, name: str, suffix: str) -> tuple[Path | None, str]:
-    """The file, or None and why not."""
+    """The file of this name; or None, and why there is none if the name is not simply absent."""
     try:
         return (files.find(name, suffix) if name else None), ""
     except SourceError as error:
@@ -132,7 +168,7 @@ def _find(files: FileIndex, name: str, suffix: str) -> tuple[Path | None, str]:
 
 
 def _one_of(same: list[SourceImage], plan: Plan) -> list[SourceImage]:
-    """Rows for one file as one image: equal rows once, differing ones left out."""
+    """The rows of one file as one image: equal rows count once, and rows that differ leave the image out."""
     first = same[0]
     if len({(image.source_class, image.patient) for image in same}) > 1:
         says = sorted({f"{image.source_class}{f', {image.patient}' if image.patient else ''}" for image in same})

@@ -7,10 +7,11 @@ the front up, coronal and sagittal ones with the head up, sagittal ones with the
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +32,17 @@ _HEADERS = {348: "Nifti1Header", 540: "Nifti2Header"}
 
 
 class Volume(NamedTuple):
-    """Voxels float32 [X, Y, Z] in RAS order, their spacing in mm, and whether the header gives an orientation."""
+    """A volume in memory.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        float32 [X, Y, Z] in RAS order: x grows to the right, y to the front, z to the head.
+    spacing : tuple of 3 float
+        Size of a voxel along x, y and z in mm.
+    oriented : bool
+        Whether the header gives an orientation; without one RAS is a guess.
+    """
 
     values: np.ndarray
     spacing: tuple[float, float, float]
@@ -39,9 +50,18 @@ class Volume(NamedTuple):
 
 
 def read_volume(path: Path) -> Volume:
-    """A volume after the header's slope and intercept.
+    """Read a volume, with its values scaled by the header's slope and intercept.
 
     Only as many bytes are read, or unpacked, as the header promises, and no more than 2^28 voxels.
+
+    Parameters
+    ----------
+    path : Path
+        A .nii or .nii.gz file.
+
+    Returns
+    -------
+    Volume
 
     Raises
     ------
@@ -78,13 +98,44 @@ def read_volume(path: Path) -> Volume:
 
 
 def cut(values: np.ndarray, axis: str, index: int) -> np.ndarray:
-    """Slice `index` along an axis, counted from the left, the back or the feet, as it is shown: [rows, columns]."""
+    """One slice of a volume, turned as it is shown.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        [X, Y, Z] in RAS order.
+    axis : {"sagittal", "coronal", "axial"}
+        Direction that slices are counted in.
+    index : int
+        Position of the slice, counted from 0 at the left, the back or the feet.
+
+    Returns
+    -------
+    numpy.ndarray
+        [rows, columns], of the type of `values`.
+    """
     plane = values.take(index, axis=AXES[axis])  # (x, y), (x, z) or (y, z)
     return np.ascontiguousarray(plane[::-1, ::-1].T)
 
 
 def window_of(values: np.ndarray, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """The values at two percentiles of the whole volume (every n-th voxel of a large one); NaN does not count."""
+    """The values that become black and white.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        [X, Y, Z]. Of a large volume every n-th voxel is looked at; NaN and infinity do not count.
+    percentiles : (float, float)
+        Lower and upper percentile of the whole volume, 0 to 100.
+
+    Returns
+    -------
+    (float, float)
+
+    Raises
+    ------
+    ImageError : no voxel is finite.
+    """
     sample = values.ravel()[:: max(values.size // SAMPLED, 1)]
     sample = sample[np.isfinite(sample)]
     if not sample.size:
@@ -94,17 +145,31 @@ def window_of(values: np.ndarray, percentiles: tuple[float, float]) -> tuple[flo
 
 
 def to_grey(plane: np.ndarray, low: float, high: float) -> np.ndarray:
-    """uint16: low and below 0, high and above 65535; NaN 0."""
+    """A slice as grey values.
+
+    Parameters
+    ----------
+    plane : numpy.ndarray
+        [rows, columns].
+    low, high : float
+        `low` and what lies below it becomes 0, `high` and what lies above it 65535; NaN becomes 0.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint16 [rows, columns].
+    """
     unit = np.clip((plane.astype(np.float64) - low) / (high - low), 0, 1)
     return np.rint(np.nan_to_num(unit) * 65535).astype(np.uint16)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> io.BufferedIOBase:
+    """A stream of the file's bytes, unpacked where it is an archive."""
     return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _header(stream: IO[bytes], path: Path) -> Any:
-    """The header alone. nibabel's own way also reads extensions of whatever length the file claims."""
+def _header(stream: io.BufferedIOBase, path: Path) -> Any:
+    """Read and check the header alone; nibabel's own loader also reads extensions of whatever length a file claims."""
     import nibabel
 
     block = stream.read(540)
@@ -129,14 +194,15 @@ def _header(stream: IO[bytes], path: Path) -> Any:
 
 
 def _shape(header: Any) -> tuple[int, ...]:
-    """Dimensions without trailing ones of length 1."""
+    """The dimensions that the header names, without trailing dimensions of length 1 beyond the third."""
     shape = [int(length) for length in header["dim"][1 : 1 + int(header["dim"][0])]]
     while len(shape) > 3 and shape[-1] == 1:
         shape.pop()
     return tuple(shape)
 
 
-def _voxels(stream: IO[bytes], header: Any, path: Path) -> np.ndarray:
+def _voxels(stream: io.BufferedIOBase, header: Any, path: Path) -> np.ndarray:
+    """Read the voxels as they are stored, [X, Y, Z], once the file is known to be long enough for them."""
     dtype, shape = header.get_data_dtype(), _shape(header)
     if dtype.kind not in "iufb":
         raise ImageError(f"volume '{path}' holds {dtype} voxels, expected one number each")

@@ -61,8 +61,7 @@ def rsna(root: Path) -> Path:
     cut = save_dicom(root / "stage_2_train_images/o2.dcm", picture("o2"))
     cut.write_bytes(cut.read_bytes()[:-700])
     save_dicom(root / "stage_2_train_images/stranger.dcm", picture("stranger"))
-    for name in ("o0", "o0", "o1", "o2", "missing"):
-        classes.append(f"{name},Lung Opacity")
+    classes += [f"{name},Lung Opacity" for name in ("o0", "o0", "o1", "o2", "missing")]
     boxes += [
         "o0,4.0,6.0,10.0,12.0,1",
         "o0,30.0,20.5,9.5,50.0,1",

@@ -15,8 +15,9 @@ from PIL import Image
 
 from d24fad_lite.data.benchmark import open_benchmark
 from d24fad_lite.data.convert.converting import convert
-from d24fad_lite.data.convert.nifti import LabelTable, SliceSettings, plan_nifti
+from d24fad_lite.data.convert.nifti import LabelTable, plan_nifti
 from d24fad_lite.data.convert.records import SourceError
+from d24fad_lite.data.convert.slices import SliceSettings
 from d24fad_lite.data.convert.volumes import cut, read_volume, to_grey, window_of
 from d24fad_lite.data.images import ImageError
 
@@ -246,7 +247,7 @@ def test_what_is_wrong_with_a_volume_is_a_line_and_does_not_stop_the_others(tmp_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"axis": "diagonal"}, "choose one of axial, coronal, sagittal"),
+        ({"axis": "diagonal"}, "choose one of 'sagittal', 'coronal', 'axial'"),
         ({"step": 0}, "must be at least 1"),
         ({"percentiles": (99, 1)}, "percentiles 99:1 must rise and lie between 0 and 100"),
         ({"percentiles": (0, 101)}, "percentiles 0:101"),

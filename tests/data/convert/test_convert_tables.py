@@ -12,7 +12,8 @@ from PIL import Image
 
 from d24fad_lite.data.benchmark import open_benchmark
 from d24fad_lite.data.convert.converting import Conversion, convert
-from d24fad_lite.data.convert.records import FileIndex, SourceError, read_table, same_value
+from d24fad_lite.data.convert.records import SourceError
+from d24fad_lite.data.convert.source_files import FileIndex, read_table, same_value
 from d24fad_lite.data.convert.tables import ImageTable, plan_table
 
 
@@ -91,7 +92,7 @@ def test_masks_come_from_a_column_and_a_missing_one_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"label": "findng"}, "has no column 'findng', it has file, finding, patient; did you mean 'finding'"),
+        ({"label": "findng"}, "has no column 'findng', it has file, finding, patient \\(did you mean 'finding'\\?\\)"),
         ({"folder": Path("nowhere")}, "image folder 'nowhere' does not exist"),
         ({"normal": []}, "say which values of the label column mean normal"),
         ({"normal": ["healthy"]}, "gives no normal images for train and no normal images for test"),

@@ -84,6 +84,19 @@ def test_where_every_patient_is_ill_some_train_with_their_normal_images_alone(tm
     assert (bad.train, bad.test, bad.why) == (0, 6, {"anomalous image of a patient in train": 6})
 
 
+def test_patients_whose_names_are_no_text_are_split_as_any_other(tmp_path):
+    root = tmp_path / "source"
+    strange = os.fsdecode(b"p\xff")
+    plan = plan_of(
+        root,
+        *(image(root, f"{p}_{i}.png", 0, patient=f"{strange}{p}") for p in range(4) for i in range(2)),
+        image(root, "bad.png", 1, patient=strange),
+    )
+    done = convert(plan, tmp_path / "Task", test_fraction=0.5, progress=False)
+    assert not patients(plan, "train") & patients(plan, "test")
+    assert b",p\xff" in (done.out / "groups.csv").read_bytes()
+
+
 def test_equal_images_are_kept_once_and_contradicting_ones_not_at_all(tmp_path):
     root = tmp_path / "source"
     plan = plan_of(
@@ -114,6 +127,41 @@ def test_a_folder_that_holds_something_is_refused_and_an_empty_one_taken(plan, t
         convert(plan, out, progress=False)
     (out / "notes.txt").unlink()
     assert convert(plan, out, progress=False).out == out and (out / "MANIFEST.json").is_file()
+
+
+def test_the_task_folder_is_absolute_without_dots_wherever_the_process_stands(plan, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = convert(plan, "../data/./Task", progress=False)
+    assert done.out == tmp_path / "data/Task" and (done.out / "MANIFEST.json").is_file()
+
+
+def test_a_link_to_an_empty_folder_has_that_folder_filled_and_stays_a_link(plan, tmp_path):
+    (tmp_path / "disk/Task").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "disk/Task")
+    done = convert(plan, tmp_path / "link", progress=False)
+    assert done.out == tmp_path / "disk/Task" and (done.out / "MANIFEST.json").is_file()
+    assert (tmp_path / "link").is_symlink() and [path.name for path in (tmp_path / "disk").iterdir()] == ["Task"]
+
+
+def test_a_folder_that_is_filled_by_another_meanwhile_is_not_replaced(plan, tmp_path, monkeypatch):
+    out, real = tmp_path / "out/Task", converting.write_records
+
+    def beside_another(*arguments: object) -> None:
+        real(*arguments)
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+
+    monkeypatch.setattr(converting, "write_records", beside_another)
+    with pytest.raises(OSError, match="Task"):
+        convert(plan, out, progress=False)
+    assert list(contents(tmp_path / "out")) == ["Task/notes.txt"]
+
+
+def test_a_place_where_nothing_can_be_written_is_named(plan, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="file/Task'.* choose a folder that can be written"):
+        convert(plan, tmp_path / "file/Task", progress=False)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no space left"), AttributeError("a fault")])
@@ -205,6 +253,12 @@ def test_every_image_that_is_not_used_has_a_line_with_the_reason(plan, tmp_path)
         rows = {row["source"]: row for row in csv.DictReader(stream)}
     assert set(rows) == {"cut.png", "empty.png", "text.png", "pipe.png"} == {image.name for image in done.problems}
     assert all(row["why"] == "cannot be read" and row["detail"].startswith("image '") for row in rows.values())
+
+
+def test_an_image_without_a_file_and_without_a_reason_is_left_out_by_name(plan, tmp_path):
+    plan.images.append(SourceImage("gone.png", "good", None, 0))
+    (problem,) = convert(plan, tmp_path / "Task", progress=False).problems
+    assert (problem.why, problem.detail.partition(";")[0]) == ("cannot be read", "image 'gone.png' has no file")
 
 
 def test_names_that_meet_or_that_readers_of_folders_skip_get_names_of_their_own(tmp_path):
