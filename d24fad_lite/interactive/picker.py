@@ -20,15 +20,7 @@ from d24fad_lite.interactive.widget_style import SIZES, STYLE, pictures_style, s
 from d24fad_lite.messages import choose_one_of
 from d24fad_lite.supports.announcing import Changes
 from d24fad_lite.supports.selection import SupportSelection
-from d24fad_lite.supports.strategies import STRATEGIES
-
-STRATEGY_NAMES = [
-    ("at random (seed)", "random"),
-    ("far apart", "farthest"),
-    ("k-medoids", "medoids"),
-    ("most typical", "typical"),
-    ("most diverse", "diverse"),
-]
+from d24fad_lite.supports.strategies import STRATEGY_NAMES
 
 
 class SupportPicker:
@@ -74,7 +66,11 @@ class SupportPicker:
     def _make_controls(self, path: str, thumbnail: str) -> None:
         s = self.selection
         self.strategy = w.Dropdown(
-            options=STRATEGY_NAMES, value="random", description="Suggest", style=WHOLE, layout=wide("190px")
+            options=[(name, key) for key, name in STRATEGY_NAMES.items()],
+            value="random",
+            description="Suggest",
+            style=WHOLE,
+            layout=wide("270px"),
         )
         self.seed = w.BoundedIntText(
             value=0, min=0, max=2**31 - 1, description="seed", style=WHOLE, layout=wide("90px")
@@ -261,6 +257,3 @@ class SupportPicker:
         return self.widget._repr_mimebundle_(**options) | {
             "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"
         }
-
-
-assert {value for _, value in STRATEGY_NAMES} == set(STRATEGIES)
