@@ -32,3 +32,11 @@ def box(children: list[w.Widget], name: str) -> w.Box:
 def wide(width: str, **more: str) -> w.Layout:
     """A layout of that CSS width."""
     return w.Layout(width=width, **more)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most `most` characters: a longer one loses its middle, as its ends tell images apart."""
+    if len(name) <= most:
+        return name
+    head = (most - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (most - 1 - head) :]}"

@@ -77,7 +77,7 @@ def _influence_html(report: ChoiceReport, names: list[str]) -> str:
 
 
 def _name_cell(number: int, name: str) -> str:
-    """Head of a row: a support's number and name; a long name is cut at sight and whole in the tooltip."""
+    """Head of a row: a support's number and name; a long name wraps."""
     name = html.escape(name)
     return f'<th scope="row" class="d24-name" title="{name}">{number} · {name}</th>'
 

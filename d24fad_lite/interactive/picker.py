@@ -1,7 +1,8 @@
 """A widget to pick supports: a page of thumbnails that are buttons, a toolbar, a preview, and a file.
 
 Everything is core ipywidgets, so it works in JupyterLab, Notebook 7, VS Code and Colab. Each candidate is one real
-button with its picture, its name and, when picked, a check mark and its number: it takes Tab, Enter and Space.
+button with its picture, its name and, when picked, a check mark and its number. The grid is one tab stop: arrow keys,
+Home and End move inside it, Enter and Space pick.
 """
 
 from __future__ import annotations
@@ -14,21 +15,30 @@ from typing import Any
 import ipywidgets as w
 
 from d24fad_lite.figures.overlay import data_uri
-from d24fad_lite.interactive.controls import WHOLE, bar, box, button, wide
+from d24fad_lite.interactive.controls import WHOLE, bar, box, button, shortened, wide
+from d24fad_lite.interactive.idle import idle_reasons, show_idle
+from d24fad_lite.interactive.roving_focus import roving_focus
 from d24fad_lite.interactive.thumbnails import Thumbnails
 from d24fad_lite.interactive.widget_style import SIZES, STYLE, pictures_style, size_style
 from d24fad_lite.messages import choose_one_of
 from d24fad_lite.supports.announcing import Changes
 from d24fad_lite.supports.selection import SupportSelection
-from d24fad_lite.supports.strategies import STRATEGIES
+from d24fad_lite.supports.strategies import STRATEGY_NAMES
 
-STRATEGY_NAMES = [
-    ("at random (seed)", "random"),
-    ("far apart", "farthest"),
-    ("k-medoids", "medoids"),
-    ("most typical", "typical"),
-    ("most diverse", "diverse"),
-]
+# Label and purpose of the buttons that `idle_reasons` knows of.
+BUTTONS = {
+    "clear": ("Clear", "Put back all images that are not locked"),
+    "undo": ("Undo", "Take back the last change"),
+    "redo": ("Redo", "Make the change again"),
+    "back": ("Previous page", "Turn back one page"),
+    "forth": ("Next page", "Turn on one page"),
+    "before": ("Previous", "Look at the image before"),
+    "after": ("Next", "Look at the next image"),
+    "pick": ("Pick", "Pick the image, or put it back"),
+    "lock": ("Lock", "Lock the picked image, or unlock it"),
+    "save": ("Save", "Write the choice to the file"),
+}
+MOST_OF_A_NAME = 40  # characters on a card, where they wrap; the tooltip and the enlarged view have the whole name
 
 
 class SupportPicker:
@@ -63,6 +73,7 @@ class SupportPicker:
         self.scope = f"d24-{uuid.uuid4().hex[:8]}"
         self._on_cards: list[int | None] = []  # the candidate that each card shows, None for a hidden card
         self._note = ""
+        self._reasons: dict[str, str] = {}  # why a button can do nothing, by its name
         self.cards: list[w.Button] = []
         self._make_controls(path, thumbnail)
         self._lay_out(thumbnail)
@@ -74,15 +85,19 @@ class SupportPicker:
     def _make_controls(self, path: str, thumbnail: str) -> None:
         s = self.selection
         self.strategy = w.Dropdown(
-            options=STRATEGY_NAMES, value="random", description="Suggest", style=WHOLE, layout=wide("190px")
+            options=[(name, key) for key, name in STRATEGY_NAMES.items()],
+            value="random",
+            description="Suggest",
+            style=WHOLE,
+            layout=wide("270px"),
         )
         self.seed = w.BoundedIntText(
             value=0, min=0, max=2**31 - 1, description="seed", style=WHOLE, layout=wide("90px")
         )
         self.suggest = button("Suggest", "Fill the choice by the strategy; locked images stay", self._suggest)
-        self.clear = button("Clear", "Put back all images that are not locked", s.clear)
-        self.undo = button("Undo", "Take back the last change", s.undo)
-        self.redo = button("Redo", "Make the change again", s.redo)
+        self.clear = self._button("clear", s.clear)
+        self.undo = self._button("undo", s.undo)
+        self.redo = self._button("redo", s.redo)
         self.search = w.Text(
             placeholder="part of a name, then Enter",
             description="Filter",
@@ -94,24 +109,34 @@ class SupportPicker:
         self.size = w.Dropdown(
             options=list(SIZES), value=thumbnail, description="Pictures", style=WHOLE, layout=wide("150px")
         )
-        self.back = button("Previous page", "", lambda: s.set_page(s.page - 1))
-        self.forth = button("Next page", "", lambda: s.set_page(s.page + 1))
+        self.back = self._button("back", lambda: s.set_page(s.page - 1))
+        self.forth = self._button("forth", lambda: s.set_page(s.page + 1))
         self.page = w.HTML()
         self.status = w.HTML()
         self.preview, self.caption = w.HTML(), w.HTML()
-        self.before = button("Previous", "Look at the image before", lambda: s.move_cursor(-1))
-        self.after = button("Next", "Look at the next image", lambda: s.move_cursor(1))
-        self.pick = button("Pick", "", s.toggle)
-        self.lock = button("Lock", "", s.lock)
+        self.before = self._button("before", lambda: s.move_cursor(-1))
+        self.after = self._button("after", lambda: s.move_cursor(1))
+        self.pick = self._button("pick", s.toggle)
+        self.lock = self._button("lock", s.lock)
         # Sent once, when left: messages per letter are held back while the kernel works, and Load would overtake them.
-        self.path = w.Text(value=path, description="File", continuous_update=False, style=WHOLE, layout=wide("300px"))
-        self.save = button("Save", "Write the choice to the file", self._save)
+        self.path = w.Text(value=path, description="File", continuous_update=False, style=WHOLE, layout=wide("auto"))
+        self.path.add_class("d24-path")
+        self.save = self._button("save", self._save)
         self.load = button("Load", "Take the choice of the file", self._load)
         self.search.observe(lambda change: s.set_filter(change["new"]), "value")
         self.only_picked.observe(lambda change: s.set_filter(only_picked=change["new"]), "value")
         self.size.observe(
             lambda change: setattr(self._size_style, "value", size_style(self.scope, change["new"])), "value"
         )
+
+    def _button(self, name: str, action: Callable[[], Any]) -> w.Button:
+        """A button of `BUTTONS` that says why, in the status line, where it can do nothing."""
+
+        def press() -> None:
+            reason = self._reasons.get(name, "")
+            self._say(reason) if reason else action()
+
+        return button(*BUTTONS[name], press)
 
     def _lay_out(self, thumbnail: str) -> None:
         self._size_style = w.HTML(size_style(self.scope, thumbnail))
@@ -138,6 +163,7 @@ class SupportPicker:
                 ),
                 box([self.grid, side], "d24-body"),
                 bar(self.path, self.save, self.load),
+                roving_focus(self.scope),
             ]
         )
         self.widget.add_class("d24")
@@ -152,6 +178,7 @@ class SupportPicker:
         if changes & {"page", "filter", "selected", "locked", "cursor"}:
             self._show_cards()
             self._show_preview()
+        self._show_idle()
         self._show_status()
 
     def _show_page(self) -> None:
@@ -182,7 +209,7 @@ class SupportPicker:
                 continue
             number, locked = s.order(index), index in s.locked
             mark = f"✓ {number}{' locked' if locked else ''} · " if number else ""
-            card.description = mark + s.label(index)
+            card.description = mark + shortened(s.label(index), MOST_OF_A_NAME)
             card.tooltip = f"{s.label(index)}: {f'support {number} of {len(s)}' if number else 'not picked'}"
             classes = [
                 "d24-card",
@@ -199,11 +226,16 @@ class SupportPicker:
         state = f"support {number} of {len(s)}{', locked' if index in s.locked else ''}" if number else "not picked"
         picture = data_uri(self.thumbnails.preview(index), "jpeg")
         self.preview.value = f'<div class="d24-preview"><img src="{picture}" alt="{name}, enlarged"></div>'
-        self.caption.value = f'<div class="d24-note"><b>{name}</b>: {state}</div>'
+        self.caption.value = (
+            f'<div class="d24-note"><b title="{html.escape(s.candidates.names[index])}">{name}</b>: {state}</div>'
+        )
         self.pick.description = "Put back" if number else "Pick"
-        self.pick.tooltip = f"{self.pick.description} {s.label(index)}"
         self.lock.description = "Unlock" if index in s.locked else "Lock"
-        self.lock.tooltip = f"{self.lock.description} {s.label(index)}"
+
+    def _show_idle(self) -> None:
+        self._reasons = idle_reasons(self.selection)
+        for name, reason in self._reasons.items():
+            show_idle(getattr(self, name), reason, BUTTONS[name][1])
 
     def _show_status(self) -> None:
         s = self.selection
@@ -261,6 +293,3 @@ class SupportPicker:
         return self.widget._repr_mimebundle_(**options) | {
             "text/plain": f"support picker, {self.selection.status} picked (it needs a running kernel)"
         }
-
-
-assert {value for _, value in STRATEGY_NAMES} == set(STRATEGIES)

@@ -31,11 +31,13 @@ STYLE = """<style>
 .d24 button.jupyter-button:focus, .d24 input:focus, .d24 select:focus, .d24 .noUi-handle:focus,
 .d24 .widget-readout:focus { outline: 3px solid #e69f00; outline-offset: 0; box-shadow: 0 0 0 1px #1f2328; }
 .d24 input[type="checkbox"] { margin: 0 6px 0 0; align-self: center; }
-.d24 button.d24-card { width: auto; min-width: 0; height: auto; margin: 0; padding: calc(100% - 4px) 2px 0 2px;
-  box-sizing: border-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px; line-height: 24px;
+.d24 button.d24-card { width: auto; min-width: 0; height: auto; margin: 0; padding: 100% 2px 4px 2px;
+  box-sizing: border-box; border: 3px solid transparent; border-radius: 5px; font-size: 12px; line-height: 16px;
   color: var(--ink); background-color: var(--tile); background-repeat: no-repeat; background-origin: padding-box;
-  background-position: top center; background-size: 100% auto; overflow: hidden; text-overflow: ellipsis;
-  white-space: nowrap; text-align: center; }
+  background-position: top center; background-size: 100% auto; overflow: visible;
+  white-space: normal; overflow-wrap: anywhere; text-align: center; align-self: stretch; }
+.d24 button.d24-idle { opacity: 0.6; border: 1px dashed var(--line); }
+.d24 .d24-path { flex: 1 1 300px; max-width: 620px; }
 .d24 button.d24-card.d24-cursor { border-style: dashed; border-color: var(--ink); }
 .d24 button.d24-card.d24-picked { border-style: solid; border-color: var(--mark); background-color: #0b4f79;
   color: #ffffff; font-weight: 700; }
@@ -52,7 +54,7 @@ STYLE = """<style>
 .d24 table.d24-table caption { text-align: left; color: var(--ink); padding: 2px 0; }
 .d24 table.d24-table th, .d24 table.d24-table td { padding: 3px 8px 3px 0; text-align: left; white-space: nowrap; }
 .d24 table.d24-table th { font-weight: 600; }
-.d24 table.d24-table .d24-name { max-width: 120px; overflow: hidden; text-overflow: ellipsis; }
+.d24 table.d24-table .d24-name { min-width: 90px; max-width: 180px; white-space: normal; overflow-wrap: anywhere; }
 .d24 .d24-track { display: inline-block; width: 40px; height: 11px; background: var(--tile); vertical-align: middle;
   border: 1px solid var(--line); margin-right: 5px; }
 .d24 .d24-fill { display: block; height: 100%; background: var(--mark); }

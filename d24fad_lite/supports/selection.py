@@ -24,7 +24,7 @@ class SupportSelection(CandidateBrowser):
     """An ordered choice of at most K supports among the normal training images of a task.
 
     Subscribers (`subscribe`) are called with the names of what changed: "selected", "locked", "cursor", "page",
-    "filter", "message".
+    "filter", "message", "used".
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class SupportSelection(CandidateBrowser):
     locked : frozenset of int
         Picked images that `toggle`, `clear` and `suggest` leave alone.
     message : str
-        Why the last gesture was refused or what it did; "" otherwise.
+        Why the last gesture was refused, or which strategy filled the choice; "" otherwise.
     cursor, page, filter, only_picked : see `CandidateBrowser`
 
     Raises
@@ -75,6 +75,7 @@ class SupportSelection(CandidateBrowser):
         self.limit, self.message = int(limit), ""
         self._features = features
         self._history = ChoiceHistory()
+        self._used: tuple[int, ...] | None = None
 
     # -- what is chosen ------------------------------------------------------------------------------------------
 
@@ -118,6 +119,17 @@ class SupportSelection(CandidateBrowser):
     def order(self, index: int) -> int | None:
         """The number of a picked image: 1 for the first, 2 for the second ..., None for one that is not picked."""
         return self.selected.index(index) + 1 if index in self.selected else None
+
+    def use(self) -> tuple[int, ...]:
+        """The picked positions, for a computation: from now on views tell when the choice is no longer this one."""
+        self._used = self.selected
+        self._announce({"used"})
+        return self._used
+
+    @property
+    def changed_since_use(self) -> bool:
+        """Whether the choice differs from what `use` gave last, images or order; False before the first use."""
+        return self._used is not None and self._used != self.selected
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
@@ -165,7 +177,8 @@ class SupportSelection(CandidateBrowser):
     def suggest(self, strategy: str, seed: int = 0) -> bool:
         """Fill the choice up to the limit by a strategy of `strategies.STRATEGIES`; locked images stay.
 
-        Only candidates whose names match the filter are suggested. False, with a `message`, where these are too few.
+        The `message` then names the strategy, and how many images are new and how many were kept. Only candidates
+        whose names match the filter are suggested; False, with a `message`, where these are too few.
         Raises ValueError for an unknown strategy, or one that needs `features` where none were given.
         """
         keep = [i for i in self.selected if i in self.locked]
@@ -175,7 +188,8 @@ class SupportSelection(CandidateBrowser):
             return self._refuse(f"only {len(free)} images match the filter '{self.filter}'; shorten it")
         features = self._get_features() if strategy in strategies.NEEDS_FEATURES else None
         chosen = strategies.choose(strategy, len(self.candidates), self.limit, features, seed, keep, allowed)
-        return self._apply((*keep, *chosen), self.locked)
+        said = self._suggestion_text(strategy, seed, len(chosen), len(keep))
+        return self._apply((*keep, *chosen), self.locked, said)
 
     @property
     def features_pending(self) -> bool:
@@ -260,6 +274,13 @@ class SupportSelection(CandidateBrowser):
         self.message = message
         self._announce({"message"})
         return False
+
+    def _suggestion_text(self, strategy: str, seed: int, new: int, kept: int) -> str:
+        """For people: what filled the choice, and what was kept."""
+        by = f"at random, seed {seed}" if strategy == "random" else f"by: {strategies.STRATEGY_NAMES[strategy]}"
+        among = f" of those that match '{self.filter}'" if self.filter else ""
+        why = f", {kept} kept because {'it is' if kept == 1 else 'they are'} locked" if kept else ", none was locked"
+        return f"suggested {by}; {new} new{among}{why}"
 
     def _get_features(self) -> np.ndarray | None:
         if callable(self._features):

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from d24fad_lite.data.image_set import ImageSet
     from d24fad_lite.model.detector import D24FAD
 
-# k-medoids looks at all pairs; beyond this many images it works on an even subset of them.
+Strategy = Callable[[np.ndarray, int, int], list[int]]
+# Strategies that look at all pairs work on an even subset of the images beyond this many.
 MAX_PAIRWISE = 4096
+MOST_NEIGHBOURS = 20  # of the typicality, as in TypiClust
 
 
 def choose(
@@ -31,7 +33,8 @@ def choose(
 
     Parameters
     ----------
-    strategy : {"random", "farthest", "medoids", "typical", "diverse"}
+    strategy : {"random", "farthest", "medoids", "typical", "diverse", "herding", "typicality"}
+        What each does is said at its function below; `STRATEGY_NAMES` holds their names for people.
     n : int
         Number of candidates.
     shots : int
@@ -98,11 +101,8 @@ def _farthest(x: np.ndarray, wanted: int, kept: int) -> list[int]:
 def _medoids(x: np.ndarray, wanted: int, kept: int) -> list[int]:
     """k-medoids: images whose summed distance to all others' nearest medoid is small (BUILD, then reassignment)."""
     if len(x) > MAX_PAIRWISE:
-        even = np.linspace(kept, len(x) - 1, MAX_PAIRWISE - kept).astype(int)
-        part = np.unique(np.concatenate([np.arange(kept), even]))
-        return [int(part[i]) for i in _medoids(x[part], wanted, kept)]
-    squares = (x**2).sum(axis=1)
-    distance = np.sqrt(np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0))  # [N, N]
+        return _on_even_part(_medoids, x, wanted, kept)
+    distance = np.sqrt(_squared_pairs(x))  # [N, N]
     chosen = list(range(kept))
     nearest = distance[:, chosen].min(axis=1) if chosen else distance.max(axis=1)
     for _ in range(wanted):
@@ -144,6 +144,53 @@ def _diverse(x: np.ndarray, wanted: int, kept: int) -> list[int]:
     return chosen
 
 
+def _herding(x: np.ndarray, wanted: int, kept: int) -> list[int]:
+    """Greedy generalised coverage: each next image raises Σ_i max_{s in S} k(x_i, s) most, k an RBF kernel.
+
+    MaxHerding of Bae et al., Generalized Coverage for More Robust Low-Budget Active Learning, ECCV 2024. The kernel is
+    exp(-d² / (2 σ²)); σ is the median distance of two images, so that no unit has to be chosen.
+    """
+    if len(x) > MAX_PAIRWISE:
+        return _on_even_part(_herding, x, wanted, kept)
+    squares = _squared_pairs(x)  # [N, N]
+    apart = squares[~np.eye(len(x), dtype=bool)]
+    variance = float(np.median(apart)) if len(apart) else 0.0
+    kernel = np.exp(-squares / (2 * (variance or 1.0)))  # [N, N]
+    covered = kernel[:, :kept].max(axis=1) if kept else np.zeros(len(x), x.dtype)
+    chosen: list[int] = []
+    while len(chosen) < wanted:
+        gain = np.maximum(kernel - covered[:, None], 0).sum(axis=0)
+        gain[[*range(kept), *chosen]] = -1
+        chosen.append(int(np.argmax(gain)))
+        covered = np.maximum(covered, kernel[:, chosen[-1]])
+    return chosen
+
+
+def _typicality(x: np.ndarray, wanted: int, kept: int) -> list[int]:
+    """The images with the closest neighbours: the opposite of farthest point, which looks for the loneliest.
+
+    The typicality is 1 / (mean distance to the k nearest neighbours), as in Hacohen et al., Active Learning on a
+    Budget: Opposite Strategies Suit High and Low Budgets, ICML 2022 (TypiClust). k is √N, at most 20. TypiClust takes
+    one image out of each cluster; here there are no clusters, so the images may all come out of the densest part.
+    """
+    if len(x) > MAX_PAIRWISE:
+        return _on_even_part(_typicality, x, wanted, kept)
+    neighbours = min(MOST_NEIGHBOURS, max(1, round(len(x) ** 0.5)), max(1, len(x) - 1))
+    distance = np.sqrt(_squared_pairs(x))
+    np.fill_diagonal(distance, np.inf)  # nobody is a neighbour of its own
+    away = np.sort(distance, axis=1)[:, :neighbours].mean(axis=1)  # 1 / typicality, [N]
+    away[:kept] = np.inf
+    order = np.argsort(away, kind="stable")
+    return [int(i) for i in order[order >= kept][:wanted]]
+
+
+def _on_even_part(strategy: Strategy, x: np.ndarray, wanted: int, kept: int) -> list[int]:
+    """What a strategy chooses among `MAX_PAIRWISE` rows: the kept ones and an even part of the others."""
+    even = np.linspace(kept, len(x) - 1, MAX_PAIRWISE - kept).astype(int)
+    part = np.unique(np.concatenate([np.arange(kept), even]))
+    return [int(part[i]) for i in strategy(x[part], wanted, kept)]
+
+
 def _without(x: np.ndarray, direction: np.ndarray) -> np.ndarray:
     """Rows [N, D] minus their part along a direction [D]."""
     length = float(direction @ direction)
@@ -155,13 +202,33 @@ def _squared(x: np.ndarray, point: np.ndarray) -> np.ndarray:
     return ((x - point) ** 2).sum(axis=1)
 
 
+def _squared_pairs(x: np.ndarray) -> np.ndarray:
+    """Squared distance [N, N] of every two rows of [N, D], never negative, exactly 0 of a row to itself."""
+    squares = (x**2).sum(axis=1)
+    pairs = np.maximum(squares[:, None] + squares - 2 * x @ x.T, 0)
+    np.fill_diagonal(pairs, 0)
+    return pairs
+
+
 # Each takes features [N, D] whose first `kept` rows are chosen already, and gives the rows of `wanted` more.
-STRATEGIES: dict[str, Callable[[np.ndarray, int, int], list[int]]] = {
+STRATEGIES: dict[str, Strategy] = {
     "random": lambda x, wanted, kept: list(range(kept, kept + wanted)),
     "farthest": _farthest,
     "medoids": _medoids,
     "typical": _typical,
     "diverse": _diverse,
+    "herding": _herding,
+    "typicality": _typicality,
+}
+# What people read in place of the key.
+STRATEGY_NAMES = {
+    "random": "at random",
+    "farthest": "far apart",
+    "medoids": "k-medoids",
+    "typical": "closest to the mean",
+    "diverse": "most diverse",
+    "herding": "best coverage (MaxHerding)",
+    "typicality": "closest neighbours (typicality)",
 }
 NEEDS_FEATURES = frozenset(STRATEGIES) - {"random"}
 

@@ -107,6 +107,57 @@ def test_save_and_load_speak_of_success_and_of_failure(picker: SupportPicker, tm
     assert picker.selection.selected == (1, 2) and "loaded 2 of 3" in picker.status.value
 
 
+def test_a_suggestion_shows_what_filled_the_choice(picker: SupportPicker) -> None:
+    picker.cards[0].click(), picker.lock.click()
+    picker.strategy.value = "herding"
+    picker.suggest.click()
+    assert "suggested by: best coverage (MaxHerding); 2 new, 1 kept because it is locked" in picker.status.value
+
+
+def test_a_button_that_can_do_nothing_says_why(picker: SupportPicker) -> None:
+    for name, reason in [
+        ("clear", "nothing is picked"),
+        ("undo", "nothing to undo"),
+        ("redo", "nothing to redo"),
+        ("save", "nothing is picked, nothing to save"),
+        ("back", "this is the first page"),
+        ("before", "this is the first image"),
+        ("lock", "000.png is not picked"),
+    ]:
+        control = getattr(picker, name)
+        assert "d24-idle" in control._dom_classes and reason in control.tooltip
+        control.click()
+        assert reason in picker.status.value
+    assert not Path(picker.path.value).exists()
+    for name in ("forth", "after", "pick"):
+        assert "d24-idle" not in getattr(picker, name)._dom_classes
+    picker.cards[0].click()
+    for name in ("clear", "undo", "save", "lock"):
+        assert "d24-idle" not in getattr(picker, name)._dom_classes
+    picker.lock.click(), picker.clear.click()
+    assert "all that is picked is locked" in picker.status.value and picker.selection.selected == (0,)
+    picker.selection.set_page(2), picker.forth.click()
+    assert "this is the last page" in picker.status.value
+
+
+def test_a_long_name_keeps_both_ends_on_its_card_and_is_whole_elsewhere(task: Task, tmp_path: Path) -> None:
+    name = f"1.2.840.113619.{'2.5.' * 12}1762583153.png"
+    (tmp_path / "train").mkdir()
+    image = tmp_path / "train" / name
+    image.write_bytes(task.train.paths[0].read_bytes())
+    picker = SupportPicker(SupportSelection(ImageSet("Own/train", tmp_path, [image]), 1))
+    card = picker.cards[0]
+    assert card.description.startswith("1.2.840.113619.") and card.description.endswith("583153.png")
+    assert "…" in card.description and len(card.description) == 40
+    assert name in card.tooltip and name in picker.caption.value
+
+
+def test_the_grid_brings_its_arrow_keys_along(picker: SupportPicker) -> None:
+    (script,) = (child for child in picker.widget.children if type(child).__name__ == "Output")
+    code = script.outputs[0]["data"]["application/javascript"]
+    assert f".{picker.scope} .d24-grid" in code and "SCOPE" not in code
+
+
 def test_a_suggestion_without_features_is_told_not_raised(task: Task) -> None:
     picker = SupportPicker(SupportSelection(task, 3))
     picker.strategy.value = "typical"

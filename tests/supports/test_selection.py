@@ -62,6 +62,32 @@ def test_a_locked_image_survives_toggle_clear_and_suggest() -> None:
     assert s.lock(9) is False and "not picked" in s.message
 
 
+def test_a_suggestion_says_which_strategy_filled_the_choice_and_what_was_kept() -> None:
+    s = bare()
+    s.suggest("medoids")
+    assert s.message == "suggested by: k-medoids; 3 new, none was locked"
+    s.lock(s.selected[0]), s.suggest("random", seed=5)
+    assert s.message == "suggested at random, seed 5; 2 new, 1 kept because it is locked"
+    s.lock(s.selected[1])
+    s.set_filter("good")
+    s.suggest("herding")
+    assert s.message.endswith("1 new of those that match 'good', 2 kept because they are locked")
+
+
+def test_a_choice_knows_whether_it_changed_since_it_was_used() -> None:
+    s, heard = bare(), []
+    s.select([1, 2])
+    assert not s.changed_since_use
+    s.subscribe(heard.append)
+    assert s.use() == (1, 2) and not s.changed_since_use and heard == [{"used"}]
+    s.toggle(3)
+    assert s.changed_since_use
+    s.undo()
+    assert not s.changed_since_use
+    s.move(2, 1)
+    assert s.changed_since_use and s.use() == (2, 1)
+
+
 def test_anomalous_candidates_are_refused_by_name(task: Task) -> None:
     with pytest.raises(ValueError, match=r"anomalous images, first 'test/bad/.*must be normal"):
         SupportSelection(task.test)

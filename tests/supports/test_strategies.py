@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.data.supports import draw_supports
 from d24fad_lite.supports import strategies
-from d24fad_lite.supports.strategies import STRATEGIES, choose, describe
+from d24fad_lite.supports.strategies import STRATEGIES, STRATEGY_NAMES, choose, describe
 
 RNG = np.random.default_rng(0)
 CENTRES = np.array([[0, 0], [10, 0], [0, 10]], np.float32)
@@ -51,6 +51,66 @@ def test_diverse_images_span_what_the_data_span() -> None:
     assert {7, 23} <= set(choose("diverse", 40, 3, x))
 
 
+def herding_by_hand(x: np.ndarray, wanted: int, kept: list[int]) -> list[int]:
+    """MaxHerding as its definition reads, coverage by coverage."""
+    n = len(x)
+    apart = sorted(float(((x[i] - x[j]) ** 2).sum()) for i in range(n) for j in range(i))
+    variance = float(np.median(apart)) or 1.0
+
+    def coverage(chosen: list[int]) -> float:
+        return sum(max(np.exp(-((x[i] - x[s]) ** 2).sum() / (2 * variance)) for s in chosen) for i in range(n)) / n
+
+    chosen: list[int] = []
+    for _ in range(wanted):
+        rest = [i for i in range(n) if i not in kept and i not in chosen]
+        chosen.append(max(rest, key=lambda i: coverage([*kept, *chosen, i])))
+    return chosen
+
+
+def typicality_by_hand(x: np.ndarray, wanted: int, kept: list[int]) -> list[int]:
+    """The highest inverse mean distances to the √N nearest neighbours."""
+    n = len(x)
+    k = min(20, round(n**0.5))
+
+    def typicality(i: int) -> float:
+        return k / sum(sorted(float(np.linalg.norm(x[i] - x[j])) for j in range(n) if j != i)[:k])
+
+    return sorted((i for i in range(n) if i not in kept), key=typicality, reverse=True)[:wanted]
+
+
+@pytest.mark.parametrize(("name", "by_hand"), [("herding", herding_by_hand), ("typicality", typicality_by_hand)])
+@pytest.mark.parametrize("kept", [[], [2], [11, 4]])
+def test_herding_and_typicality_are_what_their_definitions_say(name: str, by_hand, kept: list[int]) -> None:
+    for seed in range(5):
+        x = np.random.default_rng(seed).normal(size=(17, 3))
+        assert choose(name, 17, 5, x, keep=kept) == by_hand(x, 5 - len(kept), kept)
+
+
+@given(st.integers(0, 10**6), st.integers(10, 40), st.integers(5, 8))
+@settings(max_examples=40, deadline=None)
+def test_typicality_shuns_the_outlier_that_farthest_point_takes_first(seed: int, large: int, small: int) -> None:
+    rng = np.random.default_rng(seed)
+    cluster, other = rng.normal(0, 1, (large, 4)), rng.normal(0, 1, (small, 4)) + np.array([30, 0, 0, 0])
+    x = np.concatenate([cluster, other, [[0, 500, 0, 0]]])
+    lonely = len(x) - 1
+    first = choose("farthest", len(x), 2, x)[1]  # after the most typical image, which is where it starts
+    assert first == lonely
+    assert lonely not in choose("typicality", len(x), len(x) - 1, x)
+
+
+@given(st.integers(0, 10**6), st.integers(12, 40), st.integers(5, 8))
+@settings(max_examples=40, deadline=None)
+def test_herding_covers_the_larger_cluster_first_and_then_the_smaller(seed: int, large: int, small: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = np.concatenate([rng.normal(0, 0.5, (large, 3)), rng.normal(0, 0.5, (small, 3)) + np.array([40, 0, 0])])
+    first, second = choose("herding", len(x), 2, x)
+    assert first < large <= second or large > 4 * small
+
+
+def test_every_strategy_has_a_name_for_people() -> None:
+    assert list(STRATEGY_NAMES) == list(STRATEGIES) and len(set(STRATEGY_NAMES.values())) == len(STRATEGIES)
+
+
 @given(st.sampled_from(sorted(STRATEGIES)), st.integers(2, 25), st.data())
 @settings(max_examples=150, deadline=None)
 def test_every_strategy_gives_the_wanted_number_of_new_allowed_images(name: str, n: int, data: st.DataObject) -> None:
@@ -64,10 +124,12 @@ def test_every_strategy_gives_the_wanted_number_of_new_allowed_images(name: str,
     assert found == choose(name, n, len(keep) + wanted, x, 1, keep, np.array(among))
 
 
-def test_large_sets_are_thinned_out_for_medoids(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["medoids", "herding", "typicality"])
+def test_large_sets_are_thinned_out_where_all_pairs_are_compared(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(strategies, "MAX_PAIRWISE", 30)
-    found = choose("medoids", 60, 3, CLUSTERS, keep=[5])
-    assert sorted(i // 20 for i in found) == [1, 2]
+    found = choose(name, 60, 3, CLUSTERS, keep=[5])
+    assert len(set(found) - {5}) == 2
+    assert name == "typicality" or sorted(i // 20 for i in found) == [1, 2]
 
 
 def test_features_that_do_not_fit_are_told() -> None:
