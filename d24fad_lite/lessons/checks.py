@@ -1,36 +1,10 @@
-"""Are two results the same? A learner's answer (which may be absent), and a lesson's numbers (which must be right)."""
+"""Are two results the same? Of a lesson and the package, which must be, or of a learner and the reference."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-
-
-def judge(
-    name: str, actual: Any, expected: Any, hint: str = "", *, rtol: float = 1e-4, atol: float = 1e-6
-) -> tuple[bool, str]:
-    """Whether a learner's answer is right, and the line that says so; nothing that the answer raises passes through.
-
-    Parameters
-    ----------
-    name : what is checked, as the line begins
-    actual : the answer, or a function without arguments that gives it. None, `...` and an answer that raises are
-        "not done yet".
-    expected : a value of any kind, or a function without arguments; arrays and tensors are compared within
-        `rtol` and `atol`, everything else with ==
-    hint : shown while the answer is missing or wrong
-    rtol, atol : tolerances, relative and absolute, as of numpy.allclose
-    """
-    tail = f" Hint: {hint}" if hint else ""
-    try:
-        value = actual() if callable(actual) else actual
-    except Exception as error:  # whatever a half-written answer raises is no failure of the lesson
-        return False, f"✗ {name}: not done yet ({type(error).__name__}: {error}).{tail}"
-    if value is None or value is Ellipsis:
-        return False, f"✗ {name}: not done yet.{tail}"
-    problem = _difference(value, expected() if callable(expected) else expected, rtol, atol)
-    return not problem, f"✗ {name}: not yet, {problem}.{tail}" if problem else f"✓ {name}: correct"
 
 
 def same(name: str, actual: Any, expected: Any, *, rtol: float = 1e-5, atol: float = 1e-6) -> None:
@@ -46,19 +20,30 @@ def same(name: str, actual: Any, expected: Any, *, rtol: float = 1e-5, atol: flo
     ------
     AssertionError : they differ; says in which shape, or by how much.
     """
-    problem = _difference(actual, expected, rtol, atol)
+    problem = difference(actual, expected, rtol, atol)
     if problem:
         raise AssertionError(f"{name}: {problem}")
     print(f"✓ {name}: same numbers as the package")
 
 
-def _difference(actual: Any, expected: Any, rtol: float, atol: float) -> str:
-    """'' when equal, else what is different, in a few words."""
+def difference(actual: Any, expected: Any, rtol: float, atol: float) -> str:
+    """'' when equal, else what is different, in a few words that do not tell the expected value.
+
+    Arrays, tensors and numbers are compared within `rtol` and `atol` (as of numpy.allclose), lists and dicts of them
+    item by item, everything else with ==.
+    """
+    if isinstance(expected, dict):
+        if not isinstance(actual, dict) or actual.keys() != expected.keys():
+            return f"got {_short(actual)}; a dict with the {len(expected)} names asked for is expected"
+        for name, value in expected.items():
+            if problem := difference(actual[name], value, rtol, atol):
+                return f"{name!r}: {problem}"
+        return ""
     if isinstance(expected, (list, tuple)) and any(hasattr(item, "shape") for item in expected):
         if not isinstance(actual, (list, tuple)) or len(actual) != len(expected):
             return f"{len(expected)} arrays expected"
         for index, pair in enumerate(zip(actual, expected, strict=True)):
-            if problem := _difference(*pair, rtol, atol):
+            if problem := difference(*pair, rtol, atol):
                 return f"item {index}: {problem}"
         return ""
     first, second = _array(actual), _array(expected)
@@ -72,7 +57,9 @@ def _difference(actual: Any, expected: Any, rtol: float, atol: float) -> str:
         return ""
     if first.ndim == 0:
         return f"got {float(first):.6g}"
-    return f"the largest difference is {float(np.max(np.abs(first - second))):.3g}"
+    if not np.isfinite(first).all() and np.isfinite(second).all():
+        return "there are values that are not finite"
+    return f"the largest difference is {float(np.nanmax(np.abs(first - second))):.3g}"
 
 
 def _plainly_equal(actual: Any, expected: Any) -> bool:

@@ -4,9 +4,10 @@
     ...
     lesson.finish({"headline": "AUROC 0.71 [0.60, 0.81]", "auroc": 0.71})
 
-`finish` writes metrics.json: "schema" 1, "notebook", "profile", "seed", "data", "seconds", "checks" (exercise name ->
-right or not), "figures" (PNG names in the same folder), and the caller's entries. Of these the report shows
-"headline" (one text), "tables" (title -> list of rows, each a dict; a frame will do) and every plain number or text.
+`finish` writes metrics.json: "schema" 1, "notebook", "profile", "seed", "data", "seconds", "checks" (exercise title ->
+right or not, at the last check), "figures" (PNG names in the same folder), and the caller's entries. Of these the
+report shows "headline" (one text), "tables" (title -> list of rows, each a dict; a frame will do) and every plain
+number or text.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from d24fad_lite.files import write_json
 from d24fad_lite.lessons.checkout import run_folder
-from d24fad_lite.lessons.checks import judge
 from d24fad_lite.lessons.environment import environment_line, set_plot_style, set_seed
 from d24fad_lite.lessons.lesson_detectors import LessonDetectors
+from d24fad_lite.lessons.lesson_exercises import LessonExercises
 from d24fad_lite.lessons.notebook_parameters import PROFILE_PARAMETERS, is_notebook, parameter_values
 from d24fad_lite.lessons.profiles import named_data, resolve_data, resolve_device, resolve_profile, settled
 
@@ -32,8 +33,8 @@ METRICS_SCHEMA = 1
 
 
 @dataclass(kw_only=True)
-class Lesson(LessonDetectors):
-    """A running notebook: its settings, its detectors, and what it writes.
+class Lesson(LessonDetectors, LessonExercises):
+    """A running notebook: its settings, its detectors, its exercises, and what it writes.
 
     Attributes
     ----------
@@ -44,16 +45,14 @@ class Lesson(LessonDetectors):
     out : existing folder of this run's files
     root : the folder of tasks that was asked for, None for the samples (see `data`)
     parameters : all declared parameters with the values they now have
-    figures, checks : names of the figures saved so far; exercises checked so far, and whether they were right
+    figures, checks : names of the figures saved so far; exercises checked so far, and whether the last check was right
     started : seconds of the clock at which the lesson began
     """
 
-    name: str
     out: Path
     root: Path | None
     parameters: dict[str, Any]
     figures: list[str] = field(default_factory=list)
-    checks: dict[str, bool] = field(default_factory=dict)
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -72,14 +71,6 @@ class Lesson(LessonDetectors):
         folder = self.parameters.get("folder", "").strip()
         images = Path(folder).expanduser() if folder else self.root
         return "synthetic samples" if images is None or is_sample_world(images) else "your data"
-
-    def check(self, name: str, actual: Any, expected: Any, hint: str = "", **tolerance: float) -> None:
-        """The self-check of an exercise: prints one line and remembers in metrics.json whether it was right.
-
-        A missing or failing answer is "not done yet"; nothing is raised. Arguments as of `checks.judge`.
-        """
-        self.checks[name], line = judge(name, actual, expected, hint, **tolerance)
-        print(line)
 
     def save_figure(self, figure: Figure, name: str) -> None:
         """Write a matplotlib figure as `name`.png into the run's folder and list it in metrics.json."""

@@ -28,7 +28,7 @@ MINUTES_STEP, MEMORY_STEP = 0.25, 0.25
 INDEX_HEAD = """# Few-shot medical anomaly detection by dual distillation
 
 Open the notebooks in order: click a link, then *Run > Run All Cells*. Each stands on its own, and ends with questions
-to check yourself and with exercises (the same exercises without solutions are in [exercises](exercises/)). The sample
+to check yourself and with exercises (the same exercises as notebooks of their own: [exercises](exercises/)). The sample
 images are synthetic; nothing here is for clinical use.
 """
 INDEX_TAIL = """Needs were measured in the profile `quick` on two cores. Edit the texts in `build/texts/`, not the

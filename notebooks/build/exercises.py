@@ -1,4 +1,4 @@
-"""notebooks/exercises/NN_name.ipynb, generated from the lesson: its code, then the exercises without the solutions."""
+"""notebooks/exercises/NN_name.ipynb, generated from the lesson: its code, then the exercises."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 HEADING = "## Exercises"
-DROPPED = {"solution", "lesson-only"}
+DROPPED = {"lesson-only", "solution"}  # OLD CHECKS: "solution" goes with the last lesson that has such cells
 
 
 def exercise_notebook(lesson: NotebookNode, name: str) -> NotebookNode | None:
     """The exercises of a lesson as a notebook of their own, without outputs; None when it has none.
 
     Kept: code cells before the heading "## Exercises" (folded) except those tagged `lesson-only`, and every cell from
-    the heading on except those tagged `solution` and the one that calls `lesson.finish`.
+    the heading on except the one that calls `lesson.finish`.
     """
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -28,9 +28,9 @@ def exercise_notebook(lesson: NotebookNode, name: str) -> NotebookNode | None:
         return None
     title = lesson.cells[0].source.splitlines()[0].lstrip("# ")
     intro = (
-        f"# Exercises to {title}\n\nThe lesson and the solutions are in [{name}](../{name}.ipynb). "
-        "The folded cells repeat the lesson's code; run them first, then work on the exercises. "
-        'Every check says "not done yet" until the answer is right.'
+        f"# Exercises to {title}\n\nThe lesson is in [{name}](../{name}.ipynb). "
+        "The folded cells repeat its code; run them first, then work on the exercises. "
+        "Every check tries your function on several cases and says what is still missing."
     )
     cells = [new_markdown_cell(source=intro)]
     for index, cell in enumerate(lesson.cells):

@@ -48,18 +48,21 @@ Edit only `notebooks/build/texts/NN_name.py` (percent format): `# %%` starts a c
     `progress=False` to what draws a progress bar. Print no path: `path.name`, or relative to `lesson.data`.
 5.  At least one cell tagged `nbval-check-output` whose printed text is the same on every run and machine: rounded
     numbers, shapes, names; no times. Images are not compared.
-6.  `## What you saw` and `## Check yourself` (five questions the notebook answers), as text cells.
-7.  `## Exercises` (text cell), then for each exercise a text cell and a code cell tagged `exercise` that runs as it is
+6.  `## What you saw` and `## Check yourself` (questions the notebook answers, usually five), as text cells; the latter
+    ends with "The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`."
+7.  `## Exercises` (text cell, which says once "Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`."), then for
+    each exercise a text cell and a code cell tagged `exercise`:
 
-        def fuse(features, weights):
-            ...  # your turn
+        # features [K, C, H, W], weights [B, K] -> [B, C, H, W]
+        def fuse(features, weights): ...  # your turn
 
 
-        lesson.check("fused support", lambda: fuse(features, weights), expected, hint="weights sum to one over k")
+        lesson.check(1, fuse)
 
-    followed by a cell tagged `solution` with the complete code and the same check: shown folded, left out of
-    notebooks/exercises/NN_name.ipynb. Tag `lesson-only` the slow cells that the exercises do not need: the exercise
-    notebook holds the other code cells of the lesson, then the exercises.
+    Solution, hints, cases and the answers stand in d24fad_lite/lessons/exercises/<name without its number>.py, see
+    learn_to_weight.py there. Ask for something that stands neither in the cell nor in the lesson's code above. Tag
+    `lesson-only` the slow cells that the exercises do not need: notebooks/exercises/NN_name.ipynb holds the other code
+    cells of the lesson, then the exercises.
 8.  The last code cell: `lesson.finish({"headline": "...", "tables": {"title": frame}, "any_number": 0.71})`.
 
 Other tags: `nbval-skip` (nbval leaves the cell out), `raises-exception` (the cell shows an error on purpose).

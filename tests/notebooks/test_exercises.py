@@ -1,4 +1,4 @@
-"""Exercise notebooks stand without their solutions: nothing in them needs a name that only a solution defines.
+"""Exercise notebooks stand on their own: nothing in them needs a name that the lesson defines in a cell left out.
 
 `make test` also runs them as they are: an open exercise says "not done yet" instead of raising.
 """
@@ -34,14 +34,14 @@ def test_every_lesson_has_its_exercises() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_exercise_needs_what_only_a_solution_defines(name: str, tmp_path: Path) -> None:
+def test_no_exercise_needs_a_name_that_is_not_defined(name: str, tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOKS / "exercises" / f"{name}.ipynb", as_version=4)
     assert undefined_names(notebook, tmp_path) == ""
     assert not any("solution" in cell.metadata.get("tags", []) for cell in notebook.cells)
     assert sum("exercise" in cell.metadata.get("tags", []) for cell in notebook.cells) >= 2
 
 
-def test_a_name_that_only_a_solution_defines_would_be_seen(tmp_path: Path) -> None:
+def test_a_name_that_is_not_defined_would_be_seen(tmp_path: Path) -> None:
     notebook = exercise_notebook(read_text(NOTEBOOKS / "build" / "texts" / f"{NAMES[0]}.py"), NAMES[0])
-    notebook.cells.append(nbformat.v4.new_code_cell("print(only_in_the_solution)"))
-    assert "only_in_the_solution" in undefined_names(notebook, tmp_path)
+    notebook.cells.append(nbformat.v4.new_code_cell("print(only_in_the_lesson)"))
+    assert "only_in_the_lesson" in undefined_names(notebook, tmp_path)

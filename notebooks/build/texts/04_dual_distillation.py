@@ -586,80 +586,38 @@ if contrast in bench and contrast != task:
 # 3. Why is the SSD loss of an untrained student already small?
 # 4. What is the cheapest way to bring SSD to zero, and which figure shows that it was taken?
 # 5. Which map tells lesions from their surroundings better after training, and which hardly does?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Another cosine, another method: the paper's `fusion="distances"` compares with each support first, and weights
-# the K distances. Compute the SSD of **one level** that way.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** Another order, another method: the paper's `fusion="distances"` compares the query with each support first, one
+# flattened cosine each, and then weighs the K distances $1 - \cos$. Compute the SSD of **one level** that way, as the
+# mean over the batch.
 
 
 # %% tags=["exercise"]
-def ssd_of_distances(
-    query_map, support_map, w
-): ...  # your turn: query_map [B, C, H, W], support_map [K, C, H, W], w [B, K] -> mean over B of sum_k w_k (1 - cos)
+# query_map [B, C, H, W], support_map [K, C, H, W], w [B, K] -> a number
+def ssd_of_distances(query_map, support_map, w): ...  # your turn
 
 
-level = 1  # the middle one
-w_level = out_package.weights[:, level]  # (B, K)
-expected_ssd = d2.support_distance(g[level], g_supports[level], w_level, None, "flattened", "distances").mean()
-lesson.check(
-    "SSD of distances",
-    lambda: ssd_of_distances(g[level], g_supports[level], w_level),
-    expected_ssd,
-    hint="unit vectors first: cos is the product of normalised flattened maps, a [B, K] matrix",
-)
-
-
-# %% tags=["solution"]
-def ssd_of_distances(query_map, support_map, w):
-    q = torch.nn.functional.normalize(query_map.flatten(1), dim=1)  # (B, N)
-    s = torch.nn.functional.normalize(support_map.flatten(1), dim=1)  # (K, N)
-    return (w * (1 - q @ s.T)).sum(dim=1).mean()
-
-
-lesson.check(
-    "SSD of distances",
-    lambda: ssd_of_distances(g[level], g_supports[level], w_level),
-    expected_ssd,
-    hint="unit vectors first: cos is the product of normalised flattened maps, a [B, K] matrix",
-)
+lesson.check(1, ssd_of_distances)
 
 # %% [markdown]
-# **2.** Has a student collapsed? Give the mean distance between **different** images of one level, as the figure above
-# shows it: 0 when all are drawn alike.
+# **2.** Has a student collapsed? A mean over all pairs can miss it: a student that knows two drawings only, and gives
+# every image one of them, still has a mean distance well above 0. Compute for **each image** the distance $1 - \cos$ of
+# the flattened maps to the most similar **other** image.
 
 
 # %% tags=["exercise"]
-def mean_distance(
-    level_map,
-): ...  # your turn: [N, C, H, W] -> mean over all pairs i != j of 1 - cos of the flattened maps
+# level_map [N, C, H, W], N at least 2 -> [N]
+def nearest_other(level_map): ...  # your turn
 
 
-normals_map = model.student(model.teacher(images[normal]).embedding)[-1].detach()
-lesson.check(
-    "mean distance",
-    lambda: mean_distance(normals_map),
-    apart["untrained"][-1, 0],
-    hint="the diagonal of the matrix of distances is no pair: divide by n (n - 1)",
-    rtol=1e-3,
-)
-
-
-# %% tags=["solution"]
-def mean_distance(level_map):
-    unit = torch.nn.functional.normalize(level_map.flatten(1), dim=1)
-    n = len(unit)
-    return float((1 - unit @ unit.T).sum() / (n * (n - 1)))
-
-
-lesson.check(
-    "mean distance",
-    lambda: mean_distance(normals_map),
-    apart["untrained"][-1, 0],
-    hint="the diagonal of the matrix of distances is no pair: divide by n (n - 1)",
-    rtol=1e-3,
-)
+lesson.check(2, nearest_other)
 
 # %%
 where_it_points = (

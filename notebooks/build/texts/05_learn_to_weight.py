@@ -446,74 +446,36 @@ else:
 # 3. What does an effective K of 1.0 mean for the other supports?
 # 4. How would you notice that the weights do not depend on the query?
 # 5. Which replacements need no learned weights at all, and does the table tell them from the learned ones?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** The bias of $\phi_l$ adds the same number to all K scores. Compute that number for each query at level 3.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** The bias $b$ of $\phi_l$ adds the same number to all K scores of a query, so the softmax does not see it.
+# Compute that number for each query, before the division by $\sqrt{C}$.
 
 
 # %% tags=["exercise"]
-def bias_score(query_map, bias): ...  # your turn: query [B, C, H, W], bias [C] -> [B], before the division by sqrt(C)
+# query_map [B, C, H, W], bias [C] -> [B]
+def bias_score(query_map, bias): ...  # your turn
 
 
-g3, b3 = encoded.student[-1], model.weighting.get_submodule(f"proj_in{len(bank.levels)}").bias.detach()
-expected_bias = (g3 * b3[:, None, None]).sum(dim=(1, 2, 3))
-lesson.check(
-    "bias score",
-    lambda: bias_score(g3, b3),
-    expected_bias,
-    hint="sum over positions first, then one product",
-    rtol=1e-3,
-    atol=1e-3,
-)
-
-
-# %% tags=["solution"]
-def bias_score(query_map, bias):
-    return query_map.sum(dim=(2, 3)) @ bias
-
-
-lesson.check(
-    "bias score",
-    lambda: bias_score(g3, b3),
-    expected_bias,
-    hint="sum over positions first, then one product",
-    rtol=1e-3,
-    atol=1e-3,
-)
+lesson.check(1, bias_score)
 
 # %% [markdown]
-# **2.** Give the weights of the `nearest` ablation at level 1: one-hot on the support of highest cosine.
+# **2.** Give the weights of the `nearest` ablation: all the weight to the support of highest cosine, to the first one
+# where several are equally close.
 
 
 # %% tags=["exercise"]
-def nearest_weights(query_map, support_map): ...  # your turn: [B, C, H, W], [K, C, H, W] -> one-hot [B, K]
+# query_map [B, C, H, W], support_map [K, C, H, W] -> [B, K], zeros and a one in each row
+def nearest_weights(query_map, support_map): ...  # your turn
 
 
-nearest = d2.D24FAD(model.config.replace(weighting="nearest")).weighting
-expected_nearest = nearest(encoded.student[0], bank.levels[0], bank.keys[0])
-lesson.check(
-    "nearest",
-    lambda: nearest_weights(encoded.student[0], bank.levels[0]),
-    expected_nearest,
-    hint="normalise the flattened maps; argmax; one_hot",
-)
-
-
-# %% tags=["solution"]
-def nearest_weights(query_map, support_map):
-    q = torch.nn.functional.normalize(query_map.flatten(1), dim=1)
-    s = torch.nn.functional.normalize(support_map.flatten(1), dim=1)
-    return torch.nn.functional.one_hot((q @ s.T).argmax(dim=1), len(s)).float()
-
-
-lesson.check(
-    "nearest",
-    lambda: nearest_weights(encoded.student[0], bank.levels[0]),
-    expected_nearest,
-    hint="normalise the flattened maps; argmax; one_hot",
-)
+lesson.check(2, nearest_weights)
 
 # %%
 lesson.finish(
