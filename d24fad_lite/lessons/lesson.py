@@ -2,12 +2,12 @@
 
     lesson = start_lesson("04_dual_distillation", globals())
     ...
-    lesson.finish({"headline": "AUROC 0.71 [0.60, 0.81]", "auroc": 0.71})
+    lesson.finish({"headline": "AUROC 0.71 [0.60, 0.81]", "auroc": 0.71}, verdict="The map lies on the lesion.")
 
 `finish` writes metrics.json: "schema" 1, "notebook", "profile", "seed", "data", "seconds", "checks" (exercise title ->
-right or not, at the last check), "figures" (PNG names in the same folder), and the caller's entries. Of these the
-report shows "headline" (one text), "tables" (title -> list of rows, each a dict; a frame will do) and every plain
-number or text.
+right or not, at the last check), "figures" (PNG names in the same folder), "verdict" (what the lesson showed, one
+sentence), and the caller's entries. Of these the report shows the verdict, "headline" (one text), "tables" (title ->
+list of rows, each a dict; a frame will do) and every plain number or text.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class Lesson(LessonDetectors, LessonExercises):
         if file not in self.figures:
             self.figures.append(file)
 
-    def finish(self, metrics: Mapping[str, Any] | None = None) -> None:
-        """Write metrics.json and print one closing line.
+    def finish(self, metrics: Mapping[str, Any] | None = None, *, verdict: str = "") -> None:
+        """Write metrics.json and print the verdict and one closing line.
 
         metrics : entries of the file beside the common ones, see the head of this module. Further names in "figures"
             are added to those of `save_figure`.
+        verdict : what this run showed, in one sentence; build it from values, so that it is true of this run.
         """
         entries = dict(metrics or {})
         figures = [*self.figures, *(name for name in entries.pop("figures", []) if name not in self.figures)]
@@ -95,7 +96,10 @@ class Lesson(LessonDetectors, LessonExercises):
             "data": self.data_kind,
             "seconds": round(time.perf_counter() - self.started, 1),
         }
-        write_json(self.out / "metrics.json", head | entries | {"checks": self.checks, "figures": figures})
+        written = {"verdict": verdict} if verdict else {}
+        write_json(self.out / "metrics.json", head | entries | written | {"checks": self.checks, "figures": figures})
+        if verdict:
+            print(f"What this showed: {verdict}")
         headline = f" · {entries['headline']}" if entries.get("headline") else ""
         print(f"{self.name} finished{headline} · metrics.json written")
 
