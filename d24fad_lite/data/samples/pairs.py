@@ -48,7 +48,7 @@ class Yardstick:
 
 
 def statistics(picture: Array, mean: Array) -> Array:
-    """The five statistics of a picture [S, S, 3] in 0..255, in the order of `WEIGHTS`.
+    """The five statistics [5] of a picture [S, S, 3] in 0..255, in the order of `WEIGHTS`; `mean` is [S, S, 3] too.
 
     Sharpness and distance to the mean image enter as logarithms.
     """

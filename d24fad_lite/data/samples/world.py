@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -123,6 +123,7 @@ def draw_sample(
     paint, device = TASKS[task]
 
     def stream(number: int, words: int | Sequence[int] = seed) -> np.random.Generator:
+        """Random stream number `number` of this task and these seeds."""
         return np.random.default_rng([number, VERSION, list(TASKS).index(task), *np.atleast_1d(words).tolist()])
 
     anatomy, lesion, grain = stream(0), stream(1), stream(2)
@@ -170,14 +171,18 @@ def draw_pair(
     )
 
     def draw(patient: tuple[int, ...], anomalous: bool, side: int) -> Sample:
-        return draw_sample(task, patient, anomalous, severity, side, camera)
+        """The picture of one patient, taken with the camera of the pair."""
+        return draw_sample(task, seed=patient, anomalous=anomalous, severity=severity, size=side, camera=camera)
 
     normal_number, anomalous_number = _yardstick(task, compared_at).closest(
-        normal=[draw(patient, False, compared_at).image for patient in normal_patients],
-        anomalous=[draw(patient, True, compared_at).image for patient in anomalous_patients],
+        normal=[draw(patient, anomalous=False, side=compared_at).image for patient in normal_patients],
+        anomalous=[draw(patient, anomalous=True, side=compared_at).image for patient in anomalous_patients],
     )
     normal, anomalous = normal_patients[normal_number], anomalous_patients[anomalous_number]
-    return Drawn(draw(normal, False, size), normal, camera), Drawn(draw(anomalous, True, size), anomalous, camera)
+    return (
+        Drawn(draw(normal, anomalous=False, side=size), seed=normal, camera=camera),
+        Drawn(draw(anomalous, anomalous=True, side=size), seed=anomalous, camera=camera),
+    )
 
 
 @cache
@@ -227,12 +232,7 @@ def write_samples(
     OSError : the folder cannot be written.
     """
     out, names, strength = Path(out), list(tasks or TASKS), severity_of(severity)
-    if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(choose_one_of("task", unknown[0], TASKS))
-    if train < 1 or test < 1:
-        raise ValueError(f"train={train} and test={test} must be at least 1 image each")
-    if present := [name for name in names if (out / name).exists()]:
-        raise FileExistsError(f"{out} already holds {', '.join(present)}; choose an empty folder or remove them")
+    _refuse_what_cannot_be_written(out, names, train, test)
     files: dict[str, dict[str, Any]] = {}
     with ExitStack() as unfinished:  # all tasks appear together at its end, or none of them
         try:
@@ -241,22 +241,40 @@ def write_samples(
         except OSError as error:
             raise OSError(f"cannot write samples into {out}: {error}; choose a folder that can be written") from error
         for name, folder in folders.items():
-            for index in range(train):
-                words = (seed, SPLITS.index("train/good"), index)
-                drawn = Drawn(draw_sample(name, words, size=size), seed=words, camera=words)
-                files |= _write_one(folder, name, "train/good", index, drawn)
-            for index in range(test):
-                normal, anomalous = draw_pair(name, seed, index, strength, size)
-                files |= _write_one(folder, name, "test/good", index, normal)
-                files |= _write_one(folder, name, "test/bad", index, anomalous)
+            images = _draw_task(name, seed=seed, severity=strength, size=size, train=train, test=test)
+            for split, index, drawn in images:
+                files |= _write_one(folder, name, split, index, drawn)
     difficulty = next((name for name, value in DIFFICULTIES.items() if value == strength), None)
     settings = dict(seed=seed, level=difficulty, severity=strength, size=size, train=train, test=test, tasks=names)
     _write_manifest(out, files, settings)
     return out
 
 
+def _refuse_what_cannot_be_written(out: Path, names: Sequence[str], train: int, test: int) -> None:
+    """Raise for an unknown task, a split without images, or a folder that already holds one of the tasks."""
+    if unknown := [name for name in names if name not in TASKS]:
+        raise ValueError(choose_one_of("task", unknown[0], TASKS))
+    if train < 1 or test < 1:
+        raise ValueError(f"train={train} and test={test} must be at least 1 image each")
+    if present := [name for name in names if (out / name).exists()]:
+        raise FileExistsError(f"{out} already holds {', '.join(present)}; choose an empty folder or remove them")
+
+
+def _draw_task(
+    task: str, *, seed: int, severity: float, size: int, train: int, test: int
+) -> Iterator[tuple[str, int, Drawn]]:
+    """Draw the images of a task one by one: the split, the number within the split, and the image."""
+    for index in range(train):
+        words = (seed, SPLITS.index("train/good"), index)
+        yield "train/good", index, Drawn(draw_sample(task, words, size=size), seed=words, camera=words)
+    for index in range(test):
+        normal, anomalous = draw_pair(task, seed, index, severity=severity, size=size)
+        yield "test/good", index, normal
+        yield "test/bad", index, anomalous
+
+
 def _write_one(folder: Path, task: str, split: str, index: int, drawn: Drawn) -> dict[str, dict[str, Any]]:
-    """Write one image, and its mask if it has a lesion, into the task's folder; what the manifest says of them."""
+    """Write one image, and its mask if it has a lesion, into the task's folder; returns their lines of the manifest."""
     sample, anomalous = drawn.sample, split == "test/bad"
     place = f"{split}/{sample.kind}" if anomalous and task in TASKS_OF_SEVERAL_KINDS else split
     grey = TASKS[task][1].grey
