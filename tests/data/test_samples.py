@@ -1,4 +1,4 @@
-"""The sample world: no shortcut tells its classes at any difficulty, masks are exact, severity is a dial, seeds are kept."""
+"""The sample world: no shortcut tells its classes at any difficulty, masks are exact, and seeds are kept."""
 
 from __future__ import annotations
 
