@@ -94,6 +94,7 @@ def command_line_page() -> str:
     import click
 
     text = get_docs_for_click(obj=command, ctx=click.Context(command, info_name="d24fad"), name="d24fad")
+    text = re.sub(r"\x08\n((?:.*\S.*\n)+)", r"\n```text\n\1```\n", text)  # \b: click keeps these lines as they are
     return re.sub(r"\n{3,}", "\n\n", text).replace("# `d24fad`", "# Command line", 1)
 
 
