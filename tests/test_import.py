@@ -46,6 +46,7 @@ def test_importing_and_using_the_package_loads_nothing_of_the_notebook_stack(use
     assert sorted(name for name in loaded if name.split(".")[0] in HEAVY or name.startswith("jupyter")) == []
 
 
+@pytest.mark.slow
 def test_the_import_takes_at_most_a_fifth_longer_than_torch_and_timm() -> None:
     clock = "import time; a = time.perf_counter(); import {}; b = time.perf_counter(); import {}; print(b - a, {})"
     alone, _ = (float(value) for value in fresh(clock.format("d24fad_lite", "time", 0)).split())

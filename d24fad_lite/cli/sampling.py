@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from d24fad_lite.listings import names_of
+from d24fad_lite.messages import choose_one_of
 
 
 def samples(
@@ -17,7 +18,7 @@ def samples(
     severity: Annotated[
         float | None,
         typer.Option(
-            help="Between the levels: from 0 (a trace) to 1 (plain to see).  [default: that of --level]",
+            help="The same as a number, from 0 (a trace) to 1 (plain to see).  [default: that of --level]",
             show_default=False,
         ),
     ] = None,
@@ -46,12 +47,22 @@ def samples(
       d24fad samples --out small --size 64 --count 5 --tasks RSNA,LAG
     """
     from d24fad_lite.data.names import canonical_task_name
-    from d24fad_lite.data.samples.world import write_samples
+    from d24fad_lite.data.samples.world import DIFFICULTIES, write_samples
 
-    chosen = [canonical_task_name(name) for name in names_of(tasks)] or None
-    root = write_samples(out, seed, level if severity is None else severity, size, train or 2 * count, count, chosen)
-    files = [path for path in root.rglob("*.png") if path.is_file()]
+    if severity is None and level not in DIFFICULTIES:
+        raise ValueError(choose_one_of("level", level, DIFFICULTIES))
+    train = train or 2 * count
+    root = write_samples(
+        out,
+        seed=seed,
+        severity=level if severity is None else severity,
+        size=size,
+        train=train,
+        test=count,
+        tasks=[canonical_task_name(name) for name in names_of(tasks)] or None,
+    )
+    sizes = [path.stat().st_size for path in root.rglob("*.png") if path.is_file()]
     typer.echo(
-        f"{len(files)} files, {sum(path.stat().st_size for path in files) / 1e6:.1f} MB, in {root}: "
-        f"per task {train or 2 * count} normal to train on, {count} normal and {count} anomalous to test"
+        f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, in {root}: "
+        f"per task {train} normal to train on, {count} normal and {count} anomalous to test"
     )

@@ -91,7 +91,7 @@ def support_distance(
 
     Notes
     -----
-    With `fusion="distances"`, sum_k w_k (1 - cos(q, s_k)) = 1 - <q/|q|, sum_k w_k s_k/|s_k|>: one product with the
+    With `fusion="distances"`, `sum_k w_k (1 - cos(q, s_k)) = 1 - <q/|q|, sum_k w_k s_k/|s_k|>`: one product with the
     fused unit vectors gives the K distances without K comparisons.
     """
     if fusion == "features":

@@ -10,6 +10,7 @@ offers, room by room; nothing is listed by hand.
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import re
 import shutil
@@ -63,7 +64,8 @@ def front_page(source: Path, references: list[str]) -> str:
     lessons = [f"notebooks/{path.stem}" for path in sorted((source / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
     benchmarks = [f"benchmarks/{path.stem}" for path in sorted((source / "benchmarks").glob("*.md"))]
     parts = {"Lessons": lessons, "Reference": references, "Measured": benchmarks,
-             "Project": ["CHANGELOG", "d24fad_lite/model/weights/CARD"]}  # fmt: skip
+             "Project": ["CONTRIBUTING", "CHANGELOG", "d24fad_lite/model/weights/CARD"]}  # fmt: skip
+    readme = readme.replace("[benchmarks](benchmarks/)", "[benchmarks](benchmarks/RESULTS.md)")  # no folders on a site
     return readme + "".join(_contents(caption, names) for caption, names in parts.items())
 
 
@@ -92,6 +94,7 @@ def command_line_page() -> str:
     import click
 
     text = get_docs_for_click(obj=command, ctx=click.Context(command, info_name="d24fad"), name="d24fad")
+    text = re.sub(r"\x08\n((?:.*\S.*\n)+)", r"\n```text\n\1```\n", text)  # \b: click keeps these lines as they are
     return re.sub(r"\n{3,}", "\n\n", text).replace("# `d24fad`", "# Command line", 1)
 
 
@@ -102,11 +105,26 @@ def _reference(title: str, module: ModuleType, names: list[str]) -> str:
         if inspect.isclass(value):
             kind = "autoexception" if issubclass(value, Exception) else "autoclass"
         else:
-            kind = "autofunction" if callable(value) else "autodata"
+            kind = "autofunction" if callable(value) else "py:data"
         lines += [name, "-" * len(name), "", f".. {kind}:: {name}", ""]
-        if kind == "autodata" and isinstance(value, Mapping):
-            lines[-1:] = ["   :no-value:", ""]
+        if kind == "py:data":
+            lines += [f"   {line}" for line in (_comment_above(module._HOME[name], name), "", _shown(value))] + [""]
     return "\n".join(lines)
+
+
+def _comment_above(home: str, name: str) -> str:
+    """The comment over the line that defines a constant: data have no docstring of their own."""
+    place, _, inner = home.partition(":")
+    source = inspect.getsource(importlib.import_module(f"d24fad_lite.{place}"))
+    found = re.search(rf"((?:^# .*\n)*)^{inner or name}\b.* = ", source, re.MULTILINE)
+    return " ".join(line.removeprefix("# ") for line in found[1].splitlines()) if found else ""
+
+
+def _shown(value: object) -> str:
+    """A constant as one line: the keys of a mapping, else the value itself."""
+    if isinstance(value, Mapping):
+        return "Keys: " + ", ".join(f"``{key}``" for key in value)
+    return f"Value: ``{value!r}``"
 
 
 def _contents(caption: str, names: list[str]) -> str:

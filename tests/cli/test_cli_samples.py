@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from d24fad_lite.data.samples.world import LEVELS
+from d24fad_lite.data.samples.world import DIFFICULTIES
 
 SMALL = ("--size", 32, "--count", 1)
 
@@ -39,13 +39,15 @@ def test_count_and_train_set_the_numbers_of_images_and_an_alias_names_a_task(d24
     assert numbers(tmp_path / "a") == [4, 2, 2] and numbers(tmp_path / "b") == [3, 2, 2]
 
 
-def test_the_level_is_plain_unless_another_is_named_and_severity_says_it_in_numbers(d24fad, tmp_path: Path) -> None:
+def test_the_difficulty_is_plain_unless_another_is_named_and_severity_says_it_in_numbers(
+    d24fad, tmp_path: Path
+) -> None:
     for name, options in (
         ("default", ()),
         ("plain", ("--level", "plain")),
-        ("one", ("--severity", LEVELS["plain"])),
+        ("one", ("--severity", DIFFICULTIES["plain"])),
         ("hard", ("--level", "hard")),
-        ("low", ("--severity", LEVELS["hard"])),
+        ("low", ("--severity", DIFFICULTIES["hard"])),
     ):
         assert d24fad("samples", "--out", tmp_path / name, "--tasks", "RSNA", *SMALL, *options).code == 0
     assert contents(tmp_path / "default") == contents(tmp_path / "plain") == contents(tmp_path / "one")
@@ -56,9 +58,9 @@ def test_the_level_is_plain_unless_another_is_named_and_severity_says_it_in_numb
     ("options", "message"),
     [
         (("--severity", 2), "severity=2.0 must lie between 0 (a trace) and 1"),
-        (("--level", "easy"), "level 'easy' is none of the sample world's; choose one of plain, medium, hard"),
+        (("--level", "easy"), "level='easy' is not known; choose one of 'plain', 'medium', 'hard'"),
         (("--size", 8), "size=8 must be a whole number of pixels, at least 16"),
-        (("--tasks", "Knee"), "tasks ['Knee'] are not in the sample world; choose some of HIS"),
+        (("--tasks", "Knee"), "task='Knee' is not known; choose one of 'HIS', 'LAG'"),
         (("--count", 0), "must be at least 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The sample world: no shortcut tells its classes on any level, masks are exact, severity is a dial, seeds are kept."""
+"""The sample world: no shortcut tells its classes at any difficulty, masks are exact, and seeds are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 from d24fad_lite.data.benchmark import Task, open_benchmark
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.data.samples.world import (
-    LEVELS,
+    DIFFICULTIES,
     SPLITS,
     TASKS,
     draw_pair,
@@ -48,13 +48,13 @@ def told_by_shortcuts(task: Task, size: int) -> dict[str, float]:
     """AUROC of each shortcut on the test images, either way: 0.5 where it tells nothing."""
     train, test = task.train.images(size).numpy(), task.test.images(size).numpy()
     labels, known = task.test.labels, shortcuts(train)
-    found = {
+    statistics = {
         "bytes of the file": [Path(path).stat().st_size for path in task.test.paths],
         "distance to the mean image": np.abs(test - train.mean(axis=0)).mean(axis=(1, 2, 3)),
     }
     for name, values in shortcuts(test).items():
-        found |= {name: values, f"{name}, distance": np.abs(values - known[name].mean())}
-    aurocs = {name: roc_auc_score(labels, values) for name, values in found.items()}
+        statistics |= {name: values, f"{name}, distance": np.abs(values - known[name].mean())}
+    aurocs = {name: roc_auc_score(labels, values) for name, values in statistics.items()}
     return {name: round(max(value, 1 - value), 3) for name, value in aurocs.items()}
 
 
@@ -80,9 +80,9 @@ def test_nor_does_any_statistic_that_the_kit_itself_tries_as_a_shortcut(task: Ta
     assert {name: value for name, value in told.items() if value >= LIMIT} == {}
 
 
-@pytest.mark.parametrize("level", ["medium", "hard"])
-def test_no_shortcut_separates_the_classes_on_the_other_levels(level: str, tmp_path: Path) -> None:
-    write_samples(tmp_path, seed=5, severity=level, size=40, train=12, test=16)
+@pytest.mark.parametrize("difficulty", ["medium", "hard"])
+def test_no_shortcut_separates_the_classes_at_the_other_difficulties(difficulty: str, tmp_path: Path) -> None:
+    write_samples(tmp_path, seed=5, severity=difficulty, size=40, train=12, test=16)
     told = {name: told_by_shortcuts(one, 40) for name, one in open_benchmark(tmp_path).items()}
     assert {
         (name, shortcut): value for name, values in told.items() for shortcut, value in values.items() if value >= LIMIT
@@ -119,7 +119,7 @@ def test_the_shipped_folder_is_small_and_its_manifest_true() -> None:
     for name, path in files.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == manifest["files"][name]["sha256"], name
     assert manifest["seed"] == 0 and manifest["licence"] == "CC0-1.0"
-    assert (manifest["level"], manifest["severity"]) == ("plain", LEVELS["plain"])
+    assert (manifest["level"], manifest["severity"]) == ("plain", DIFFICULTIES["plain"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,8 +127,8 @@ def test_a_shipped_image_is_drawn_again_pixel_by_pixel_from_what_the_manifest_sa
     files = json.loads((SHIPPED / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
     for split in SPLITS:
         (path, *_) = sorted((SHIPPED / name / split).rglob("0000.png"))
-        said = files[path.relative_to(SHIPPED).as_posix()]
-        sample = draw_sample(name, said["seed"], split == "test/bad", camera=said["camera"])
+        entry = files[path.relative_to(SHIPPED).as_posix()]
+        sample = draw_sample(name, entry["seed"], split == "test/bad", camera=entry["camera"])
         assert np.array_equal(np.asarray(Image.open(path).convert("RGB")), sample.image), path
 
 
@@ -141,11 +141,13 @@ def test_a_pair_is_the_same_each_time_and_shares_a_camera_but_no_patient(name: s
     assert normal.sample.kind == "normal" and anomalous.sample.mask.any()
 
 
-def test_a_level_is_a_name_for_a_severity() -> None:
-    named, number = (draw_sample("RSNA", 3, True, severity, 32) for severity in ("hard", LEVELS["hard"]))
+def test_a_difficulty_is_a_name_for_a_severity() -> None:
+    named, number = (draw_sample("RSNA", 3, True, severity, 32) for severity in ("hard", DIFFICULTIES["hard"]))
     assert np.array_equal(named.image, number.image)
-    assert 0 < LEVELS["hard"] < LEVELS["medium"] < LEVELS["plain"] <= 1
-    with pytest.raises(ValueError, match="level 'easy' is none of the sample world's; choose one of plain, medium"):
+    assert 0 < DIFFICULTIES["hard"] < DIFFICULTIES["medium"] < DIFFICULTIES["plain"] <= 1
+    with pytest.raises(
+        ValueError, match="severity='easy' is not known; choose one of 'plain', 'medium', 'hard', or a number"
+    ):
         severity_of("easy")
     with pytest.raises(ValueError, match="severity=2 must lie between 0"):
         draw_sample("RSNA", 3, True, 2, 32)
@@ -180,7 +182,7 @@ def test_severity_turns_the_lesion_up(name: str) -> None:
         ]
         return float(np.mean([np.abs(sick - healthy).mean() for sick, healthy in pairs]))
 
-    trace, hard, medium, plain = (change(severity) for severity in (0.0, *sorted(LEVELS.values())))
+    trace, hard, medium, plain = (change(severity) for severity in (0.0, *sorted(DIFFICULTIES.values())))
     assert trace < hard < medium < plain
 
 

@@ -126,6 +126,7 @@ def test_changed_code_trains_anew(bench: d2.Benchmark, trainings: list, monkeypa
     assert len(trainings) == 2
 
 
+@pytest.mark.slow
 def test_code_that_a_training_runs_through_is_in_the_digest(tiny_root: Path, tmp_path: Path) -> None:
     script = f"""
 import sys
@@ -216,6 +217,7 @@ def test_damaged_state_of_an_interrupted_training_begins_anew(
     assert equal(weights(model), by_hand(bench))
 
 
+@pytest.mark.slow
 def test_two_at_a_time_train_once(
     bench: d2.Benchmark, own_cache: Path, trainings: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,6 +314,7 @@ def test_readings_of_a_lesson_share_its_training_but_a_change_of_fusion_does_not
     assert len(trainings) == 3
 
 
+@pytest.mark.slow
 def test_seed_of_a_detector_is_that_of_its_weights_and_episodes(lesson: Lesson, bench: d2.Benchmark) -> None:
     first, second = (
         lesson.detector(bench, "Blobs", seed=seed, weights="embedded", teacher="resnet18", epochs=1)[0]

@@ -127,6 +127,7 @@ def test_batch_norm_sees_the_queries_and_then_each_support_batch_as_a_call_of_it
     assert model.student.layer1[0].bn1.num_batches_tracked == 1 + SHOTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     "name", ["resnet18", "resnet50", "wide_resnet50_2", "resnext50_32x4d", "test_resnet", "test_vit", "test_convnext"]

@@ -105,6 +105,7 @@ def test_stopped_gradient_changes_the_students_gradient_and_leaves_the_losses_an
         assert np.abs(second[name]).max() > 0 or name.endswith(".bias"), name
 
 
+@pytest.mark.slow
 def test_the_gradient_of_every_single_parameter_tensor_agrees() -> None:
     model = detector(CASES["kit"]).train()
     hand = ByHand(model, training=True)

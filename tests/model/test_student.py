@@ -49,6 +49,7 @@ def shapes_agree(teacher: Teacher, student: Student, size: int) -> None:
     assert [g.shape for g in levels] == [f.shape for f in features.levels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESNETS)
 def test_names_depths_and_widths_are_those_of_published_decoders(name: str) -> None:
     depths, bottleneck, channels, inner = RESNETS[name]
@@ -73,6 +74,7 @@ def test_names_depths_and_widths_are_those_of_published_decoders(name: str) -> N
     assert not any(key.endswith("conv1.bias") or key.endswith("upsample.0.bias") for key in state)
 
 
+@pytest.mark.slow
 def test_wide_resnet_50_decoder_has_the_published_size() -> None:
     _, student = built("wide_resnet50_2", 32)
     state = student.state_dict()

@@ -64,6 +64,7 @@ def test_a_planted_anomaly_is_flagged_far_better_than_chance(model: D24FAD, task
     assert "chance 12 %" in trial.summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TASKS))
 def test_the_flag_is_far_better_than_chance_on_each_shipped_task(name: str) -> None:
     teacher = D24FAD(D24FADConfig(weights="embedded", image_size=128))

@@ -29,7 +29,8 @@ def require_room(path: Path, width: int, height: int, bytes_per_pixel: float) ->
 def inflate(compressed: bytes, expected: int, window: int = zlib.MAX_WBITS) -> bytes:
     """zlib data -> exactly `expected` bytes; OSError where there are fewer or the checksum is wrong.
 
-    A stream may hold more. At most `_BEYOND` further bytes are unpacked, so that zlib reaches its checksum and compares it.
+    A stream may hold more. At most `_BEYOND` further bytes are unpacked, so that zlib reaches its checksum and
+    compares it.
     """
     unpack = zlib.decompressobj(window)
     try:

@@ -13,8 +13,8 @@ from typing import Any
 
 from d24fad_lite.data.layouts.folder_names import MASK_FOLDERS, SPLITS
 from d24fad_lite.data.layouts.folder_walk import grouped, list_folders, list_images, subfolders
-from d24fad_lite.data.layouts.left_out import LeftOut
 from d24fad_lite.data.layouts.json_listing import listed_file, posix, read_listing
+from d24fad_lite.data.layouts.left_out import LeftOut
 from d24fad_lite.data.layouts.mask_pairing import Owners, attach_mask_folder, key_of
 from d24fad_lite.data.layouts.task_files import LabelledImage, LayoutError, TaskFiles
 from d24fad_lite.data.names import composed, natural_key

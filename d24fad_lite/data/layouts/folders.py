@@ -99,7 +99,7 @@ def read_folders(folder: Path, dialect: Dialect = OWN_DIALECT) -> TaskFiles | No
 
 
 def _kinds(mask_folders: list[Path]) -> set[str]:
-    """Kinds of anomalies: names of the folders in ground_truth/ (or ground_truth/test/), which MVTec's test/ has too."""
+    """Kinds of anomalies: folders of ground_truth/ (or ground_truth/test/), which MVTec's test/ has too."""
     children = [child for folder in mask_folders for child in list_folders(folder)]
     children += [inner for child in children if child.name.lower() in SPLIT_FOLDERS for inner in list_folders(child)]
     return {composed(child.name).lower() for child in children} - GOOD_FOLDERS - MASK_FOLDERS - SPLIT_FOLDERS

@@ -70,7 +70,7 @@ class Owners:
 
 
 def without_mask_words(name: str) -> Iterator[str]:
-    """The names that are left of a mask's name without `_mask`, `mask_` and the like; none where it has no such word."""
+    """What is left of a mask's name without `_mask`, `mask_` and the like; nothing where it has no such word."""
     folder, slash, stem = name.rpartition("/")
     for match in filter(None, (_MASK_SUFFIX.fullmatch(stem), _MASK_PREFIX.fullmatch(stem))):
         yield folder + slash + match[1]

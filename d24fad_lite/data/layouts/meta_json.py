@@ -3,9 +3,9 @@
     meta.json {"train": {CLASS: [{"img_path": "train/good/000.png", "mask_path": "", "specie_name": "good",
                                   "anomaly": 0}, ...]}, "test": {CLASS: [...]}}
 
-The file lies in the task's folder, or in the folder above; there, paths begin with the task's name. Labels and masks are
-those of the listing, whatever the folders are called. Files of train/ and test/ that it does not list are counted and
-named.
+The file lies in the task's folder, or in the folder above; there, paths begin with the task's name. Labels and masks
+are those of the listing, whatever the folders are called. Files of train/ and test/ that it does not list are counted
+and named.
 """
 
 from __future__ import annotations

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,13 +17,17 @@ from PIL import Image
 from d24fad_lite.data.samples import brain, chest, fundus, histology
 from d24fad_lite.data.samples.canvas import OVERSAMPLING, Array, Camera, Canvas
 from d24fad_lite.data.samples.pairs import Yardstick
+from d24fad_lite.files import read_json_or_none, replacing_folder, sha256_of, write_bytes, write_json
+from d24fad_lite.messages import choose_one_of
 
 NAME = "d24fad_lite sample world"
-VERSION = 3  # of the pictures: any change of them counts it up
-LEVELS = {"plain": 1.0, "medium": 0.6, "hard": 0.3}  # named severities; the shipped samples are plain
-CANDIDATES = 6  # patients of each class from whom a pair of test images is chosen
-CHOSEN_AT = 128  # at most so large are the pictures that choose them
-REFERENCE = 2**31  # seed of the pictures that tell what is usual in a task
+VERSION = 3  # of the pictures; whoever changes a pixel raises it
+DIFFICULTIES = {"plain": 1.0, "medium": 0.6, "hard": 0.3}  # names of severities; the shipped samples are plain
+SMALLEST = 16  # pixels of a side
+PATIENTS_PER_CLASS = 6  # candidates from whom the pair of test images is chosen
+COMPARED_AT = 128  # pixels: candidates are compared at the asked size, but at no more than this
+TYPICAL_SEED = 2**31  # of the normal pictures that say what is usual in a task; out of reach of a benchmark's seeds
+TYPICAL_PICTURES = 24
 Painter = Callable[[Canvas, np.random.Generator, np.random.Generator | None, float], tuple[Array, Array, Array, str]]
 
 TASKS: dict[str, tuple[Painter, Camera]] = {
@@ -36,7 +37,8 @@ TASKS: dict[str, tuple[Painter, Camera]] = {
     "RSNA": (chest.paint, chest.CAMERA),
     "BrainTumor": (brain.paint, brain.CAMERA),
 }
-SPLITS = ("train/good", "test/good", "test/bad")
+SPLITS = ("train/good", "test/good", "test/bad")  # their numbers are part of the seeds
+TASKS_OF_SEVERAL_KINDS = ("BrainTumor",)  # glioma and meningioma, each in a folder of its own
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,33 @@ class Sample:
     kind: str
 
 
-def severity_of(level: float | str) -> float:
-    """The severity, 0 (a trace) to 1 (plain to see), that a number or the name of a level stands for."""
-    if isinstance(level, str):
-        if level not in LEVELS:
-            raise ValueError(
-                f"level {level!r} is none of the sample world's; choose one of {', '.join(LEVELS)}, or a "
-                "severity from 0 (a trace) to 1 (plain to see)"
-            )
-        return LEVELS[level]
-    if not 0 <= level <= 1:
+def severity_of(severity: float | str) -> float:
+    """The severity as a number, whether it is given as one or by the name of a difficulty.
+
+    Parameters
+    ----------
+    severity : float or {"plain", "medium", "hard"}
+        0 (a trace) to 1 (plain to see), or a name.
+
+    Returns
+    -------
+    float, 0 to 1
+
+    Raises
+    ------
+    ValueError : an unknown name, or a number out of range.
+    """
+    if isinstance(severity, str):
+        if severity not in DIFFICULTIES:
+            names = choose_one_of("severity", severity, DIFFICULTIES)
+            raise ValueError(f"{names}, or a number from 0 (a trace) to 1 (plain to see)")
+        return DIFFICULTIES[severity]
+    if not 0 <= severity <= 1:
         raise ValueError(
-            f"severity={level!r} must lie between 0 (a trace) and 1 (plain to see); or name a level: "
-            f"{', '.join(LEVELS)}"
+            f"severity={severity!r} must lie between 0 (a trace) and 1 (plain to see), or be one of "
+            f"{', '.join(map(repr, DIFFICULTIES))}"
         )
-    return float(level)
+    return float(severity)
 
 
 def draw_sample(
@@ -82,28 +96,43 @@ def draw_sample(
     ----------
     task : {"HIS", "LAG", "APTOS", "RSNA", "BrainTumor"}
     seed : int or sequence of int, each >= 0
-    anomalous : whether the patient has a lesion.
-    severity : 0 (a trace) to 1 (plain to see), or the name of a level: "plain", "medium", "hard".
-    size : side in pixels, at least 16.
-    camera : seed of the camera's settings (exposure, contrast, colour, sharpness, noise level); default: `seed`.
+        The patient.
+    anomalous : bool, default False
+        Whether the patient has a lesion.
+    severity : float or {"plain", "medium", "hard"}, default "plain"
+        How easily the lesion is seen: 0 (a trace) to 1 (plain to see), or the name of a difficulty.
+    size : int, default 128
+        Side in pixels, at least 16.
+    camera : int or sequence of int, default None for `seed`
+        Seed of the camera's settings: exposure, contrast, colour, sharpness, noise strength.
+
+    Returns
+    -------
+    Sample
+        Image uint8 [size, size, 3], lesion mask bool [size, size], kind of the lesion.
+
+    Raises
+    ------
+    ValueError : an unknown task or difficulty, a size or severity out of range.
     """
     if task not in TASKS:
-        raise ValueError(f"task {task!r} is not in the sample world; choose one of {', '.join(TASKS)}")
-    if not isinstance(size, int) or size < 16:
-        raise ValueError(f"size={size!r} must be a whole number of pixels, at least 16")
+        raise ValueError(choose_one_of("task", task, TASKS))
+    if not isinstance(size, int) or size < SMALLEST:
+        raise ValueError(f"size={size!r} must be a whole number of pixels, at least {SMALLEST}")
     strength = severity_of(severity)
     paint, device = TASKS[task]
 
     def stream(number: int, words: int | Sequence[int] = seed) -> np.random.Generator:
+        """Random stream number `number` of this task and these seeds."""
         return np.random.default_rng([number, VERSION, list(TASKS).index(task), *np.atleast_1d(words).tolist()])
 
     anatomy, lesion, grain = stream(0), stream(1), stream(2)
     settings = stream(3, seed if camera is None else camera)
     canvas = Canvas(size * OVERSAMPLING)
-    scene, view, mask, kind = paint(canvas, anatomy, lesion if anomalous else None, strength)
-    picture = device.shoot(scene, view, settings, grain, size)
-    coarse = mask.reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3)) >= 0.5
-    return Sample(picture, coarse, kind)
+    scene, view, fine_mask, kind = paint(canvas, anatomy, lesion if anomalous else None, strength)
+    picture = device.shoot(scene, view, rng=settings, grain=grain, size=size)
+    covered = fine_mask.reshape(size, OVERSAMPLING, size, OVERSAMPLING).mean(axis=(1, 3))  # share of each pixel
+    return Sample(picture, covered >= 0.5, kind)
 
 
 @dataclass(frozen=True)
@@ -118,28 +147,49 @@ class Drawn:
 def draw_pair(
     task: str, seed: int, index: int, severity: float | str = "plain", size: int = 128
 ) -> tuple[Drawn, Drawn]:
-    """Test images number `index`, normal and anomalous, of a benchmark: one camera, two patients, no shortcut.
+    """Draw the normal and the anomalous test image number `index` of a benchmark: two patients, one camera.
 
-    Of some patients of each class the two are taken whose pictures are most alike in sharpness, roughness and
-    distance to the mean image (see `pairs`).
+    Six patients of each class are drawn, and the two taken whose pictures are most alike in what a shortcut could
+    read (see `pairs`).
+
+    Parameters
+    ----------
+    task, severity, size : see `draw_sample`.
+    seed : int, >= 0
+        Of the benchmark.
+    index : int, >= 0
+        Number of the pair within the benchmark.
+
+    Returns
+    -------
+    normal, anomalous : Drawn
     """
-    camera, small = (seed, 1, index), min(size, CHOSEN_AT)
-    patients = [[(seed, split, index, candidate) for candidate in range(CANDIDATES)] for split in (1, 2)]
-    pictures = [
-        [draw_sample(task, words, anomalous, severity, small, camera).image for words in some]
-        for anomalous, some in zip((False, True), patients, strict=True)
-    ]
-    a, b = _usual(task, small).closest(*pictures)
-    normal, anomalous = patients[0][a], patients[1][b]
+    camera, compared_at = (seed, SPLITS.index("test/good"), index), min(size, COMPARED_AT)
+    normal_patients, anomalous_patients = (
+        [(seed, SPLITS.index(split), index, candidate) for candidate in range(PATIENTS_PER_CLASS)]
+        for split in ("test/good", "test/bad")
+    )
+
+    def draw(patient: tuple[int, ...], anomalous: bool, side: int) -> Sample:
+        """The picture of one patient, taken with the camera of the pair."""
+        return draw_sample(task, seed=patient, anomalous=anomalous, severity=severity, size=side, camera=camera)
+
+    normal_number, anomalous_number = _yardstick(task, compared_at).closest(
+        normal=[draw(patient, anomalous=False, side=compared_at).image for patient in normal_patients],
+        anomalous=[draw(patient, anomalous=True, side=compared_at).image for patient in anomalous_patients],
+    )
+    normal, anomalous = normal_patients[normal_number], anomalous_patients[anomalous_number]
     return (
-        Drawn(draw_sample(task, normal, False, severity, size, camera), normal, camera),
-        Drawn(draw_sample(task, anomalous, True, severity, size, camera), anomalous, camera),
+        Drawn(draw(normal, anomalous=False, side=size), seed=normal, camera=camera),
+        Drawn(draw(anomalous, anomalous=True, side=size), seed=anomalous, camera=camera),
     )
 
 
 @cache
-def _usual(task: str, size: int) -> Yardstick:
-    return Yardstick.of(np.stack([draw_sample(task, (REFERENCE, number), size=size).image for number in range(24)]))
+def _yardstick(task: str, size: int) -> Yardstick:
+    """What is usual among normal pictures of a task, as a measure of how far two pictures lie apart."""
+    pictures = [draw_sample(task, (TYPICAL_SEED, number), size=size).image for number in range(TYPICAL_PICTURES)]
+    return Yardstick.of(np.stack(pictures))
 
 
 def write_samples(
@@ -158,74 +208,95 @@ def write_samples(
 
     Parameters
     ----------
-    out : folder, made if absent; task folders already in it are an error.
-    seed, severity, size : see `draw_sample`. Image i of a split is the same however many are asked for.
-    train, test : number of normal training images, and of normal and of anomalous test images, per task.
-    tasks : some of the five; default all.
+    out : path
+        Folder to write to, made if absent. Task folders already in it are an error.
+    seed : int, default 0, >= 0
+        Image i of a split is the same however many are asked for.
+    severity, size : see `draw_sample`.
+    train : int, default 40
+        Normal training images per task.
+    test : int, default 20
+        Normal test images per task, and as many anomalous ones.
+    tasks : sequence of str, default None for all
+        Some of the five.
+
+    Returns
+    -------
+    Path
+        The folder. Task folders appear only when all images are drawn, the manifest last.
 
     Raises
     ------
-    ValueError, FileExistsError, OSError
+    ValueError : an unknown task or difficulty, or a number out of range.
+    FileExistsError : the folder already holds one of the tasks.
+    OSError : the folder cannot be written.
     """
     out, names, strength = Path(out), list(tasks or TASKS), severity_of(severity)
+    _refuse_what_cannot_be_written(out, names, train, test)
+    files: dict[str, dict[str, Any]] = {}
+    with ExitStack() as unfinished:  # all tasks appear together at its end, or none of them
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            folders = {name: unfinished.enter_context(replacing_folder(out / name)) for name in names}
+        except OSError as error:
+            raise OSError(f"cannot write samples into {out}: {error}; choose a folder that can be written") from error
+        for name, folder in folders.items():
+            images = _draw_task(name, seed=seed, severity=strength, size=size, train=train, test=test)
+            for split, index, drawn in images:
+                files |= _write_one(folder, name, split, index, drawn)
+    difficulty = next((name for name, value in DIFFICULTIES.items() if value == strength), None)
+    settings = dict(seed=seed, level=difficulty, severity=strength, size=size, train=train, test=test, tasks=names)
+    _write_manifest(out, files, settings)
+    return out
+
+
+def _refuse_what_cannot_be_written(out: Path, names: Sequence[str], train: int, test: int) -> None:
+    """Raise for an unknown task, a split without images, or a folder that already holds one of the tasks."""
     if unknown := [name for name in names if name not in TASKS]:
-        raise ValueError(f"tasks {unknown} are not in the sample world; choose some of {', '.join(TASKS)}")
+        raise ValueError(choose_one_of("task", unknown[0], TASKS))
     if train < 1 or test < 1:
         raise ValueError(f"train={train} and test={test} must be at least 1 image each")
     if present := [name for name in names if (out / name).exists()]:
         raise FileExistsError(f"{out} already holds {', '.join(present)}; choose an empty folder or remove them")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=out, prefix=".partial-"))
-    except OSError as error:
-        raise OSError(f"cannot write samples into {out}: {error}; choose a folder that can be written") from error
-    level = next((name for name, value in LEVELS.items() if value == strength), None)
-    settings = dict(seed=seed, level=level, severity=strength, size=size, train=train, test=test, tasks=names)
-    try:
-        files: dict[str, dict[str, Any]] = {}
-        for name in names:
-            for index in range(train):
-                words = (seed, 0, index)
-                drawn = Drawn(draw_sample(name, words, size=size), words, words)
-                files |= _write_one(partial, name, "train/good", index, drawn)
-            for index in range(test):
-                for split, drawn in zip(SPLITS[1:], draw_pair(name, seed, index, strength, size), strict=True):
-                    files |= _write_one(partial, name, split, index, drawn)
-        for name in names:
-            os.replace(partial / name, out / name)
-        _write_manifest(out, files, settings)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return out
 
 
-def _write_one(root: Path, task: str, split: str, index: int, drawn: Drawn) -> dict[str, dict[str, Any]]:
+def _draw_task(
+    task: str, *, seed: int, severity: float, size: int, train: int, test: int
+) -> Iterator[tuple[str, int, Drawn]]:
+    """Draw the images of a task one by one: the split, the number within the split, and the image."""
+    for index in range(train):
+        words = (seed, SPLITS.index("train/good"), index)
+        yield "train/good", index, Drawn(draw_sample(task, words, size=size), seed=words, camera=words)
+    for index in range(test):
+        normal, anomalous = draw_pair(task, seed, index, severity=severity, size=size)
+        yield "test/good", index, normal
+        yield "test/bad", index, anomalous
+
+
+def _write_one(folder: Path, task: str, split: str, index: int, drawn: Drawn) -> dict[str, dict[str, Any]]:
+    """Write one image, and its mask if it has a lesion, into the task's folder; returns their lines of the manifest."""
     sample, anomalous = drawn.sample, split == "test/bad"
-    several = sample.kind in ("glioma", "meningioma")
-    folder = f"{split}/{sample.kind}" if anomalous and several else split
-    entries = {f"{task}/{folder}/{index:04d}.png": sample.image}
+    place = f"{split}/{sample.kind}" if anomalous and task in TASKS_OF_SEVERAL_KINDS else split
+    grey = TASKS[task][1].grey
+    pictures = {f"{place}/{index:04d}.png": sample.image[..., 0] if grey else sample.image}
     if anomalous:
-        mask_folder = folder.replace("test/bad", "test/mask")
-        entries[f"{task}/{mask_folder}/{index:04d}.png"] = sample.mask.astype(np.uint8) * 255
+        pictures[f"{place.replace('bad', 'mask')}/{index:04d}.png"] = sample.mask.astype(np.uint8) * 255
     facts = {}
-    for name, pixels in entries.items():
-        grey = pixels.ndim == 2 or TASKS[task][1].grey
-        flat = pixels[..., 0] if pixels.ndim == 3 and grey else pixels
-        buffer = io.BytesIO()
-        Image.fromarray(flat).save(buffer, format="PNG", optimize=True)
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(buffer.getvalue())
-        facts[name] = {
+    for name, pixels in pictures.items():
+        png = io.BytesIO()
+        Image.fromarray(pixels).save(png, format="PNG", optimize=True)
+        write_bytes(folder / name, png.getvalue())
+        facts[f"{task}/{name}"] = {
             "seed": drawn.seed,
             "camera": drawn.camera,
-            "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-            "pixels_sha256": hashlib.sha256(np.ascontiguousarray(flat).tobytes()).hexdigest(),
+            "sha256": sha256_of(png.getvalue()),
+            "pixels_sha256": sha256_of(pixels.tobytes()),
         }
     return facts
 
 
 def _write_manifest(out: Path, files: dict[str, dict[str, Any]], settings: dict[str, Any]) -> None:
+    """Write what was drawn, how, under which licence, and the hash of each file."""
     manifest = {
         "name": NAME,
         "version": VERSION,
@@ -235,25 +306,28 @@ def _write_manifest(out: Path, files: dict[str, dict[str, Any]], settings: dict[
         **settings,
         "files": dict(sorted(files.items())),
     }
-    temporary = out / ".MANIFEST.json.partial"
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, out / "MANIFEST.json")
+    write_json(out / "MANIFEST.json", manifest, indent=1)
 
 
 def is_sample_world(folder: Path) -> bool:
-    """Whether this generator wrote the folder: its MANIFEST.json says so. Other data may have a file of that name."""
-    try:
-        manifest = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    """Whether this generator wrote the folder, by its MANIFEST.json; other data may have a file of that name."""
+    manifest = read_json_or_none(folder / "MANIFEST.json")
     return isinstance(manifest, dict) and manifest.get("name") == NAME
 
 
 def samples_root() -> Path:
     """The folder of the shipped samples; where there is none, the same samples generated once into the user's cache.
 
-    Looked for: `data_samples` beside the package's checkout or above the working directory; then
-    `$D24FAD_CACHE/samples-v3`, by default `~/.cache/d24fad_lite/samples-v3`.
+    Looked for in this order: `data_samples` beside the package's checkout, in the working directory or a folder above
+    it; then `$D24FAD_CACHE/samples-v3`, by default `~/.cache/d24fad_lite/samples-v3`.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    OSError : the cache cannot be written.
     """
     here = Path.cwd().resolve()
     checkout = Path(__file__).resolve().parents[3]
@@ -261,11 +335,8 @@ def samples_root() -> Path:
         if (folder / "data_samples" / "MANIFEST.json").is_file():
             return folder / "data_samples"
     root = os.environ.get("D24FAD_CACHE")
-    home = (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / f"samples-v{VERSION}"
-    if not (home / "MANIFEST.json").is_file():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home.parent, prefix=".partial-") as partial:
-            write_samples(Path(partial) / "samples")
-            if not home.exists():
-                os.replace(Path(partial) / "samples", home)
-    return home
+    cached = (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / f"samples-v{VERSION}"
+    if not (cached / "MANIFEST.json").is_file():
+        with replacing_folder(cached) as partial:
+            write_samples(partial)
+    return cached

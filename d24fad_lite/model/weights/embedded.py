@@ -25,7 +25,13 @@ SMALLEST = 1024  # tensors with fewer elements stay float32: they cost nothing
 
 @cache
 def embedded_catalog() -> dict[str, dict[str, Any]]:
-    """timm name -> file, sha256, bytes and the recipe's facts."""
+    """What is known about the teachers whose weights are part of the package.
+
+    Returns
+    -------
+    dict
+        timm name -> file, sha256, size in bytes, and the facts of the recipe it was made by.
+    """
     return read_json(FOLDER / CATALOG)
 
 

@@ -69,7 +69,20 @@ def _rotation(angle: Array) -> Array:
 
 
 def render(points: Array, size: int) -> Array:
-    """Density picture uint8 [size, size] of a point cloud, fitted to the frame, on a logarithmic scale."""
+    """Draw a cloud of points as a density picture, fitted to the frame, on a logarithmic scale.
+
+    Parameters
+    ----------
+    points : array, float [N, 2]
+        The cloud, in any unit: 98 % of its extent fill nine tenths of the frame.
+    size : int
+        Side of the picture in pixels.
+
+    Returns
+    -------
+    array, uint8 [size, size]
+        0 where no point lies; 255 from the 95th percentile of the filled pixels on.
+    """
     low, high = np.percentile(points, [1, 99], axis=0)
     span = max(float((high - low).max()), 1e-9)
     cells = ((points - (low + high) / 2) / span * 0.9 + 0.5) * size
@@ -81,7 +94,19 @@ def render(points: Array, size: int) -> Array:
 
 
 def find_class(seed: int, number: int, size: int) -> IteratedFunctionSystem:
-    """The IFS of class `number`: the first draw of its random stream that fills enough of the frame."""
+    """The iterated function system (IFS) of a class of fractals: the first draw that fills enough of the frame.
+
+    Parameters
+    ----------
+    seed, number : int
+        Of the bank of fractals, and of the class in it; together they fix the random stream.
+    size : int
+        Side in pixels of the picture in which the filled part is measured.
+
+    Returns
+    -------
+    IteratedFunctionSystem
+    """
     rng = np.random.default_rng([seed, number])
     while True:
         system = IteratedFunctionSystem(rng)

@@ -46,19 +46,41 @@ POLISH = Stage(steps=1500, lr=7e-4, texture=0.0, camera=0.15, grey=0.1, ramp=0.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that the weights of a pre-trained teacher depend on; the defaults are those of the shipped ones."""
+    """Everything that the weights of a pre-trained teacher depend on; the defaults are those of the shipped ones.
 
-    architecture: str = "resnet18"  # timm name
-    classes: int = 1000  # iterated function systems
-    instances: int = 24  # pictures of each
-    bank_size: int = 80  # px, of the drawn fractals
-    image_size: int = 64  # px, of the training views
+    Parameters
+    ----------
+    architecture : str, default "resnet18"
+        timm name of the classifier.
+    classes, instances : int, default 1000 and 24
+        Iterated function systems, and pictures of each.
+    bank_size, image_size : int, default 80 and 64
+        Side in pixels of the drawn fractals, and of the views that are trained on.
+    stages : tuple of Stage, default Stage() and POLISH
+        Stretches of the run, each with its own steps, learning rate and views.
+    batch_size : int, default 128
+    weight_decay : float, default 0.05
+        Of AdamW.
+    label_smoothing : float in 0..1, default 0.0
+    hardness : float in 0..1, default 1.0
+        Of the views at the end of a stage's ramp, see `draw_views`.
+    precision : {"bf16", "fp32"}, default "bf16"
+        Of the forward pass.
+    seed : int, default 0
+        Of the fractals, the views and the first weights.
+    """
+
+    architecture: str = "resnet18"
+    classes: int = 1000
+    instances: int = 24
+    bank_size: int = 80
+    image_size: int = 64
     stages: tuple[Stage, ...] = (Stage(), POLISH)
     batch_size: int = 128
     weight_decay: float = 0.05
     label_smoothing: float = 0.0
-    hardness: float = 1.0  # of the views in the end, see draw_views
-    precision: str = "bf16"  # autocast; "fp32"
+    hardness: float = 1.0
+    precision: str = "bf16"
     seed: int = 0
 
     @property

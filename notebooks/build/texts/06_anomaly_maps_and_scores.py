@@ -14,7 +14,7 @@
 # - what the width of the blur, the levels and the source of the map (SSD, TSD, both) change;
 # - to set a threshold from normal images alone, and to accept a refusal when they are too few.
 #
-# **Needs:** CPU · about 30 s, 2 GB (quick)
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
