@@ -34,7 +34,10 @@ Checkout = Annotated[
 Timeout = Annotated[
     float | None,
     typer.Option(
-        "--timeout", metavar="S", help="Seconds per notebook, 0 for none.  [default: the profile's]", show_default=False
+        "--timeout",
+        metavar="S",
+        help="Seconds of work per notebook, 0 for none.  [default: the profile's]",
+        show_default=False,
     ),
 ]
 

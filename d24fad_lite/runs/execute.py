@@ -131,7 +131,7 @@ def run_notebook(
     source, output : the .ipynb to run, and where the executed one is written
     parameters : values for the parameters cell. Where it declares `out` and none is given, `out` is the folder beside
         `output` of the same name, and metrics.json must be there at the end.
-    timeout : seconds for the whole notebook, None or 0 for no limit
+    timeout : seconds of work, or of waiting without any, for the whole notebook (see `progress`); None or 0: no limit
     cwd : working directory of the kernel; default the source's folder, as in JupyterLab and nbval
     environment : variables set for the kernel
 
@@ -220,7 +220,7 @@ def _describe_failure(result: NotebookResult, error: Exception, output: Path, wa
         return
     result.cell = _last_started(output)
     if watch.timed_out:
-        result.status, result.error = "timeout", f"stopped after {watch.timeout:g} s, the notebook's time-out"
+        result.status, result.error = "timeout", watch.timed_out
     elif isinstance(error, DeadKernelError) or "Kernel died" in str(error):
         result.status, result.error = "died", f"the kernel died ({_exit_text(watch.exit_code)})"
     else:

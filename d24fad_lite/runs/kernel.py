@@ -1,4 +1,4 @@
-"""The kernel of an unattended run: always this interpreter, its memory watched, stopped at a deadline."""
+"""The kernel of an unattended run: always this interpreter, its memory watched, stopped when it gets nowhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import psutil
 
 from d24fad_lite.lessons.checkout import PACKAGE_PARENT
+from d24fad_lite.runs.processor import cores, cpu_seconds_of
+from d24fad_lite.runs.progress import Progress
 
 if TYPE_CHECKING:
     from jupyter_client.manager import AsyncKernelManager
@@ -24,21 +26,21 @@ SAMPLE_SECONDS = 0.2
 class Watch(threading.Thread):
     """Follows a kernel's process tree from its start until `stop`.
 
-    timeout : seconds after which the tree is killed; None or 0 for no limit
+    timeout : seconds of work or of waiting after which the tree is killed, see `progress`; None or 0 for no limit
     peak_mb : largest sum of resident memory over the tree so far, MB. Pages that processes share, such as libraries,
         count once where the system says so (Linux), else for each.
-    timed_out : whether the tree was killed because `timeout` seconds had passed
+    timed_out : why the tree was killed, "" unless it was for its time-out
     """
 
     def __init__(self, timeout: float | None = None) -> None:
         super().__init__(daemon=True)
         self.timeout = timeout
         self.peak_mb = 0.0
-        self.timed_out = False
+        self.timed_out = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._unwanted = False
-        self._began = time.monotonic()
+        self._progress = Progress(timeout, cores(), time.monotonic()) if timeout else None
         _RUNNING.add(self)
 
     def kernel_started(self, process: subprocess.Popen[bytes]) -> None:
@@ -51,10 +53,11 @@ class Watch(threading.Thread):
         while not self._ended.wait(SAMPLE_SECONDS):
             tree = self._tree()
             self.peak_mb = max(self.peak_mb, sum(_resident(p, several=len(tree) > 1) for p in tree) / 1e6)
-            if self.timeout and time.monotonic() - self._began > self.timeout and tree:
-                self.timed_out = True
-                kill(tree)
-                return
+            if self._progress is not None and tree:
+                self.timed_out = self._progress.complaint(cpu_seconds_of(tree), time.monotonic())
+                if self.timed_out:
+                    kill(tree)
+                    return
 
     def stop(self) -> None:
         """End watching."""

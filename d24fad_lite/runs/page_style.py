@@ -31,7 +31,7 @@ p { margin: .4rem 0; }
 .kicker { color: var(--soft); margin: 0 0 .35rem; font-size: .92rem; }
 .title { display: flex; gap: .9rem; align-items: center; flex-wrap: wrap; }
 .notice { margin: .8rem 0 0; color: var(--soft); font-weight: 600; }
-.facts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1px; margin: 1.6rem 0 0;
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1px; margin: 1.6rem 0 0;
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
 .facts div { padding: .7rem .9rem; min-width: 0; box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
 .facts .wide { grid-column: 1 / -1; }
@@ -61,6 +61,14 @@ td:last-child, th:last-child { padding-right: 0; }
 .pill.failed, .pill.died, .pill.timeout { color: var(--bad); background: var(--bad-bg); }
 .bar { display: block; height: 3px; border-radius: 2px; background: var(--accent); opacity: .55;
   margin: .25rem 0 0 auto; }
+.verdict { font-size: 1.05rem; font-weight: 600; margin: .2rem 0 .5rem; }
+.verdict + .headline { font-size: .95rem; font-weight: 400; color: var(--soft); }
+.contents ul { margin: 0; padding: 0; list-style: none; }
+.contents li { padding: .4rem 0; border-bottom: 1px solid var(--line); }
+.contents li:last-child { border-bottom: 0; }
+.contents a { font-weight: 600; }
+.contents div { color: var(--soft); font-size: .92rem; }
+.back { float: right; font-size: .84rem; font-weight: 400; }
 .headline { font-size: 1.05rem; font-weight: 600; margin: .2rem 0 .6rem; }
 pre { background: var(--code); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .85rem;
   margin: .35rem 0; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -74,7 +82,6 @@ figure img { display: block; max-width: 100%; height: auto; border-radius: 8px; 
   background: #fbfbf9; }
 figcaption { color: var(--soft); font-size: .84rem; margin-top: .3rem; }
 footer { color: var(--soft); font-size: .86rem; margin-top: 3rem; }
-@media (max-width: 1000px) { .facts { grid-template-columns: repeat(3, 1fr); } }
 @media (max-width: 860px) { main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.55rem; } }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
@@ -82,11 +89,15 @@ footer { color: var(--soft); font-size: .86rem; margin-top: 3rem; }
 # Plots are opaque light cards (figures/style.py), so only the page around them changes with the scheme.
 NOTEBOOK_CSS = """
 body { max-width: 62rem; margin: 0 auto !important; padding: 1.5rem 1rem 4rem !important; }
+nav.series { display: flex; justify-content: space-between; gap: 1rem; flex-wrap: wrap; padding: .4rem 1rem;
+  font: 14px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
+nav.series a { color: var(--jp-content-link-color, #0b6aa8); }
 .jp-RenderedHTMLCommon { overflow-wrap: break-word; }
 math { font-size: 1.15em; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; border-radius: 6px; }
 .jp-OutputArea-output { overflow-x: auto; }
 .jp-InputArea-editor { overflow-x: auto !important; }
+.jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] { background: transparent; opacity: .7; }
 .jp-Cell-inputWrapper, .jp-CodeMirrorEditor, .highlight { max-width: 100%; }
 @media (max-width: 900px) {

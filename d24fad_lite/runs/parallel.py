@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from d24fad_lite.runs.kernel import end_running
+from d24fad_lite.runs.processor import cores
 
 Result = TypeVar("Result")
 THREADS_VARIABLE = "OMP_NUM_THREADS"
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def side_by_side(calls: Sequence[Callable[[], Result]], jobs: int = 1) -> Iterator[tuple[int, Result]]:

@@ -27,7 +27,13 @@ from d24fad_lite.runs.html_parts import (
 from d24fad_lite.runs.page_style import REPORT_CSS
 
 # Entries of metrics.json that have a place of their own in the report, or none.
-KNOWN = {"schema", "notebook", "profile", "seed", "data", "seconds", "checks", "figures", "tables", "headline"}
+KNOWN = {
+    *("schema", "notebook", "profile", "seed", "data", "seconds", "checks"),
+    "figures",
+    "tables",
+    "headline",
+    "verdict",
+}
 NOTHING = Html("")
 
 
@@ -44,9 +50,11 @@ def write_report(folder: Path) -> Path:
     failures = [e for e in entries if e["status"] != "completed"]
     parts = [
         _header(summary, metrics),
-        _failures(failures, titles) if failures else NOTHING,
+        _failures(failures, titles, summary.get("resume", "")) if failures else NOTHING,
         element("h2", text("Notebooks")),
         _overview(folder, entries, titles),
+        element("h2", text("What each lesson showed"), id="showed") if any(metrics.values()) else NOTHING,
+        _contents(titles, metrics),
         element("h2", text("Results")) if any(metrics.values()) else NOTHING,
         *(_results(folder, name, titles[name], values) for name, values in metrics.items() if values),
         _footer(),
@@ -75,7 +83,8 @@ def _header(summary: Mapping[str, Any], metrics: Mapping[str, Any]) -> Html:
     data = "Synthetic samples." if kinds <= {"synthetic samples"} else "Your data."
     facts = {
         "completed": f"{completed} of {len(entries)}",
-        "notebook time": duration(sum(entry["seconds"] for entry in entries)),
+        "wall time": duration(summary["seconds"]),
+        "sum of the notebooks": duration(sum(entry["seconds"] for entry in entries)),
         "largest peak memory": memory(max((entry["peak_mb"] for entry in entries), default=0)),
         "profile": summary["profile"],
         "started": summary["started"].replace("T", " ").replace("+00:00", " UTC"),
@@ -105,8 +114,10 @@ def _fact(name: str, value: str, width: str = "") -> Html:
     return element("div", element("dt", text(name)), element("dd", text(value)), class_=width)
 
 
-def _failures(entries: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Html:
+def _failures(entries: Sequence[Mapping[str, Any]], titles: Mapping[str, str], resume: str) -> Html:
     blocks = [element("h2", text("What went wrong"))]
+    if resume:
+        blocks += [element("p", text("To go on from here; what is completed is kept:")), element("pre", text(resume))]
     for entry in entries:
         heading = element("h3", text(f"{titles[entry['name']]} "), pill(entry["status"]))
         error = element("p", text(entry["error"] or "it was not reached"))
@@ -153,7 +164,9 @@ def _links(folder: Path, name: str) -> list[Html]:
 
 
 def _results(folder: Path, name: str, title: str, metrics: Mapping[str, Any]) -> Html:
-    parts = [element("h3", text(title))]
+    parts = [element("h3", text(title), *_back())]
+    if metrics.get("verdict"):
+        parts.append(element("p", text(f"What this showed: {metrics['verdict']}"), class_="verdict"))
     if metrics.get("headline"):
         parts.append(element("p", text(metrics["headline"]), class_="headline"))
     for caption, rows in tables(metrics.get("tables")):
@@ -168,6 +181,25 @@ def _results(folder: Path, name: str, title: str, metrics: Mapping[str, Any]) ->
     if pictures:
         parts.append(element("div", *pictures, class_="figures"))
     return element("section", *parts, class_="card results", id=name)
+
+
+def _contents(titles: Mapping[str, str], metrics: Mapping[str, Any]) -> Html:
+    """A list of the lessons with results, each a link to its own and with its verdict (or headline) beside it."""
+    items = [
+        element("li", element("a", text(titles[name]), href=f"#{name}"), *_said(values))
+        for name, values in metrics.items()
+        if values
+    ]
+    return element("nav", element("ul", *items), class_="card contents") if items else NOTHING
+
+
+def _said(values: Mapping[str, Any]) -> list[Html]:
+    said = values.get("verdict") or values.get("headline")
+    return [element("div", text(said))] if said else []
+
+
+def _back() -> list[Html]:
+    return [element("a", text("contents"), href="#showed", class_="back")]
 
 
 def tables(entry: Any) -> list[tuple[str, Rows]]:

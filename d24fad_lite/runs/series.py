@@ -29,7 +29,9 @@ from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
 from d24fad_lite.messages import did_you_mean
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
-from d24fad_lite.runs.parallel import cores, side_by_side, thread_limit
+from d24fad_lite.runs.parallel import side_by_side, thread_limit
+from d24fad_lite.runs.processor import cores
+from d24fad_lite.runs.resuming import resume_command, shown_path
 
 COMPLETED, FAILED, INTERRUPTED = 0, 1, 130
 SUMMARY_SCHEMA = 1
@@ -38,13 +40,14 @@ PACKAGES = ("d24fad-lite", "torch", "timm", "numpy", "scikit-learn", "papermill"
 
 @dataclass
 class Series:
-    """A run: where it writes, what it runs, and what became of each notebook so far."""
+    """A run: where it writes, what it runs, what became of each notebook so far, and the command that goes on."""
 
     folder: Path
     profile: Profile
     parameters: dict[str, Any]
     results: list[NotebookResult]
     status: str = "running"
+    resume: str = ""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -73,6 +76,7 @@ class Series:
             "seconds": round(self.seconds, 1),
             "profile": self.profile.name,
             "parameters": self.parameters,
+            "resume": self.resume,
             "versions": {name: package_version(name) for name in PACKAGES},
             "machine": machine(),
             "notebooks": [result.to_dict() for result in self.results],
@@ -151,9 +155,10 @@ def run_series(
     earlier = _earlier_results(folder) if resume else {}
     others = [replace(result, resumed=True) for name, result in earlier.items() if name not in chosen]
     results = sorted([*others, *map(NotebookResult, chosen)], key=lambda result: result.name)
-    series = Series(folder, resolved, dict(parameters or {}), results)
+    again = resume_command(folder, checkout, names, resolved.name, parameters or {})
+    series = Series(folder, resolved, dict(parameters or {}), results, resume=again)
     limit = resolved.timeout if timeout is None else timeout
-    print(f"{len(chosen)} notebooks, profile {resolved.name}, into {_shown(folder, checkout)}", flush=True)
+    print(f"{len(chosen)} notebooks, profile {resolved.name}, into {shown_path(folder, checkout)}", flush=True)
 
     def call(name: str, environment: Mapping[str, str]) -> Callable[[], NotebookResult]:
         return partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name), environment)
@@ -163,7 +168,7 @@ def run_series(
         series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
     except KeyboardInterrupt:
         series.status = "interrupted"
-        print("\nstopped; the same command with --resume goes on from here", flush=True)
+        print("\nstopped", flush=True)
     series.save()
     _close(series, checkout)
     return {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}[series.status]
@@ -230,7 +235,7 @@ def _run_or_take_over(
         timeout=timeout,
         environment={PROFILE_VARIABLE: series.profile.name, **environment},
     )
-    _write_page(series.folder, name)
+    _write_page(series, name)
     return result
 
 
@@ -275,12 +280,12 @@ def _earlier_results(folder: Path) -> dict[str, NotebookResult]:
     return {r.name: r for r in results if r.status == "completed" and (folder / f"{r.name}.ipynb").is_file()}
 
 
-def _write_page(folder: Path, name: str) -> None:
+def _write_page(series: Series, name: str) -> None:
     from d24fad_lite.runs.notebook_page import write_page
 
-    source = folder / f"{name}.ipynb"
+    source = series.folder / f"{name}.ipynb"
     if source.is_file():
-        write_page(source, folder / "pages" / f"{name}.html")
+        write_page(source, series.folder / "pages" / f"{name}.html", [result.name for result in series.results])
 
 
 def _close(series: Series, checkout: Path) -> None:
@@ -289,8 +294,7 @@ def _close(series: Series, checkout: Path) -> None:
     seconds = series.seconds  # before the report is written, as in summary.json
     report = write_report(series.folder)
     completed = sum(result.status == "completed" for result in series.results)
-    print(f"{completed} of {len(series.results)} completed in {seconds:.0f} s: {_shown(report, checkout)}", flush=True)
-
-
-def _shown(path: Path, checkout: Path) -> str:
-    return path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else str(path)
+    took = f"{seconds:.0f} s (sum of the notebooks: {sum(result.seconds for result in series.results):.0f} s)"
+    print(f"{completed} of {len(series.results)} completed in {took}: {shown_path(report, checkout)}", flush=True)
+    if series.status != "completed":
+        print(f"to go on, what is completed is kept: {series.resume}", flush=True)

@@ -39,3 +39,22 @@ def test_a_page_holds_the_formula_and_the_output(tmp_path: Path) -> None:
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Title\n\nwhere $x^2$ is"), cell]), source)
     page = write_page(source, tmp_path / "00_page.html").read_text(encoding="utf-8")
     assert "<msup>" in page and "<title>00 page</title>" in page and ">2\n<" in page
+
+
+def test_pages_of_a_series_lead_to_their_neighbours_and_to_the_report(tmp_path: Path) -> None:
+    names = ["00_first", "01_middle", "02_last"]
+    for name in names:
+        nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {name}")]), tmp_path / f"{name}.ipynb")
+        write_page(tmp_path / f"{name}.ipynb", tmp_path / f"pages/{name}.html", names)
+    for at, name in enumerate(names):
+        page = (tmp_path / f"pages/{name}.html").read_text(encoding="utf-8")
+        navigation = re.findall(r'<nav class="series">.*?</nav>', page)
+        assert len(navigation) == 2  # above and below
+        neighbours = [f"{other}.html" for other in (*names[max(at - 1, 0) : at], *names[at + 1 : at + 2])]
+        assert sorted(re.findall(r'href="([^"]+)"', navigation[0])) == sorted(["../report.html", *neighbours])
+
+
+def test_a_page_on_its_own_leads_nowhere(tmp_path: Path) -> None:
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Alone")]), tmp_path / "00_alone.ipynb")
+    page = write_page(tmp_path / "00_alone.ipynb", tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '<nav class="series">' not in page

@@ -12,7 +12,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from d24fad_lite.runs.execute import run_notebook
-from d24fad_lite.runs.parallel import cores, side_by_side, thread_limit
+from d24fad_lite.runs.parallel import side_by_side, thread_limit
+from d24fad_lite.runs.processor import cores
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 5])

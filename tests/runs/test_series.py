@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from d24fad_lite.runs.__main__ import main
 from d24fad_lite.runs.execute import run_notebook
 from d24fad_lite.runs.html_parts import table
-from d24fad_lite.runs.parallel import cores
+from d24fad_lite.runs.processor import cores
 from d24fad_lite.runs.report_page import tables, write_report
+from d24fad_lite.runs.resuming import resume_command
 from d24fad_lite.runs.series import run_series, select_names
 
 PARAMETERS = 'profile: str = ""\nseed: int = 0\nout: str = ""\nlr: float = 0.5'
@@ -32,7 +34,7 @@ FINISH = f"""import base64, json, os, sys
 os.makedirs(out, exist_ok=True)
 open(f"{{out}}/map.png", "wb").write(base64.b64decode("{PIXEL}"))
 rows = [{{"task": "RSNA", "K=4": "0.61 [0.50, 0.72]", "n": 40}}, {{"task": "<HIS>", "K=4": None, "n": 40}}]
-metrics = {{"headline": "AUROC 0.61", "tables": {{"AUROC table": rows}}, "figures": ["map.png"]}}
+metrics = {{"headline": "AUROC 0.61", "verdict": "maps lie <on> it", "tables": {{"AUROC table": rows}}, "figures": ["map.png"]}}
 facts = {{"lr": lr, "kind": type(lr).__name__, "seed": seed, "data": "synthetic samples"}}
 facts |= {{"cwd": os.path.basename(os.getcwd()), "python": sys.executable, "variable": os.environ["D24FAD_PROFILE"]}}
 json.dump(metrics | facts, open(f"{{out}}/metrics.json", "w"))"""
@@ -129,10 +131,11 @@ def test_the_report_is_self_contained_and_says_everything(finished: tuple[Path, 
         "Synthetic samples. Not for clinical use.", "2 of 6", "prefers-color-scheme: dark", "00 · The good one",
         "the kernel died", "RuntimeError: &lt;lost&gt; the thread", "AUROC 0.61", "AUROC table",
         "0.61 [0.50, 0.72]", "&lt;HIS&gt;", f"data:image/png;base64,{PIXEL}", 'href="00_good.ipynb"',
-        'href="pages/00_good.html"', "quick",
+        'href="pages/00_good.html"', "quick", '<a href="#00_good">00 · The good one</a>', 'id="00_good"',
+        "What this showed: maps lie &lt;on&gt; it", "<dt>wall time</dt>", "<dt>sum of the notebooks</dt>", "--resume",
     ):  # fmt: skip
         assert text in page, text
-    assert "<lost>" not in page and "<HIS>" not in page
+    assert not any(raw in page for raw in ("<lost>", "<HIS>", "<on>"))
     assert "http://" not in page and "https://" not in page and "<script" not in page
     assert (folder / "pages" / "00_good.html").stat().st_size > 1000
 
@@ -148,11 +151,23 @@ def test_resume_takes_over_what_is_done_and_runs_the_rest(
     printed = capsys.readouterr().out
     assert printed.count("completed in an earlier run") == 2
     summary = json.loads((folder / "summary.json").read_text())
-    said = re.search(r"3 of 3 completed in (\d+) s: ", printed)
+    said = re.search(r"3 of 3 completed in (\d+) s \(sum of the notebooks: (\d+) s\): ", printed)
     assert said is not None and abs(int(said[1]) - summary["seconds"]) <= 1.5
+    assert abs(int(said[2]) - sum(item["seconds"] for item in summary["notebooks"])) <= 1.5
+    assert "to go on" not in printed
     assert {item["name"]: item["resumed"] for item in summary["notebooks"]} == {
         "00_good": True, "04_forgets": False, "05_last": True,
     }  # fmt: skip
+
+
+def test_the_named_command_goes_on_with_the_run(root: Path, finished: tuple[Path, dict, int]) -> None:
+    words = shlex.split(resume_command(root / "runs/first", root, ["00", "05"], "quick", {"lr": 0.001, "shots": 2}))
+    assert words[1:4] == ["-m", "d24fad_lite.runs", "00"] and words[-3:] == ["--out", "runs/first", "--resume"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    words[0] = sys.executable
+    done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0 and done.stdout.count("completed in an earlier run") == 2, done.stdout + done.stderr
+    assert finished[1]["resume"].endswith("--profile quick -p lr=1e-3 -p shots=2 --out runs/first --resume")
 
 
 def test_resume_runs_again_what_has_other_parameters(root: Path, finished: tuple[Path, dict, int]) -> None:
@@ -185,12 +200,26 @@ def test_a_folder_without_notebooks_is_named(tmp_path: Path, capsys: pytest.Capt
     assert "no NN_name.ipynb in" in capsys.readouterr().err
 
 
-def test_a_notebook_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
-    source = write(tmp_path, "00_slow", "import time", "time.sleep(600)", parameters="seed: int = 0")
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("time.sleep(600)", "stopped after 4 s without progress"),
+        ("while True: pass", "of computing, the time-out of 4 s on every core"),
+    ],
+)
+def test_a_notebook_that_gets_nowhere_is_stopped(tmp_path: Path, cell: str, why: str) -> None:
+    source = write(tmp_path, "00_slow", "import time", cell, parameters="seed: int = 0")
     began = time.monotonic()
     result = run_notebook(source, tmp_path / "run" / "00_slow.ipynb", timeout=4)
     assert time.monotonic() - began < 60
-    assert result.status == "timeout" and "stopped after 4 s" in result.error
+    assert result.status == "timeout" and why in result.error
+
+
+def test_a_notebook_that_is_slow_and_alive_is_not_stopped(tmp_path: Path) -> None:
+    slow = "for _ in range(40):\n    end = time.process_time() + 0.02\n    while time.process_time() < end: pass\n    time.sleep(0.2)"
+    source = write(tmp_path, "00_slow", "import time", slow, parameters="seed: int = 0")
+    result = run_notebook(source, tmp_path / "run" / "00_slow.ipynb", timeout=4)
+    assert result.seconds > 8 and "time-out" not in result.error and result.status != "timeout"
 
 
 def test_a_damaged_notebook_and_a_derived_parameter_are_errors(tmp_path: Path) -> None:
