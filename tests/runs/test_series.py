@@ -34,7 +34,8 @@ FINISH = f"""import base64, json, os, sys
 os.makedirs(out, exist_ok=True)
 open(f"{{out}}/map.png", "wb").write(base64.b64decode("{PIXEL}"))
 rows = [{{"task": "RSNA", "K=4": "0.61 [0.50, 0.72]", "n": 40}}, {{"task": "<HIS>", "K=4": None, "n": 40}}]
-metrics = {{"headline": "AUROC 0.61", "verdict": "maps lie <on> it", "tables": {{"AUROC table": rows}}, "figures": ["map.png"]}}
+metrics = {{"headline": "AUROC 0.61", "verdict": "maps lie <on> it"}}
+metrics |= {{"tables": {{"AUROC table": rows}}, "figures": ["map.png"]}}
 facts = {{"lr": lr, "kind": type(lr).__name__, "seed": seed, "data": "synthetic samples"}}
 facts |= {{"cwd": os.path.basename(os.getcwd()), "python": sys.executable, "variable": os.environ["D24FAD_PROFILE"]}}
 json.dump(metrics | facts, open(f"{{out}}/metrics.json", "w"))"""
@@ -216,7 +217,8 @@ def test_a_notebook_that_gets_nowhere_is_stopped(tmp_path: Path, cell: str, why:
 
 
 def test_a_notebook_that_is_slow_and_alive_is_not_stopped(tmp_path: Path) -> None:
-    slow = "for _ in range(40):\n    end = time.process_time() + 0.02\n    while time.process_time() < end: pass\n    time.sleep(0.2)"
+    work = "end = time.process_time() + 0.02\n    while time.process_time() < end: pass"
+    slow = f"for _ in range(40):\n    {work}\n    time.sleep(0.2)"
     source = write(tmp_path, "00_slow", "import time", slow, parameters="seed: int = 0")
     result = run_notebook(source, tmp_path / "run" / "00_slow.ipynb", timeout=4)
     assert result.seconds > 8 and "time-out" not in result.error and result.status != "timeout"
