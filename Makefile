@@ -38,7 +38,7 @@ lint: $(READY)  ## rules, format, types, layers, notebooks against their texts
 	@$(PY) notebooks/build --check
 
 lab: $(READY)  ## open the series in JupyterLab
-	@$(VENV)/bin/jupyter lab notebooks/ --LabApp.default_url='/lab/tree/index.md?factory=Markdown%20Preview'
+	@$(VENV)/bin/jupyter lab notebooks/ --LabApp.default_url=/lab/tree/start_here.ipynb
 
 notebooks: $(READY)  ## rebuild the notebooks from notebooks/build/texts (executes them) and what is generated from them
 	@$(PY) notebooks/build

@@ -1,8 +1,9 @@
-"""catalog.yml: title, goals and measured needs of every notebook; README's table and the "Needs" lines come from it.
+"""catalog.yml: title, goals and measured needs of every notebook; what lists the lessons comes from it.
 
 notebooks:
   04_dual_distillation:
     title: Dual distillation              # from the notebook's title
+    brief: the student and two losses     # by hand, about five words: README and the start page
     goals: [how the teacher ...]          # from its "You will learn"
     device: CPU                           # by hand
     measured:                             # by the build
@@ -25,15 +26,6 @@ HEADER = "# Written by `python notebooks/build`: figures are measured, texts com
 BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
 NEEDS = re.compile(r"^# \*\*Needs:\*\*.*$", re.MULTILINE)
 MINUTES_STEP, MEMORY_STEP = 0.25, 0.25
-INDEX_HEAD = """# Few-shot medical anomaly detection by dual distillation
-
-Open the notebooks in order: click a link, then *Run > Run All Cells*. Each stands on its own, and ends with questions
-to check yourself and with exercises (the same exercises as notebooks of their own: [exercises](exercises/)). The sample
-images are synthetic; nothing here is for clinical use.
-"""
-INDEX_TAIL = """Needs were measured in the profile `quick` on two cores. Edit the texts in `build/texts/`, not the
-notebooks: `make notebooks` builds them, this page and the exercises anew.
-"""
 
 
 @dataclass(frozen=True)
@@ -71,8 +63,8 @@ def update_catalog(
         figures = dict(entry.get("measured", {}))
         if name in measured:
             figures[profile] = rounded(measured[name], figures.get(profile))
-        device = entry.get("device", "CPU")
-        new[name] = {"title": title, "goals": goals, "device": device, "measured": figures}
+        by_hand = {"brief": entry.get("brief", ""), "device": entry.get("device", "CPU")}
+        new[name] = {"title": title, **by_hand, "goals": goals, "measured": figures}
     text = yaml.safe_dump({"notebooks": new}, sort_keys=False, allow_unicode=True, width=110)
     write_text(notebooks / "catalog.yml", HEADER + text)
     return new
@@ -133,27 +125,18 @@ def update_needs_lines(notebooks: Path) -> list[str]:
 
 
 def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
-    """The table of notebooks in Markdown, for README or (with `folder` "") for the index beside the notebooks."""
-    rows = ["| notebook | you will learn | needs |", "|---|---|---|"]
+    """The table of notebooks in Markdown, for README: title, five words, needs."""
+    rows = ["| notebook | in five words | needs |", "|---|---|---|"]
     for name, entry in entries.items():
-        link = f"[{name[:2]} · {entry['title']}]({folder}{name}.ipynb)"
-        goals = "; ".join(goal.rstrip(" ;.,") for goal in entry["goals"])
-        rows.append(f"| {link} | {goals} | {needs(entry)} |")
+        link = f"[{name.partition('_')[0]} · {entry['title']}]({folder}{name}.ipynb)"
+        rows.append(f"| {link} | {entry['brief']} | {needs(entry)} |")
     return "\n".join(rows)
 
 
-def index_page(entries: Mapping[str, Any]) -> str:
-    """The page that JupyterLab opens on: where to begin, and the table."""
-    return f"{INDEX_HEAD}\n{table(entries, folder='')}\n\n{INDEX_TAIL}"
-
-
-def update_index(notebooks: Path) -> bool:
-    """Renew notebooks/index.md; returns whether it changed."""
-    path, page = notebooks / "index.md", index_page(read_catalog(notebooks))
-    if path.is_file() and path.read_text(encoding="utf-8") == page:
-        return False
-    write_text(path, page)
-    return True
+def total_time(entries: Mapping[str, Any], profile: str = "quick") -> str:
+    """ "about 9 min": what all notebooks together took in a profile, one after the other."""
+    minutes = sum(entry["measured"][profile]["minutes"] for entry in entries.values() if profile in entry["measured"])
+    return f"about {minutes:.0f} min"
 
 
 def update_readme(root: Path) -> bool:

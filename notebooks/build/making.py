@@ -76,10 +76,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.catalog import Measured, title_and_goals, update_catalog, update_index, update_needs_lines, update_readme
+from build.catalog import Measured, title_and_goals, update_catalog, update_needs_lines, update_readme
 from build.cleaning import clean_notebook
 from build.exercises import write_exercises
 from build.pairing import notebook_text, read_pair, text_names, text_path, write_notebook
+from build.start_page import update_start_page
 from d24fad_lite.files import write_text
 
 
@@ -140,7 +141,7 @@ def build_notebooks(
     for name in built:
         write_exercises(notebooks, name)
     update_readme(root)
-    update_index(notebooks)
+    update_start_page(notebooks)
     return BuildResult(built, failed)
 
 

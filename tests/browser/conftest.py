@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -17,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_server import ABANDONED, end_tree, environment
 
-ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "tests"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # Nothing is looked up, updated or synchronised: the browser sees this JupyterLab and no network.
@@ -31,12 +30,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
-]
-# A server whose tests were killed ends by itself.
-ABANDONED = [
-    "--ServerApp.shutdown_no_activity_timeout=900",
-    "--MappingKernelManager.cull_idle_timeout=900",
-    "--MappingKernelManager.cull_interval=60",
 ]
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -111,28 +104,6 @@ def lab(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         end_tree(server)
 
 
-def environment(home: Path) -> dict[str, str]:
-    """This process's environment, but with the checkout's package and no file of the user's Jupyter."""
-    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    folders = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-        "IPYTHONDIR": "ipython",
-    }
-    return {
-        **os.environ,
-        "PYTHONPATH": paths,
-        "D24FAD_WIDGETS": "",
-        "D24FAD_PROFILE": "quick",
-        "D24FAD_DATA": "",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        **{key: str(home / name) for key, name in folders.items()},
-    }
-
-
 def await_server(url: str, server: subprocess.Popen, log: Path, seconds: float = 180) -> None:
     """Return when `url` answers; fail with the end of the log when the server ends or stays silent."""
     end = time.monotonic() + seconds
@@ -143,26 +114,6 @@ def await_server(url: str, server: subprocess.Popen, log: Path, seconds: float =
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
-
-
-def end_tree(server: subprocess.Popen) -> None:
-    """End the server and its kernels, whatever state they are in."""
-    import psutil
-
-    try:
-        below = psutil.Process(server.pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        below = []
-    server.terminate()
-    try:
-        server.wait(20)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait(10)
-    for process in below:
-        if process.is_running():
-            process.kill()
-    psutil.wait_procs(below, timeout=10)
 
 
 @pytest.fixture(scope="module")

@@ -157,8 +157,8 @@ def test_catalog_readme_and_needs_line_come_from_what_was_measured(root: Path) -
     readme = (root / "README.md").read_text()
     assert "old" not in readme and readme.endswith("<!-- notebooks:end -->\n\nend\n")
     assert f"| {needs(entry)} |" in readme
-    index = (root / "notebooks" / "index.md").read_text()
-    assert f"| {needs(entry)} |" in index and "](04_title.ipynb)" in index
+    start = (root / "notebooks" / "start_here.ipynb").read_text()
+    assert f"| {needs(entry)} |" in start and "](04_title.ipynb)" in start
     assert f"**Needs:** {needs(entry)}" in (root / "notebooks" / "build" / "texts" / "04_title.py").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from build.catalog import BEGIN, END, index_page, needs, read_catalog, table
+from build.catalog import BEGIN, END, needs, read_catalog, table
 from build.exercises import check_exercises
 from build.pairing import METADATA, check_pairs, text_names
+from build.start_page import start_page
 from d24fad_lite.lessons.exercises.exercise import has_exercises
 from d24fad_lite.lessons.parameters import parse_parameters
 
@@ -194,8 +196,17 @@ def test_numbers_of_notebooks_are_unique_and_readme_lists_them() -> None:
     assert stored == table(read_catalog(NOTEBOOKS)), "run `python notebooks/build --no-execute`"
 
 
-def test_the_index_beside_the_notebooks_is_what_the_build_writes() -> None:
-    page = (NOTEBOOKS / "index.md").read_text(encoding="utf-8")
-    assert page == index_page(read_catalog(NOTEBOOKS)), "run `python notebooks/build --no-execute`"
-    for target in LINK.findall(page):
-        assert (NOTEBOOKS / target).exists(), f"index: link to {target}"
+def test_the_start_page_is_what_the_build_writes() -> None:
+    page = json.loads((NOTEBOOKS / "start_here.ipynb").read_text(encoding="utf-8"))
+    assert page == start_page(read_catalog(NOTEBOOKS)), "run `python notebooks/build --no-execute`"
+    nbformat.validate(page)
+    text = "\n".join("".join(cell["source"]) for cell in page["cells"])
+    targets = LINK.findall(text)
+    assert {f"{name}.ipynb" for name in NAMES} <= set(targets)
+    for target in targets:
+        assert (NOTEBOOKS / target).exists(), f"start_here: link to {target}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_lesson_says_in_about_five_words_what_it_is_about(name: str) -> None:
+    assert 3 <= len(read_catalog(NOTEBOOKS)[name]["brief"].split()) <= 6

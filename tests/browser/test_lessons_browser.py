@@ -1,0 +1,156 @@
+"""From the line that `make lab` prints into the lessons: they run, exercises judge, and no source file changes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab_server import ABANDONED, ROOT, end_tree, environment
+
+RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }"
+# The open notebook as the page holds it: each cell's source, tags and outputs as text.
+CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => ({
+  source: cell.model.sharedModel.getSource(),
+  tags: cell.model.sharedModel.getMetadata('tags') ?? [],
+  outputs: (cell.model.sharedModel.toJSON().outputs ?? []).map(out =>
+    out.output_type === 'error' ? `${out.ename}: ${out.evalue}` : [out.text ?? ''].flat().join('')),
+  failed: (cell.model.sharedModel.toJSON().outputs ?? []).some(out => out.output_type === 'error'),
+}))"""
+ANSWER = """async ([index, source]) => {
+  const notebook = window.jupyterapp.shell.currentWidget.content
+  notebook.widgets[index].model.sharedModel.setSource(source)
+  notebook.activeCellIndex = index
+  notebook.deselectAll()
+  await window.jupyterapp.commands.execute('notebook:run-cell')
+}"""
+
+
+@dataclass
+class Opened:
+    """What `make lab` started: the line it printed, and the copy of the notebooks that it serves."""
+
+    line: str
+    notebooks: Path
+
+
+@pytest.fixture(scope="module")
+def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """`make lab`'s own command over a fresh copy of the notebooks; skips where there is no make."""
+    make = shutil.which("make")
+    if make is None:
+        pytest.skip("there is no make on this machine")
+    recipe = subprocess.run([make, "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = next(shlex.split(line) for line in recipe.splitlines() if "jupyter lab" in line)
+    home = tmp_path_factory.mktemp("fresh")
+    shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    extra = ["--no-browser", "--allow-root", f"--port={port}", "--expose-app-in-browser", *ABANDONED]
+    command = [sys.executable, "-m", "jupyter", *words[1:], *extra]
+    log = home / "lab.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(
+            command, cwd=home, env=environment(home), stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT
+        )
+    try:
+        yield Opened(printed_line(log, server), home / "notebooks")
+    finally:
+        end_tree(server)
+
+
+def printed_line(log: Path, server: subprocess.Popen, seconds: float = 120) -> str:
+    """The address that a user copies from the terminal: the last one printed."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        found = re.findall(r"http://127\.0\.0\.1:\S+", log.read_text())
+        if found:
+            return found[-1]
+        time.sleep(0.2)
+    pytest.fail(f"JupyterLab printed no address: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def page(opened: Opened, browser: Any) -> Iterator[Any]:
+    """The start page as the printed line opens it."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(opened.line)
+    page.get_by_role("heading", name="Start here").wait_for()
+    yield page
+    context.close()
+
+
+def open_lesson(page: Any, name: str) -> None:
+    """Follow the start page's link to a lesson and wait until its kernel is ready."""
+    page.locator(f'.jp-RenderedMarkdown a[href*="{name}.ipynb"]').first.click()
+    page.wait_for_function(
+        f"""() => window.jupyterapp.shell.currentWidget?.context?.path === '{name}.ipynb'
+        && window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"""
+    )
+
+
+def test_the_printed_line_lands_on_the_start_page_without_a_log_in(opened: Opened, page: Any) -> None:
+    assert opened.line.count("?") == 1 and "start_here.ipynb" in opened.line
+    assert "login" not in page.url
+    assert page.locator('.jp-RenderedMarkdown img[alt^="Test images"]').evaluate("image => image.naturalWidth") > 100
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.timeout(900)
+def test_an_exercise_judges_wrong_failing_and_right_answers_and_no_source_changes(opened: Opened, page: Any) -> None:
+    sources = {path: path.read_bytes() for path in (opened.notebooks / "build").rglob("*.py")}
+    open_lesson(page, "04_dual_distillation")
+    page.set_default_timeout(600_000)
+    page.evaluate(RUN_ALL)
+    cells = page.evaluate(CELLS)
+    assert [cell["outputs"] for cell in cells if cell["failed"]] == []
+    assert not any("solution" in cell["tags"] for cell in cells)
+    index = next(i for i, cell in enumerate(cells) if "exercise" in cell["tags"])
+    blank = cells[index]["source"]
+    assert "lesson.check(1, " in blank
+    name, arguments = re.search(r"def (\w+)\(([^)]*)\)", blank).groups()
+    check = f"lesson.check(1, {name})"
+
+    def outcome(body: str) -> str:
+        page.evaluate(ANSWER, [index, f"def {name}({arguments}):\n    {body}\n\n\n{check}"])
+        return " ".join(page.evaluate(CELLS)[index]["outputs"])
+
+    said = [outcome("..."), outcome("return 0"), outcome('raise KeyError("lost")')]
+    assert len(set(said)) == 3 and not any("correct" in line for line in said), said
+    assert "KeyError" in said[2]
+    solution = load_solution("04_dual_distillation")
+    page.evaluate(ANSWER, [index, f"{solution}\n\n\n{check}"])
+    assert "correct" in " ".join(page.evaluate(CELLS)[index]["outputs"])
+    page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save') }")
+    assert name in (opened.notebooks / "04_dual_distillation.ipynb").read_text()
+    assert {path: path.read_bytes() for path in sources} == sources
+
+
+def load_solution(lesson: str) -> str:
+    """The text of the solution of exercise 1, as `lesson.solution(1)` shows it."""
+    from d24fad_lite.lessons.exercises.exercise import load_exercises
+
+    return load_exercises(lesson).exercise(1).solution_source()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["00_check_setup", "07_choose_supports", "12_your_own_data"])
+def test_a_lesson_runs_from_the_start_page(page: Any, name: str) -> None:
+    open_lesson(page, name)
+    page.set_default_timeout(600_000)
+    page.evaluate(RUN_ALL)
+    cells = page.evaluate(CELLS)
+    assert [cell["outputs"] for cell in cells if cell["failed"]] == []
+    assert any("finished" in text for text in cells[-1]["outputs"])
