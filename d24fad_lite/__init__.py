@@ -110,6 +110,7 @@ _HOME = {
     "FolderPrediction": "predicting.folder",
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
+    "benchmark_figure": "figures.benchmark",
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
@@ -154,6 +155,7 @@ if TYPE_CHECKING:
         leave_one_out_scores,
         normal_scores,
     )
+    from d24fad_lite.figures.benchmark import benchmark_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure

@@ -54,7 +54,7 @@ def contact_sheet(images: Tensor, names: Sequence[str], title: str = "", columns
         raise ValueError(f"contact_sheet() got {len(images)} images and {len(names)} names; give one name per image")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    with _figure(max(1.55 * columns, 3.0), 1.75 * rows + (0.35 if title else 0)) as figure:
+    with new_figure(max(1.55 * columns, 3.0), 1.75 * rows + (0.35 if title else 0)) as figure:
         axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
         for number, (ax, image, name) in enumerate(zip(axes, images, names, strict=False), start=1):
             _picture(ax, pixels(image))
@@ -99,7 +99,7 @@ def map_figure(results: Sequence[LiveResult], opacity: float = STRENGTH) -> Figu
     if not results:
         raise ValueError("map_figure() got no results; give at least one LiveResult")
     limits = results[0].limits
-    with _figure(max(1.8 * len(results), 3.6), 4.1) as figure:
+    with new_figure(max(1.8 * len(results), 3.6), 4.1) as figure:
         axes = figure.subplots(2, len(results), squeeze=False)
         for column, result in enumerate(results):
             top, bottom = axes[:, column]
@@ -149,7 +149,7 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
         raise ValueError(f"weights have shape {w.shape}, expected [L, K]: levels by supports, of one query")
     levels, count = w.shape
     labels = [f"{k}  {_short(names[k - 1], 14)}" if names else f"support {k}" for k in range(1, count + 1)]
-    with _figure(2.5 * levels + 1.0, max(1.6, 0.34 * count + 0.95)) as figure:
+    with new_figure(2.5 * levels + 1.0, max(1.6, 0.34 * count + 0.95)) as figure:
         axes = figure.subplots(1, levels, squeeze=False, sharey=True)[0]
         for level, (ax, row, number) in enumerate(zip(axes, w, effective_number(w), strict=True), start=1):
             ax.barh(range(count), row, color=PLAIN, height=0.66)
@@ -194,7 +194,7 @@ def choice_figure(report: ChoiceReport, influence: bool = True) -> Figure:
         panels.append(("pixel AUROC", report.pixel_auroc, report.random_pixel_auroc, report.pixel_percentile or 0.0))
     influence = influence and bool(report.influence)
     count = len(panels) + influence
-    with _figure(3.4 * count, 2.7) as figure:
+    with new_figure(3.4 * count, 2.7) as figure:
         axes = np.atleast_1d(figure.subplots(1, count))
         for ax, (name, value, others, rank) in zip(axes, panels, strict=False):
             ax.hist(others, bins=min(16, max(5, len(others) // 5)), color="#9aa0a6")
@@ -248,7 +248,7 @@ def show_figure(figure: Figure, alt: str, dpi: int = 80) -> None:
 
 
 @contextmanager
-def _figure(width: float, height: float) -> Iterator[Figure]:
+def new_figure(width: float, height: float) -> Iterator[Figure]:
     """A figure in the series' look, also outside a lesson; the caller's matplotlib settings stay as they are."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

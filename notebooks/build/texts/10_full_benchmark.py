@@ -32,13 +32,11 @@ import contextlib
 import io
 from itertools import product
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import COLORS, find_checkout, names_of, same, start_lesson
+from d24fad_lite.lessons import find_checkout, names_of, same, start_lesson
 
 lesson = start_lesson("10_full_benchmark", globals())
 p = lesson.profile
@@ -54,25 +52,19 @@ held_out = [bench.resolve(name) for name in names_of([tasks], list(bench))] or l
 # the method is described.
 
 # %% tags=["nbval-check-output"]
-given = {
-    "teacher": teacher,
-    "weights": weights,
-    "reading": reading,
-    "epochs": epochs,
-    "lr": lr,
-    "root": str(lesson.data) if root else "",
-}
-common = {"profile": p.name, "method": methods} | {name: value for name, value in given.items() if value}
+given = {"teacher": teacher, "weights": weights, "reading": reading, "epochs": epochs, "lr": lr}
+given["root"] = str(lesson.data) if root else ""
+common = {"profile": p.name, "method": methods} | {name: v for name, v in given.items() if v}
 per_training = [{"shots": str(k), "train_shots": k} for k in p.shots] if p.train_shots == 0 else [{}]
 grid = [
     common | {"task": name, "seed": lesson.seed + repeat} | part
     for name, repeat, part in product(held_out, range(len(p.seeds)), per_training)
 ]
-print(f"{len(grid)} cells: {len(held_out)} tasks held out in turn, {methods}, {len(p.seeds)} training seed(s)")
+print(f"{len(grid)} cells: {len(held_out)} tasks held out, {methods}, {len(p.seeds)} training seed(s)")
 
 # %%
 notebook = find_checkout() / "notebooks" / "09_evaluate_task.ipynb"  # of this checkout, also from exercises/
-with contextlib.redirect_stdout(io.StringIO()) as log:  # one line per cell: counted here, kept in the files
+with contextlib.redirect_stdout(io.StringIO()):  # one line per cell: counted below, kept in the files
     cells = d2.run_grid(notebook, grid, lesson.out / "cells", jobs=p.jobs)
 failed = [cell for cell in cells if cell.metrics is None]
 print(f"{len(cells) - len(failed)} of {len(cells)} cells completed")
@@ -92,32 +84,20 @@ if failed:
 # %%
 rows = pd.DataFrame([row for cell in cells for row in cell.metrics["rows"]])
 K = p.shots[len(p.shots) // 2]  # of all single comparisons below
+mean_of = {"AUROC": "AUROC", "low": "low", "high": "high", "pixel": "pixel AUROC"}
 summary = (
     rows.groupby(["task", "method", "K"], sort=False)
-    .agg(
-        AUROC=("AUROC", "mean"),
-        low=("low", "mean"),
-        high=("high", "mean"),
-        pixel=("pixel AUROC", "mean"),
-        spread=("AUROC", "std"),
-        runs=("seed", "nunique"),
-        draws=("draws", "first"),
-        normal=("normal", "first"),
-        anomalous=("anomalous", "first"),
-    )
+    .agg(**{new: (old, "mean") for new, old in mean_of.items()}, runs=("seed", "nunique"))
     .reset_index()
 )
 names = list(summary["method"].unique())
 shown = names[0]
 
-
-def interval_text(row):
-    return f"{row.AUROC:.3f} [{row.low:.2f}, {row.high:.2f}]"
-
-
-at_K = summary[summary["K"] == K].assign(text=lambda frame: frame.apply(interval_text, axis=1))
+# %%
+text = [f"{row.AUROC:.3f} [{row.low:.2f}, {row.high:.2f}]" for row in summary.itertuples()]
+at_K = summary.assign(text=text)[summary["K"] == K]
 table = at_K.pivot(index="method", columns="task", values="text").loc[names, held_out]
-print(f"K = {K}")
+print(f"K = {K}, {p.draws} draws of supports, per image, {lesson.data_kind}")
 table
 
 # %% [markdown]
@@ -136,8 +116,9 @@ def mean_over_tasks(part, value="AUROC"):
     return pd.Series({value: mean, "low": mean - 1.96 * se, "high": min(mean + 1.96 * se, 1)})
 
 
-means = summary.groupby(["method", "K"], sort=False)[["AUROC", "low", "high"]].apply(mean_over_tasks)
-means = means.join(summary.groupby(["method", "K"], sort=False)["pixel"].mean().rename("pixel AUROC")).reset_index()
+each = summary.groupby(["method", "K"], sort=False)
+means = each[["AUROC", "low", "high"]].apply(mean_over_tasks)
+means = means.join(each["pixel"].mean().rename("pixel AUROC")).reset_index()
 means[means["K"] == K].round(3)
 
 # %%
@@ -148,37 +129,10 @@ same("mean over tasks", by_hand, float(means.query("method == @shown and K == @K
 # ## One figure
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(12, 4), gridspec_kw={"width_ratios": [1.15, 1]})
-heat = at_K.pivot(index="method", columns="task", values="AUROC").loc[names, held_out]
-sns.heatmap(
-    heat, annot=True, fmt=".2f", cmap="viridis", vmin=0.4, vmax=1, ax=axes[0], cbar_kws={"label": "image AUROC"}
-)
-axes[0].set(xlabel="held-out task", ylabel="", title=f"Every task, K = {K}")
-axes[0].tick_params(axis="y", rotation=0)
-for m, name in enumerate(names):
-    part = means[means["method"] == name]
-    x = np.arange(len(part)) + 0.1 * (m - (len(names) - 1) / 2)
-    axes[1].errorbar(
-        x,
-        part["AUROC"],
-        [part["AUROC"] - part["low"], part["high"] - part["AUROC"]],
-        fmt="osD^vX"[m % 6],
-        ms=6,
-        capsize=3,
-        color=COLORS[m],
-        label=name,
-    )
-axes[1].axhline(0.5, color="#55585c", ls=":", lw=1.2)
-axes[1].set(
-    xticks=range(len(p.shots)),
-    xticklabels=[f"K = {k}" for k in p.shots],
-    ylabel="mean image AUROC",
-    xlim=(-0.5, len(p.shots) - 0.5),
-    title="Mean over tasks, 95 % interval",
-)
-axes[1].legend(fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-lesson.save_figure(fig, "benchmark")
-plt.show()
+by_task = at_K.pivot(index="method", columns="task", values="AUROC").loc[names, held_out]
+figure = d2.benchmark_figure(by_task, means, K)
+lesson.save_figure(figure, "benchmark")
+d2.show_figure(figure, f"image AUROC of {len(names)} methods on {len(held_out)} tasks, and their means")
 
 # %% [markdown]
 # ## In pairs
@@ -190,30 +144,32 @@ plt.show()
 
 # %%
 def saved_report(cell, name, k):
+    """The report that notebook 09 wrote in a cell of the grid."""
     stem = f"report_{name.replace(', ', '_').replace(' ', '_')}_K{k}"
     return d2.EvaluationReport.load(lesson.out / "cells" / cell.label / "cell" / stem)
 
 
+def is_compared(cell):
+    """The cells of the first training seed that hold K; the others would count a task twice."""
+    return cell.parameters["seed"] == lesson.seed and cell.parameters.get("train_shots", K) in (0, K)
+
+
+# %% [markdown]
+# Compared are each trained reading with its untrained twin, and the first row of the table with all others.
+
+# %%
 trained = [name for name in names if name.endswith(", trained")]
 wanted = [(name, name.replace("trained", "untrained")) for name in trained if "untrained" in methods]
 wanted += [(shown, other) for other in names[1:] if (shown, other) not in wanted]
-first_seed = [
-    cell for cell in cells if cell.parameters["seed"] == lesson.seed and cell.parameters.get("train_shots", K) in (0, K)
-]
 found = []
-for (first, second), cell in product(wanted, first_seed):
+for (first, second), cell in product(wanted, filter(is_compared, cells)):
     pair = d2.compare_paired(saved_report(cell, first, K), saved_report(cell, second, K))
-    found.append(
-        {
-            "comparison": f"{first} - {second}",
-            "task": cell.parameters["task"],
-            "difference": pair.difference,
-            "low": pair.low,
-            "high": pair.high,
-        }
-    )
+    label, ends = f"{first} - {second}", {"low": pair.low, "high": pair.high}
+    task = cell.parameters["task"]
+    found.append({"comparison": label, "task": task, "difference": pair.difference, **ends})
 pairs = pd.DataFrame(found)
-mean_pairs = pairs.groupby("comparison", sort=False)[["difference", "low", "high"]].apply(mean_over_tasks, "difference")
+mean_pairs = pairs.groupby("comparison", sort=False)[["difference", "low", "high"]]
+mean_pairs = mean_pairs.apply(mean_over_tasks, "difference")
 mean_pairs.round(3)
 
 # %% [markdown]
@@ -255,9 +211,9 @@ as_shipped = (
 )
 mean_at = means[means["K"] == K].set_index("method")
 if as_shipped:
-    best, shortcut = mean_at.loc["matched"], heat.loc["best shortcut"]
+    best, shortcut = mean_at.loc["matched"], by_task.loc["best shortcut"]
     assert best["AUROC"] >= 0.85 and best["low"] > 0.75 and best["pixel AUROC"] >= 0.92
-    assert (heat.loc["matched"] > 0.9).all()
+    assert (by_task.loc["matched"] > 0.9).all()
     assert (mean_pairs.loc[mean_pairs.index.str.startswith("matched"), "low"] > 0).all()
     assert mean_pairs.loc["released, trained - released, untrained", "high"] < 0
     assert shortcut.max() < 0.7
@@ -302,75 +258,44 @@ print("\n".join(claims))
 # 3. Which two sources of chance are in each interval?
 # 4. Why must the columns "reported" and "ours" not be subtracted?
 # 5. What would you need in order to claim that one method is better than another?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** On how many of the tasks does the first method beat each of the others, ties not counting? One number per
-# other row of `heat`.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** On how many of the tasks does the first method beat each of the others, ties not counting? The table has one
+# row per method and one column per task, as `by_task` above.
 
 
 # %% tags=["exercise"]
-def tasks_won(
-    heat,
-): ...  # your turn: heat has one row per method, one column per task; compare the first row with each other one
+# heat: DataFrame [methods, tasks] -> one number per row but the first
+def tasks_won(heat): ...  # your turn
 
 
-counted = [sum(a > b for a, b in zip(heat.iloc[0], heat.loc[other])) for other in names[1:]]
-lesson.check("tasks won", lambda: tasks_won(heat), counted, hint="heat.iloc[0] > heat.iloc[1:] compares them all")
-
-
-# %% tags=["solution"]
-def tasks_won(heat):
-    return (heat.iloc[1:].lt(heat.iloc[0], axis=1)).sum(axis=1).to_list()
-
-
-lesson.check("tasks won", lambda: tasks_won(heat), counted, hint="heat.iloc[0] > heat.iloc[1:] compares them all")
+lesson.check(1, tasks_won)
 
 # %% [markdown]
-# **2.** Is the effect of K larger than the width of an interval? Compute, for each method, the gain of the mean AUROC
-# from the smallest to the largest K.
+# **2.** What do more supports bring? Compute, for each method, the mean AUROC at the largest K minus that at the
+# smallest, in the order of the table. Its columns are method, K and AUROC, as in `means` above.
 
 
 # %% tags=["exercise"]
-def gain_of_supports(
-    means,
-): ...  # your turn: means has the columns method, K and AUROC; one number per method, in the order of the table
+# means: DataFrame with the columns method, K, AUROC -> one number per method
+def gain_of_supports(means): ...  # your turn
 
 
-ends = [means[means["K"] == k]["AUROC"].to_numpy() for k in (p.shots[0], p.shots[-1])]
-lesson.check(
-    "gain of supports",
-    lambda: gain_of_supports(means),
-    ends[1] - ends[0],
-    hint="pivot to one column per K, or look at one method at a time",
-)
-
-
-# %% tags=["solution"]
-def gain_of_supports(means):
-    gains = []
-    for name in means["method"].unique():
-        by_k = means[means["method"] == name].set_index("K")["AUROC"]
-        gains.append(by_k[by_k.index.max()] - by_k[by_k.index.min()])
-    return gains
-
-
-lesson.check(
-    "gain of supports",
-    lambda: gain_of_supports(means),
-    ends[1] - ends[0],
-    hint="pivot to one column per K, or look at one method at a time",
-)
+lesson.check(2, gain_of_supports)
 
 # %%
-verdict = "; ".join(
-    f"{name} {row['AUROC']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" for name, row in mean_at.iterrows()
-)
-caption = f"Image AUROC at K = {K}, mean over draws with 95 % interval ({lesson.data_kind}, per-image protocol)"
+best = means[means["K"] == K].iloc[0]
+caption = f"Image AUROC at K = {K}, mean over draws with 95 % interval ({lesson.data_kind}, per image)"
+numbers = "; ".join(f"{name} {row['AUROC']:.2f}" for name, row in mean_at.iterrows())
 lesson.finish(
     {
-        "headline": f"mean image AUROC over {len(held_out)} tasks ({lesson.data_kind}), K = {K}: {verdict}",
+        "headline": f"mean image AUROC over {len(held_out)} tasks, K = {K}: {numbers}",
         "tables": {
             caption: table.reset_index(),
             "Mean over tasks": means.round(4),
@@ -378,5 +303,7 @@ lesson.finish(
         },
         "claims": "; ".join(claims),
         "rows": rows,
-    }
+    },
+    verdict=f"over {len(held_out)} tasks ({lesson.data_kind}, K = {K}) {shown} has a mean image AUROC of "
+    f"{best['AUROC']:.2f} [{best['low']:.2f}, {best['high']:.2f}].",
 )
