@@ -111,6 +111,9 @@ _HOME = {
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
     "benchmark_figure": "figures.benchmark",
+    "methods_figure": "figures.evaluation",
+    "roc_figure": "figures.evaluation",
+    "errors_figure": "figures.evaluation",
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
@@ -156,6 +159,7 @@ if TYPE_CHECKING:
         normal_scores,
     )
     from d24fad_lite.figures.benchmark import benchmark_figure
+    from d24fad_lite.figures.evaluation import errors_figure, methods_figure, roc_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure

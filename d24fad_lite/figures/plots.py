@@ -57,7 +57,7 @@ def contact_sheet(images: Tensor, names: Sequence[str], title: str = "", columns
     with new_figure(max(1.55 * columns, 3.0), 1.75 * rows + (0.35 if title else 0)) as figure:
         axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
         for number, (ax, image, name) in enumerate(zip(axes, images, names, strict=False), start=1):
-            _picture(ax, pixels(image))
+            plain_picture(ax, pixels(image))
             ax.set_xlabel(_short(name), fontsize=8.5)
             ax.text(
                 0.04,
@@ -103,8 +103,8 @@ def map_figure(results: Sequence[LiveResult], opacity: float = STRENGTH) -> Figu
         axes = figure.subplots(2, len(results), squeeze=False)
         for column, result in enumerate(results):
             top, bottom = axes[:, column]
-            _picture(top, overlay(result.image, None, limits, result.mask, size=256))
-            _picture(bottom, overlay(result.image, result.anomaly_map, limits, result.mask, opacity, size=256))
+            plain_picture(top, overlay(result.image, None, limits, result.mask, size=256))
+            plain_picture(bottom, overlay(result.image, result.anomaly_map, limits, result.mask, opacity, size=256))
             top.set_title(
                 f"{_short(result.name)}\n{'anomalous' if result.label else 'normal'}",
                 fontsize=9,
@@ -265,7 +265,8 @@ def _title(figure: Figure, title: str) -> None:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
-def _picture(ax: Axes, square: np.ndarray) -> None:
+def plain_picture(ax: Axes, square: np.ndarray) -> None:
+    """Show an image without ticks, grid and frame."""
     ax.imshow(square)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

@@ -61,7 +61,10 @@ for name in bench:
             if path.parent != bench[name].root
         }
     )
-    print(f"{name:>10}:", "  ".join(f"{f.as_posix()} {len(list((bench[name].root / f).iterdir()))}" for f in folders))
+    print(
+        f"{name:>10}:",
+        "  ".join(f"{f.as_posix()} {len(list((bench[name].root / f).iterdir()))}" for f in folders),
+    )
 
 # %% [markdown]
 # Published collections look different: BMAD has `test/Ungood/img` beside `test/Ungood/label`, DDAD a `data.json`. The
@@ -98,7 +101,10 @@ paths = [
 ]
 truth = [0, 1, 1, 1, 1]
 rules = {"in path": substring_of_path, "in folder": substring_of_folder, "whole name": whole_name}
-pd.DataFrame({"truth": truth} | {name: [rule(path) for path in paths] for name, rule in rules.items()}, index=paths)
+pd.DataFrame(
+    {"truth": truth} | {name: [rule(path) for path in paths] for name, rule in rules.items()},
+    index=paths,
+)
 
 # %% [markdown]
 # `Ungood` contains `good`, `abnormal` contains `normal`, and a hospital may have any name. The images are then not
@@ -108,17 +114,28 @@ pd.DataFrame({"truth": truth} | {name: [rule(path) for path in paths] for name, 
 # %%
 source = bench[task]
 bmad = bench_folder / "bmad" / source.name
-parts = (("train/good/img", source.train, 0), ("test/good/img", source.test, 0), ("test/Ungood/img", source.test, 1))
+parts = (
+    ("train/good/img", source.train, 0),
+    ("test/good/img", source.test, 0),
+    ("test/Ungood/img", source.test, 1),
+)
 for folder, images, wanted in parts:
     (bmad / folder).mkdir(parents=True)
     for i in np.flatnonzero(images.labels == wanted)[:10]:
         shutil.copy(images.paths[i], bmad / folder / images.paths[i].name)
 opened = d2.open_benchmark(bmad)[source.name]
-same("labels of BMAD's layout", [whole_name(name) for name in opened.test.names], opened.test.labels)
+same(
+    "labels of BMAD's layout", [whole_name(name) for name in opened.test.names], opened.test.labels
+)
 
 # %% tags=["nbval-check-output"]
-leaked = sum(substring_of_path(opened.test.names[i]) == 0 for i in np.flatnonzero(opened.test.labels))
-print(f"anomalous test images: {int(opened.test.labels.sum())}; called normal by the substring rule: {leaked}")
+leaked = sum(
+    substring_of_path(opened.test.names[i]) == 0 for i in np.flatnonzero(opened.test.labels)
+)
+print(
+    f"anomalous test images: {int(opened.test.labels.sum())}; called normal by the substring "
+    f"rule: {leaked}"
+)
 
 # %% [markdown]
 # ## From a file to a tensor
@@ -129,7 +146,9 @@ print(f"anomalous test images: {int(opened.test.labels.sum())}; called normal by
 
 # %% tags=["nbval-check-output"]
 drawn = d2.draw_sample("RSNA", seed=3, size=192).image  # uint8 [192, 192, 3]
-smooth = drawn[..., 0].astype(np.float64) / 255  # the same picture with finer steps, as a detector would give it
+smooth = (
+    drawn[..., 0].astype(np.float64) / 255
+)  # the same picture with finer steps, as a detector would give it
 smooth = smooth + np.random.default_rng(0).uniform(-0.5, 0.5, smooth.shape) / 255
 stored = {
     "grey 8 bit": drawn[..., 0],
@@ -143,7 +162,8 @@ for name, array in stored.items():
     loaded[name] = x = d2.load_image(path, 192)  # (3, S, S)
     print(
         f"{name:>13}: {array.dtype} {list(array.shape)} -> {str(x.dtype)[6:]} {list(x.shape)}, "
-        f"{x.min():.2f} to {x.max():.2f}, {'more than 256' if len(x.unique()) > 256 else 'at most 256'} grey values"
+        f"{x.min():.2f} to {x.max():.2f}, "
+        f"{'more than 256' if len(x.unique()) > 256 else 'at most 256'} grey values"
     )
 
 # %% [markdown]
@@ -168,16 +188,20 @@ def lanczos_matrix(n_in, n_out):
 
 
 def resize_by_hand(image, size, between=lambda x: x):
-    """[H, W] -> [S, S]: one matrix from the right, one from the left; overshoot is clipped at the end."""
+    """[H, W] -> [S, S]: one matrix from the right, one from the left; overshoot is clipped."""
     narrow = between(image @ lanczos_matrix(image.shape[1], size).T)  # (H, S)
     return (lanczos_matrix(image.shape[0], size) @ narrow).clip(0, 1)
 
 
 deep = stored["grey 16 bit"] / 65535
 package = d2.load_image(bench_folder / "grey_16_bit.png", 64)
-same("16 bit, to one step of 65535", resize_by_hand(deep, 64), package[0], rtol=0, atol=1.01 / 65535)
+same(
+    "16 bit, to one step of 65535", resize_by_hand(deep, 64), package[0], rtol=0, atol=1.01 / 65535
+)
 package = d2.load_image(bench_folder / "grey_8_bit.png", 64)
-mine = resize_by_hand(drawn[..., 0] / 255, 64, between=lambda x: np.rint(x.clip(0, 1) * 255) / 255)  # as Pillow does
+mine = resize_by_hand(
+    drawn[..., 0] / 255, 64, between=lambda x: np.rint(x.clip(0, 1) * 255) / 255
+)  # as Pillow does
 same("8 bit, to the last rounding", mine, package[0], rtol=0, atol=1.01 / 255)
 
 # %% [markdown]
@@ -195,7 +219,12 @@ fig, axes = plt.subplots(2, 3, figsize=(8, 5.5))
 for ax_row, image in zip(axes, (rings, tissue)):
     picked = image[step // 2 :: step, step // 2 :: step]
     for ax, some_image in zip(ax_row, (image, picked, resize_by_hand(image, small))):
-        ax.imshow(some_image, vmin=0, vmax=1, interpolation="bicubic" if some_image is image else "nearest")
+        ax.imshow(
+            some_image,
+            vmin=0,
+            vmax=1,
+            interpolation="bicubic" if some_image is image else "nearest",
+        )
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
 titles = (f"{big} px", f"every {step}th pixel: {small} px", f"Lanczos: {small} px")
@@ -233,14 +262,19 @@ for t in (t for t in bench.values() if t.has_masks):
         lesions, count = label(whole)  # connected spots, numbered from 1
         k = len(whole) // side
         total += count
-        lost += count - len(set(lesions[k // 2 :: k, k // 2 :: k].flat) - {0})  # picked pixels that meet a lesion
+        lost += count - len(
+            set(lesions[k // 2 :: k, k // 2 :: k].flat) - {0}
+        )  # picked pixels that meet a lesion
         large = np.kron(small_mask, np.ones((k, k)))
         gone += count - len(set(lesions[large > 0]) - {0})
     counts[t.name] = (total, lost, gone)
 
 # %% tags=["nbval-check-output"]
 for name, (total, lost, gone) in counts.items():
-    print(f"{name:>10}: {total} separate spots; at {side} px picking loses {lost}, any coverage {gone}")
+    print(
+        f"{name:>10}: {total} separate spots; at {side} px picking loses {lost}, any coverage "
+        f"{gone}"
+    )
 
 # %% [markdown]
 # ## Task and Benchmark
@@ -284,7 +318,10 @@ shutil.copy(train[5], test_good[0].with_name("new" + train[5].suffix))  # 2. tra
 some_masks = sorted(path for path in (broken / "test").rglob("*.png") if "mask" in path.parts)
 if some_masks:
     Image.open(some_masks[0]).resize((50, 50)).save(some_masks[0])  # 3. mask of another size
-lines = [f"train/good/{train[6].name},p1", f"test/good/{test_good[1].name},p1"]  # 4. one patient on both sides
+lines = [
+    f"train/good/{train[6].name},p1",
+    f"test/good/{test_good[1].name},p1",
+]  # 4. one patient on both sides
 (broken / "groups.csv").write_text("file,group\n" + "\n".join(lines) + "\n")
 
 problems = d2.open_benchmark(broken)[source.name].check()
@@ -318,7 +355,9 @@ planted = bench_folder / "planted" / source.name
 shutil.copytree(source.root, planted)
 for i in np.flatnonzero(source.test.labels):
     path = planted / source.test.names[i]
-    Image.fromarray((np.asarray(Image.open(path)) * 0.88).astype(np.uint8)).save(path, compress_level=0, quality=100)
+    Image.fromarray((np.asarray(Image.open(path)) * 0.88).astype(np.uint8)).save(
+        path, compress_level=0, quality=100
+    )
 shown = {**bench, f"{source.name}\n(planted)": d2.open_benchmark(planted)[source.name]}
 
 
@@ -347,7 +386,9 @@ aurocs = pd.DataFrame(
 def auroc_of_ranks(ranks, labels):
     """AUROC from ranks [F, N] and labels [R, N] -> [R, F]."""
     positive = labels.sum(axis=1, keepdims=True)
-    return (labels @ ranks.T - positive * (positive + 1) / 2) / (positive * (labels.shape[1] - positive))
+    return (labels @ ranks.T - positive * (positive + 1) / 2) / (
+        positive * (labels.shape[1] - positive)
+    )
 
 
 rng = np.random.default_rng(lesson.seed)
@@ -371,8 +412,15 @@ for (i, j), value in np.ndenumerate(aurocs.to_numpy()):
         color="white" if abs(value - 0.5) > 0.3 else "#2b2d30",
     )
     if outside:
-        ax.add_patch(plt.Rectangle((j - 0.47, i - 0.46), 0.94, 0.92, fill=False, color=COLORS[6], lw=2))
-ax.set(xticks=range(len(shown)), xticklabels=list(shown), yticks=range(len(aurocs)), yticklabels=list(aurocs.index))
+        ax.add_patch(
+            plt.Rectangle((j - 0.47, i - 0.46), 0.94, 0.92, fill=False, color=COLORS[6], lw=2)
+        )
+ax.set(
+    xticks=range(len(shown)),
+    xticklabels=list(shown),
+    yticks=range(len(aurocs)),
+    yticklabels=list(aurocs.index),
+)
 ax.grid(False)
 ax.set_title("Image AUROC of numbers that know no disease", fontsize=12)
 bar = fig.colorbar(image, ax=ax, label="AUROC (framed: beyond chance)")
@@ -388,7 +436,10 @@ beyond = [
     for what in aurocs.index
     if abs(aurocs.loc[what, name] - 0.5) > band
 ]
-print("in the planted task beyond chance:", ", ".join(what for what, name in beyond if "planted" in name))
+print(
+    "in the planted task beyond chance:",
+    ", ".join(what for what, name in beyond if "planted" in name),
+)
 print("file size per pixel in the planted task:", f"{aurocs.loc['bytes per pixel'].iloc[-1]:.2f}")
 
 # %% [markdown]
@@ -399,7 +450,10 @@ print("file size per pixel in the planted task:", f"{aurocs.loc['bytes per pixel
 
 # %%
 own = aurocs[list(bench)].sub(0.5).abs()
-print(f"farthest from 0.5: {own.max().max():.2f} ({own.max(axis=1).idxmax()}); band of chance {band:.2f}")
+print(
+    f"farthest from 0.5: {own.max().max():.2f} ({own.max(axis=1).idxmax()}); band of chance "
+    f"{band:.2f}"
+)
 if lesson.root is None:
     assert own.max().max() < 0.15, own.max(axis=1)
 
@@ -425,7 +479,10 @@ for _, row in intake.findings.iterrows():
 
 # %% tags=["nbval-check-output"]
 told = " ".join(intake.findings["finding"])
-print("planted faults in the report:", ", ".join(fault for fault, sign in expected.items() if sign in told))
+print(
+    "planted faults in the report:",
+    ", ".join(fault for fault, sign in expected.items() if sign in told),
+)
 
 # %% [markdown]
 # And for the copy with darker anomalous images, the shortcuts; an AUROC below 0.5 is turned round, and the sign said:
@@ -463,36 +520,24 @@ workshop.cleanup()
 # 4. Which of the four planted faults stops a program by itself, and why are the others worse?
 # 5. What does an AUROC of 1 for "bytes per pixel" tell you about a data set, and how is the band of chance found?
 # 6. Which four questions does the intake report answer about a folder?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Two files may hold the same picture in different bytes (saved again with another compression). Find pairs of
-# equal **pixels**.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** Two files may hold the same picture in different bytes (saved again with another compression). Find all pairs
+# of pictures with the same shape and the same **pixels**.
 
 
 # %% tags=["exercise"]
-def equal_pairs(arrays): ...  # your turn: list of arrays -> list of pairs (i, j), i < j, with the same shape and pixels
+# list of arrays -> list of pairs (i, j), i < j
+def equal_pairs(arrays): ...  # your turn
 
 
-rng = np.random.default_rng(1)
-pictures = [rng.integers(0, 255, (8, 8)).astype(np.uint8) for _ in range(4)]
-pictures += [pictures[1].copy(), pictures[0][:, :4], pictures[3].copy()]
-lesson.check(
-    "equal pictures", lambda: equal_pairs(pictures), [(1, 4), (3, 6)], hint="np.array_equal compares shapes and values"
-)
-
-
-# %% tags=["solution"]
-def equal_pairs(arrays):
-    return [
-        (i, j) for i in range(len(arrays)) for j in range(i + 1, len(arrays)) if np.array_equal(arrays[i], arrays[j])
-    ]
-
-
-lesson.check(
-    "equal pictures", lambda: equal_pairs(pictures), [(1, 4), (3, 6)], hint="np.array_equal compares shapes and values"
-)
+lesson.check(1, equal_pairs)
 
 # %% [markdown]
 # **2.** Split by patient: given one group per image, choose test images so that **all** images of a patient go to the
@@ -500,46 +545,30 @@ lesson.check(
 
 
 # %% tags=["exercise"]
-def test_rows(groups, count): ...  # your turn: list of names -> sorted positions of the test images
+# list of names, a number -> sorted positions of the test images
+def rows_of_test(groups, count): ...  # your turn
 
 
-patients = ["b", "a", "c", "a", "d", "b", "a", "c"]
-lesson.check(
-    "split by patient",
-    lambda: test_rows(patients, 4),
-    [0, 1, 3, 5, 6],
-    hint="add whole patients until len(rows) >= count",
-)
-
-
-# %% tags=["solution"]
-def test_rows(groups, count):
-    rows = []
-    for patient in sorted(set(groups)):
-        if len(rows) >= count:
-            break
-        rows += [i for i, group in enumerate(groups) if group == patient]
-    return sorted(rows)
-
-
-lesson.check(
-    "split by patient",
-    lambda: test_rows(patients, 4),
-    [0, 1, 3, 5, 6],
-    hint="add whole patients until len(rows) >= count",
-)
+lesson.check(2, rows_of_test)
 
 # %%
 strongest = aurocs[list(bench)].sub(0.5).abs().stack().idxmax()
 lesson.finish(
     {
-        "headline": f"{len(bench)} tasks; {len(expected)} planted faults found; strongest lazy number "
-        f"({lesson.data_kind}): {strongest[0]} on {strongest[1]}, AUROC {aurocs.loc[strongest]:.2f}",
+        "headline": f"{len(bench)} tasks; {len(expected)} planted faults found; strongest lazy "
+        "number "
+        f"({lesson.data_kind}): {strongest[0]} on {strongest[1]}, AUROC "
+        f"{aurocs.loc[strongest]:.2f}",
         "tables": {
-            "AUROC of numbers that know no disease": aurocs.rename(columns=lambda name: name.replace("\n", " "))
+            "AUROC of numbers that know no disease": aurocs.rename(
+                columns=lambda name: name.replace("\n", " ")
+            )
             .round(2)
             .rename_axis("number")
             .reset_index()
         },
-    }
+    },
+    verdict=f"all {len(expected)} planted faults were found, and the strongest lazy number of "
+    "these tasks "
+    f"({strongest[0]}, {strongest[1]}) reaches an AUROC of {aurocs.loc[strongest]:.2f}.",
 )

@@ -23,7 +23,9 @@ task: str = "APTOS"  # the task left out of training and looked at
 contrast: str = "RSNA"  # a second task, left out of a training of its own
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
-reading: str = ""  # how the map is read in the last part: "released", "paper", "matched"; empty: the profile's
+reading: str = (
+    ""  # how the map is read in the last part: "released", "paper", "matched"; empty: the profile's
+)
 epochs: int = 0  # of training; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's
 short_epochs: int = 10  # of the second training, with the released lambdas
@@ -79,7 +81,11 @@ colour = [NORMAL, NORMAL, ANOMALOUS, ANOMALOUS]
 
 fig, axes = plt.subplots(1, K + len(rows), figsize=(12, 2.1))
 for i, ax in enumerate(axes):
-    picture(ax, (supports[i] if i < K else queries[i - K]).permute(1, 2, 0), None if i < K else masks[i - K])
+    picture(
+        ax,
+        (supports[i] if i < K else queries[i - K]).permute(1, 2, 0),
+        None if i < K else masks[i - K],
+    )
     name = f"support {i + 1}" if i < K else "query, normal" if i < K + 2 else "query, anomalous"
     ax.set_title(name, fontsize=9, loc="center", color=NORMAL if i < K else colour[i - K])
 lesson.save_figure(fig, "query_and_supports")
@@ -98,7 +104,9 @@ with torch.no_grad():
     f, e = model.teacher(queries)  # L of (B, C_l, H_l, W_l), (B, C_e, H_e, W_e)
     g = model.student(e)  # L of (B, C_l, H_l, W_l)
 for level, (teacher_map, student_map) in enumerate(zip(f, g), start=1):
-    print(f"level {level}: teacher {tuple(teacher_map.shape[1:])}, student {tuple(student_map.shape[1:])}")
+    print(
+        f"level {level}: teacher {tuple(teacher_map.shape[1:])}, student {tuple(student_map.shape[1:])}"
+    )
 numbers_out = sum(level[0].numel() for level in g)
 print(
     f"embedding {tuple(e.shape[1:])}: {e[0].numel()} numbers in, {numbers_out} out, "
@@ -151,7 +159,9 @@ def fuse(support_map, w):
 
 
 def loss_ssd(g, g_supports, weights):
-    h = [fuse(level, weights[:, i]) for i, level in enumerate(g_supports)]  # L of (B, C_l, H_l, W_l)
+    h = [
+        fuse(level, weights[:, i]) for i, level in enumerate(g_supports)
+    ]  # L of (B, C_l, H_l, W_l)
     return sum((1 - cosine(gl.flatten(1), hl.flatten(1))).mean() for gl, hl in zip(g, h))
 
 
@@ -192,10 +202,14 @@ with torch.no_grad():
 same("pointwise TSD", sum(pointwise(fl, gl).mean() for fl, gl in zip(f, g)), by_package)
 
 # %% tags=["nbval-check-output"]
-share = [(fl.norm(dim=1).flatten(1) ** 2).sort(dim=1, descending=True).values for fl in f]  # L of (B, H_l W_l)
+share = [
+    (fl.norm(dim=1).flatten(1) ** 2).sort(dim=1, descending=True).values for fl in f
+]  # L of (B, H_l W_l)
 for level, s in enumerate(share, start=1):
     top = (s[:, : max(1, s.shape[1] // 10)].sum(dim=1) / s.sum(dim=1)).mean()
-    print(f"level {level}: the 10 % longest feature vectors hold {100 * float(top):.0f} % of the squared length")
+    print(
+        f"level {level}: the 10 % longest feature vectors hold {100 * float(top):.0f} % of the squared length"
+    )
 
 # %% [markdown]
 # ## Where the gradient goes
@@ -205,7 +219,9 @@ for level, s in enumerate(share, start=1):
 # which parameters one backward pass reaches.
 
 # %% tags=["nbval-check-output"]
-learner = lesson.untrained(fusion="features").cpu().train()  # a twin: batch norm in train mode would change the model
+learner = (
+    lesson.untrained(fusion="features").cpu().train()
+)  # a twin: batch norm in train mode would change the model
 learner(queries, supports).loss.backward()
 
 
@@ -268,18 +284,33 @@ def losses(detector, normals, some_supports):
     with torch.no_grad():
         result = detector(normals, some_supports)
         f, e = detector.teacher(normals)
-        agree = [float(cosine(a.flatten(1), b.flatten(1)).mean()) for a, b in zip(f, detector.student(e))]
+        agree = [
+            float(cosine(a.flatten(1), b.flatten(1)).mean()) for a, b in zip(f, detector.student(e))
+        ]
     return float(result.loss_tsd), float(result.loss_ssd), agree
 
 
-unseen = {"untrained": losses(model, images[normal], supports), "trained": losses(trained, images[normal], supports)}
+unseen = {
+    "untrained": losses(model, images[normal], supports),
+    "trained": losses(trained, images[normal], supports),
+}
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.2))
-axes[0].semilogy(frame["epoch"], frame["loss_tsd"], color=COLORS[0], label="TSD: teacher, on the query")
-axes[0].semilogy(frame["epoch"], frame["loss_ssd"], color=COLORS[4], label="SSD: itself, on the supports")
+axes[0].semilogy(
+    frame["epoch"], frame["loss_tsd"], color=COLORS[0], label="TSD: teacher, on the query"
+)
+axes[0].semilogy(
+    frame["epoch"], frame["loss_ssd"], color=COLORS[4], label="SSD: itself, on the supports"
+)
 axes[0].set(xlabel="epoch", ylabel="loss, 3 levels", title="Training tasks")
 axes[0].legend()
 for i, (name, (_, _, agree)) in enumerate(unseen.items()):
-    axes[1].bar(np.arange(len(agree)) + 0.36 * i - 0.18, agree, width=0.34, color=["#9aa0a6", COLORS[0]][i], label=name)
+    axes[1].bar(
+        np.arange(len(agree)) + 0.36 * i - 0.18,
+        agree,
+        width=0.34,
+        color=["#9aa0a6", COLORS[0]][i],
+        label=name,
+    )
 axes[1].set(
     xticks=range(len(f)),
     xticklabels=[f"level {i + 1}" for i in range(len(f))],
@@ -316,7 +347,9 @@ if contrast in bench and contrast != task:
     far_supports = far.train.images(p.image_size, range(K))
     far_trained = lesson.detector(bench, contrast, fusion="features")[0].cpu()
     a, b = (losses(m, far_normals, far_supports)[0] for m in (model, far_trained))
-    print(f"{far.name}, {len(far_normals)} normal images: TSD {a:.2f} -> {b:.2f} (falls by {100 * (1 - b / a):.0f} %)")
+    print(
+        f"{far.name}, {len(far_normals)} normal images: TSD {a:.2f} -> {b:.2f} (falls by {100 * (1 - b / a):.0f} %)"
+    )
     if as_shipped:
         assert 1 - b / a < fall_tsd - 0.1, "RSNA is drawn nearly as well as APTOS"
 
@@ -329,7 +362,9 @@ if contrast in bench and contrast != task:
 # The figure shows both losses as a share of their value before training, on the training tasks.
 
 # %%
-collapsed, short = lesson.detector(bench, task, fusion="features", epochs=short_epochs, lambda_tsd=0.1, lambda_ssd=1.0)
+collapsed, short = lesson.detector(
+    bench, task, fusion="features", epochs=short_epochs, lambda_tsd=0.1, lambda_ssd=1.0
+)
 collapsed.cpu()
 with torch.no_grad():
     parts = [
@@ -337,7 +372,10 @@ with torch.no_grad():
         for t in bench.without(task).values()
     ]
 start = {c: float(np.mean([getattr(o, c) for o in parts])) for c in ("loss_tsd", "loss_ssd")}
-runs = {f"TSD {p.lambda_tsd:g} : SSD {p.lambda_ssd:g}": frame, "TSD 0.1 : SSD 1 (released)": short.to_frame()}
+runs = {
+    f"TSD {p.lambda_tsd:g} : SSD {p.lambda_ssd:g}": frame,
+    "TSD 0.1 : SSD 1 (released)": short.to_frame(),
+}
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.2), sharey=True)
 for ax, (name, some_frame) in zip(axes, runs.items()):
     for column, color in (("loss_tsd", COLORS[0]), ("loss_ssd", COLORS[4])):
@@ -355,7 +393,9 @@ plt.show()
 
 # %%
 tsd_collapsed, ssd_collapsed, _ = losses(collapsed, images[normal], supports)
-left_tsd, left_ssd = (float(short.to_frame()[c].iloc[-1] / start[c]) for c in ("loss_tsd", "loss_ssd"))
+left_tsd, left_ssd = (
+    float(short.to_frame()[c].iloc[-1] / start[c]) for c in ("loss_tsd", "loss_ssd")
+)
 print(
     f"released lambdas, {len(short)} epochs, training tasks: {100 * left_tsd:.0f} % of TSD are left, "
     f"{100 * left_ssd:.1f} % of SSD"
@@ -387,7 +427,12 @@ def distances(detector):
         for level in detector.student(detector.teacher(images).embedding):
             unit = torch.nn.functional.normalize(level.flatten(1), dim=1)  # (N, C_l H_l W_l)
             d, n = 1 - unit @ unit.T, int(normal.sum())  # (N, N), 0 on the diagonal
-            rows.append([float(d[normal][:, normal].sum()) / (n * (n - 1)), float(d[normal][:, ~normal].mean())])
+            rows.append(
+                [
+                    float(d[normal][:, normal].sum()) / (n * (n - 1)),
+                    float(d[normal][:, ~normal].mean()),
+                ]
+            )
     return np.array(rows)
 
 
@@ -395,8 +440,16 @@ students = {"untrained": model, "trained": trained, "released lambdas": collapse
 apart = {name: distances(detector) for name, detector in students.items()}
 fig, axes = plt.subplots(1, len(f), figsize=(9.5, 3.0), sharey=True)
 for level, ax in enumerate(axes):
-    for i, (kind, color) in enumerate((("normal - normal", NORMAL), ("normal - anomalous", ANOMALOUS))):
-        ax.bar(np.arange(3) + 0.36 * i - 0.18, [a[level, i] for a in apart.values()], 0.34, color=color, label=kind)
+    for i, (kind, color) in enumerate(
+        (("normal - normal", NORMAL), ("normal - anomalous", ANOMALOUS))
+    ):
+        ax.bar(
+            np.arange(3) + 0.36 * i - 0.18,
+            [a[level, i] for a in apart.values()],
+            0.34,
+            color=color,
+            label=kind,
+        )
     ax.set(xticks=range(3), title=f"level {level + 1}")
     ax.set_xticklabels([name.replace(" ", "\n") for name in apart])
 axes[0].set(ylabel="mean distance, 1 - cos")
@@ -407,7 +460,9 @@ plt.show()
 # %%
 mean_apart = {name: values.mean(axis=0) for name, values in apart.items()}
 for name, (same_class, other_class) in mean_apart.items():
-    print(f"{name:>16}: normal to normal {same_class:.3f}, normal to anomalous {other_class:.3f}, mean of the levels")
+    print(
+        f"{name:>16}: normal to normal {same_class:.3f}, normal to anomalous {other_class:.3f}, mean of the levels"
+    )
 if as_shipped:
     assert mean_apart["trained"].max() < 0.8 * mean_apart["untrained"].min()
     at = {name: values.mean() for name, values in mean_apart.items()}
@@ -455,7 +510,11 @@ plt.show()
 # %%
 reports = {
     (name, kind): d2.evaluate(
-        detector.to(lesson.device).read_as(**settings), held_out, shots=K, draws=p.draws, seed=lesson.seed
+        detector.to(lesson.device).read_as(**settings),
+        held_out,
+        shots=K,
+        draws=p.draws,
+        seed=lesson.seed,
     )
     for name, detector in students.items()
     for kind, settings in maps.items()
@@ -487,11 +546,15 @@ gain = {
     for kind in maps
 }
 for (name, kind), c in gain.items():
-    print(f"{kind}, image AUROC, {name} less untrained: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]")
+    print(
+        f"{kind}, image AUROC, {name} less untrained: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
+    )
 if as_shipped:
     pixel = {key: r.pixel_auroc for key, r in reports.items()}
     assert pixel["trained", "TSD map"] > max(0.7, pixel["untrained", "TSD map"] + 0.15)
-    assert gain["trained", "TSD map"].difference > max(0, gain["trained", "SSD map"].difference), gain
+    assert gain["trained", "TSD map"].difference > max(0, gain["trained", "SSD map"].difference), (
+        gain
+    )
 
 # %% [markdown]
 # On APTOS the pixel AUROC of the TSD map rises from below chance to about 0.9. But look at the maps once more. The
@@ -513,7 +576,12 @@ def where(detector, settings):
         bank = read.encode_supports(held_out.train.images(p.image_size, draw))
         values = read.predict(images, bank).anomaly_map.numpy()  # (N, S, S)
         on_lesion = [lesion[i].flat[values[i].argmax()] for i in bad]
-        found.append((d2.image_auroc(lesion[object_pixels].astype(int), values[object_pixels]), np.mean(on_lesion)))
+        found.append(
+            (
+                d2.image_auroc(lesion[object_pixels].astype(int), values[object_pixels]),
+                np.mean(on_lesion),
+            )
+        )
     return np.mean(found, axis=0)
 
 
@@ -523,9 +591,13 @@ if held_out.has_masks:
     object_pixels = inside(images)
     pointing = {key: where(students[key[0]], maps[key[1]]) for key in reports}
     for (name, kind), (pixels, peaks) in pointing.items():
-        print(f"{kind}, {name:>16}: pixel AUROC inside {pixels:.2f}, peak on the lesion {100 * peaks:3.0f} %")
+        print(
+            f"{kind}, {name:>16}: pixel AUROC inside {pixels:.2f}, peak on the lesion {100 * peaks:3.0f} %"
+        )
     if as_shipped:
-        ssd_gain, tsd_gain = (pointing["trained", k][0] - pointing["untrained", k][0] for k in ("SSD map", "TSD map"))
+        ssd_gain, tsd_gain = (
+            pointing["trained", k][0] - pointing["untrained", k][0] for k in ("SSD map", "TSD map")
+        )
         assert tsd_gain > max(0.1, ssd_gain + 0.05), pointing
         assert pointing["trained", "SSD map"][1] < 0.4, pointing
 
@@ -544,7 +616,9 @@ if held_out.has_masks:
 # %%
 if contrast in bench and contrast != task:
     far_reports = [
-        d2.evaluate(m.to(lesson.device).read_as(p.reading), far, shots=K, draws=p.draws, seed=lesson.seed)
+        d2.evaluate(
+            m.to(lesson.device).read_as(p.reading), far, shots=K, draws=p.draws, seed=lesson.seed
+        )
         for m in (model, far_trained)
     ]
     c = d2.compare_paired(far_reports[1], far_reports[0])
@@ -637,6 +711,9 @@ lesson.finish(
         "loss_ssd": float(frame["loss_ssd"].iloc[-1]),
         "tsd_unseen": [tsd_untrained, tsd_trained],
         "ssd_unseen": [ssd_untrained, ssd_trained],
-        "tables": {"Training": frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].round(4), "The map": worth.round(3)},
+        "tables": {
+            "Training": frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].round(4),
+            "The map": worth.round(3),
+        },
     }
 )

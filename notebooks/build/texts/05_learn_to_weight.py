@@ -24,7 +24,9 @@ shots: int = 4  # K
 model_file: str = ""  # a detector written by model.save; empty: train on the other tasks
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
-reading: str = ""  # how the map is read: "released", "paper", "matched" (weighs nothing); empty: the profile's
+reading: str = (
+    ""  # how the map is read: "released", "paper", "matched" (weighs nothing); empty: the profile's
+)
 epochs: int = 0  # of training; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's
 
@@ -81,7 +83,7 @@ d2.show_figure(sheet, f"{shots} numbered supports")
 
 # %%
 def attention(query_map, support_map, W, b, divisor):
-    """Weights of one level: query [B, C, H, W], supports [K, C, H, W], W [C, C], b [C] -> [B, K]."""
+    """Weights of a level: query [B, C, H, W], supports [K, C, H, W], W [C, C], b [C] -> [B, K]."""
     keys = torch.einsum("dc,kchw->kdhw", W, support_map) + b[:, None, None]  # (K, C, H, W)
     a = torch.einsum("bchw,kchw->bk", query_map, keys) / divisor  # (B, K)
     return torch.softmax(a, dim=1)
@@ -130,7 +132,9 @@ for w in ([0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0], [0.97, 0.01, 0.01, 0.01]):
 # %%
 example = int((held_out.test.labels == 1).argmax())
 bars = d2.weights_figure(
-    prediction.weights[example], [held_out.train.names[i] for i in rows], f"Weights for {held_out.test.names[example]}"
+    prediction.weights[example],
+    [held_out.train.names[i] for i in rows],
+    f"Weights for {held_out.test.names[example]}",
 )
 lesson.save_figure(bars, "weights")
 d2.show_figure(bars, "weights of each support for one anomalous query, per level")
@@ -189,8 +193,10 @@ say.round(2)
 # %%
 favourite = table["queries with the same favourite"] / len(queries)
 print(
-    f"the same favourite: {100 * favourite.min():.0f} to {100 * favourite.max():.0f} % of the queries; "
-    f"of the single query: {say['of the single query'].min():.2f} to {say['of the single query'].max():.2f}"
+    f"the same favourite: {100 * favourite.min():.0f} to {100 * favourite.max():.0f} % of the "
+    "queries; "
+    f"of the single query: {say['of the single query'].min():.2f} to "
+    f"{say['of the single query'].max():.2f}"
 )
 if as_shipped:
     assert favourite.min() > 0.4 and say["of the single query"].max() < 0.5, (favourite, say)
@@ -211,7 +217,8 @@ if as_shipped:
 for level, g in enumerate(bank.levels, start=1):
     _, C, H, W = g.shape
     print(
-        f"level {level}: {C * H * W:6d} terms in the dot product, divided by sqrt({C}) = {C**0.5:.1f}; "
+        f"level {level}: {C * H * W:6d} terms in the dot product, divided by sqrt({C}) = "
+        f"{C**0.5:.1f}; "
         f"by elements sqrt({C * H * W}) = {(C * H * W) ** 0.5:.1f}, {(H * W) ** 0.5:.0f} times more"
     )
 
@@ -239,13 +246,20 @@ heard = spread.set_index(["student", "divisor", "level"])["mean effective K"]
 for student in ("untrained", "trained"):
     print(
         f"{student:>9}: effective K",
-        ", ".join(f"{divisor} {heard[student, divisor].mean():.2f}" for divisor in ("channels", "elements")),
+        ", ".join(
+            f"{divisor} {heard[student, divisor].mean():.2f}"
+            for divisor in ("channels", "elements")
+        ),
         "(mean of the levels)",
     )
 if as_shipped:
-    assert heard["trained", "channels"].mean() < 2.2 and heard["trained", "elements"].mean() > 2.5, heard
+    assert (
+        heard["trained", "channels"].mean() < 2.2 and heard["trained", "elements"].mean() > 2.5
+    ), heard
     assert heard["untrained", "channels"].max() < 1.5, heard
-    assert all(heard["trained", d].mean() > heard["untrained", d].mean() for d in ("channels", "elements")), heard
+    assert all(
+        heard["trained", d].mean() > heard["untrained", d].mean() for d in ("channels", "elements")
+    ), heard
 
 # %% [markdown]
 # On APTOS, divided by channels, the trained model hears hardly more than one support at level 1 and fewer than 2.6 of
@@ -280,7 +294,11 @@ at_one = {key: float(curve[len(temperatures) // 2]) for key, curve in curves.ite
 warm = d2.D24FAD(model.config.replace(temperature=10.0))
 warm.load_trainable_state_dict(model.trainable_state_dict())
 a = q64[0].flatten(1) @ keys64[0].flatten(1).T / q64[0].shape[1] ** 0.5  # (N, K)
-same("temperature", torch.softmax(a / 10.0, dim=1), warm.weighting.double()(q64[0], s64[0], keys64[0]))
+same(
+    "temperature",
+    torch.softmax(a / 10.0, dim=1),
+    warm.weighting.double()(q64[0], s64[0], keys64[0]),
+)
 
 # %% [markdown]
 # ## What each weighting keeps of the map
@@ -298,7 +316,9 @@ variants = {
     "single": {"weighting": "single"},
 }
 read = {name: model.read_as(**change) for name, change in variants.items()}
-maps = {name: detector.predict(encoded, bank).anomaly_map for name, detector in read.items()}  # [N, S, S] each
+maps = {
+    name: detector.predict(encoded, bank).anomaly_map for name, detector in read.items()
+}  # [N, S, S] each
 mask = held_out.test.masks(size, [example])[0] if held_out.has_masks else None
 fig, axes = plt.subplots(1, len(maps) + 1, figsize=(11.5, 2.4))
 top = max(float(values[example].max()) for values in maps.values())
@@ -321,7 +341,9 @@ plt.show()
 # %%
 def peaks(values):
     """[N, S, S] -> [N, 2], row and column of the highest pixel."""
-    return np.stack(np.unravel_index(values.flatten(1).argmax(dim=1).numpy(), values.shape[1:]), axis=1)
+    return np.stack(
+        np.unravel_index(values.flatten(1).argmax(dim=1).numpy(), values.shape[1:]), axis=1
+    )
 
 
 rows_of_maps = []
@@ -347,7 +369,9 @@ keeps.round(3)
 
 # %%
 reports = {
-    name: d2.evaluate(detector.to(lesson.device), held_out, shots=shots, draws=p.draws, seed=lesson.seed)
+    name: d2.evaluate(
+        detector.to(lesson.device), held_out, shots=shots, draws=p.draws, seed=lesson.seed
+    )
     for name, detector in read.items()
 }
 learned = reports["learned, by channels"]
@@ -368,7 +392,8 @@ ablation = pd.DataFrame(
     ]
 )
 print(
-    f"{held_out.name}: {learned.n_normal} normal and {learned.n_anomalous} anomalous images, K = {shots}, "
+    f"{held_out.name}: {learned.n_normal} normal and {learned.n_anomalous} anomalous images, K = "
+    f"{shots}, "
     f"{p.draws} draws, each image scored by itself"
 )
 ablation.round(2)
@@ -391,8 +416,13 @@ lesson.save_figure(fig, "ablation")
 plt.show()
 
 # %%
-holds_zero = [name for name, c in against.items() if c.low <= 0 <= c.high and name != "learned, by channels"]
-print("the interval of the difference to the learned weights holds 0 for:", ", ".join(holds_zero) or "none")
+holds_zero = [
+    name for name, c in against.items() if c.low <= 0 <= c.high and name != "learned, by channels"
+]
+print(
+    "the interval of the difference to the learned weights holds 0 for:",
+    ", ".join(holds_zero) or "none",
+)
 print(
     "lowest image AUROC:",
     min(reports, key=lambda name: reports[name].auroc),
@@ -400,8 +430,13 @@ print(
     ", ".join(f"{name} {value:.2f}" for name, value in keeps["correlation"].items()),
 )
 if as_shipped:
-    assert "mean" in set(holds_zero) and reports["single"].auroc < reports["mean"].auroc, (against, ablation)
-    assert keeps["correlation"]["learned, by elements"] > keeps["correlation"]["learned, by channels"], keeps
+    assert "mean" in set(holds_zero) and reports["single"].auroc < reports["mean"].auroc, (
+        against,
+        ablation,
+    )
+    assert (
+        keeps["correlation"]["learned, by elements"] > keeps["correlation"]["learned, by channels"]
+    ), keeps
 
 # %% [markdown]
 # On APTOS these 40 images do not tell the learned weights from the mean or from the nearest support: the intervals hold
@@ -420,7 +455,9 @@ if widgets_wanted():
 
     selection = d2.SupportSelection(held_out, shots)
     selection.select(rows)
-    inspector = d2.SupportInspector(d2.LiveDetector(model, held_out, selection), index=example, weighting=True)
+    inspector = d2.SupportInspector(
+        d2.LiveDetector(model, held_out, selection), index=example, weighting=True
+    )
     display(inspector)
 else:
     print("nobody is watching this run: no sliders")
@@ -480,11 +517,16 @@ lesson.check(2, nearest_weights)
 # %%
 lesson.finish(
     {
-        "headline": f"{held_out.name}, effective K of {shots} at level 1: {at_one['channels', 1]:.2f} by channels, "
+        "headline": f"{held_out.name}, effective K of {shots} at level 1: "
+        f"{at_one['channels', 1]:.2f} by channels, "
         f"{at_one['elements', 1]:.2f} by elements; image AUROC learned {learned.auroc:.2f}, mean "
         f"{reports['mean'].auroc:.2f}, nearest {reports['nearest'].auroc:.2f} ({lesson.data_kind})",
         "effective_k_channels": at_one["channels", 1],
         "effective_k_elements": at_one["elements", 1],
-        "tables": {"Weights": table.round(3), "The map": keeps.reset_index().round(3), "Ablation": ablation.round(3)},
+        "tables": {
+            "Weights": table.round(3),
+            "The map": keeps.reset_index().round(3),
+            "Ablation": ablation.round(3),
+        },
     }
 )

@@ -64,7 +64,10 @@ queries, labels = held_out.test.images(S), held_out.test.labels  # (N, 3, S, S),
 masks = held_out.test.masks(S)
 draws = d2.draw_supports(len(held_out.train), shots, p.draws, lesson.seed)  # (D, K)
 unique, places = np.unique(draws, return_inverse=True)
-seen_supports, seen = model.teacher(held_out.train.images(S, unique)), model.teacher(queries)  # what the teacher saw
+seen_supports, seen = (
+    model.teacher(held_out.train.images(S, unique)),
+    model.teacher(queries),
+)  # what the teacher saw
 
 
 def banks_of(reader):
@@ -156,7 +159,12 @@ maps = G @ raw @ G.T  # (N, S, S)
 scores = maps.amax(dim=(1, 2))  # (N,)
 same("blurred map", maps, prediction.anomaly_map, atol=1e-5)
 same("image score", scores, prediction.score, atol=1e-5)
-same("blur, against SciPy", maps[0], gaussian_filter(raw[0].numpy(), sigma, mode="reflect"), atol=1e-5)
+same(
+    "blur, against SciPy",
+    maps[0],
+    gaussian_filter(raw[0].numpy(), sigma, mode="reflect"),
+    atol=1e-5,
+)
 
 # %% [markdown]
 # The whole way for one anomalous image, and one normal:
@@ -176,8 +184,12 @@ for row, n in zip(axes, shown):
     y, x = np.unravel_index(int(maps[n].argmax()), (S, S))
     row[-1].plot(x, y, "+", color="#56B4E9", ms=12, mew=2.5)
     row[-1].set_xlabel(f"score {float(scores[n]):.3f}", fontsize=10)
-    row[0].set_ylabel("anomalous" if labels[n] else "normal", color=ANOMALOUS if labels[n] else NORMAL)
-for ax, name in zip(axes[0], ["query", *(f"residual {i + 1}" for i in range(len(residuals))), "sum", "blurred"]):
+    row[0].set_ylabel(
+        "anomalous" if labels[n] else "normal", color=ANOMALOUS if labels[n] else NORMAL
+    )
+for ax, name in zip(
+    axes[0], ["query", *(f"residual {i + 1}" for i in range(len(residuals))), "sum", "blurred"]
+):
     ax.set_title(name, loc="center", fontsize=10.5)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
@@ -195,7 +207,9 @@ plt.show()
 weight = np.sort(np.outer(G[S // 2], G[S // 2]).ravel())[::-1].cumsum()
 for share in (0.5, 0.95):
     count = int(np.searchsorted(weight, share)) + 1
-    print(f"{100 * share:.0f} % of the weight lies on {count} of {S * S} pixels ({100 * count / S**2:.1f} %)")
+    print(
+        f"{100 * share:.0f} % of the weight lies on {count} of {S * S} pixels ({100 * count / S**2:.1f} %)"
+    )
 
 # %% [markdown]
 # Every step before the maximum is linear, so the score splits **exactly** into what each level gave to that pixel:
@@ -206,20 +220,34 @@ for share in (0.5, 0.95):
 P = [G @ u for u in U]  # L of (S, H_l): enlarge and blur in one matrix
 level_maps = torch.stack([q @ r @ q.T for q, r in zip(P, residuals)])  # (L, N, S, S)
 peaks = maps.flatten(1).argmax(dim=1)  # (N,)
-share_of_level = level_maps.flatten(2).gather(2, peaks.expand(len(P), -1)[..., None])[..., 0]  # (L, N)
+share_of_level = level_maps.flatten(2).gather(2, peaks.expand(len(P), -1)[..., None])[
+    ..., 0
+]  # (L, N)
 same("score as the sum of its levels", share_of_level.sum(dim=0), prediction.score, atol=1e-5)
 rows, columns = np.unravel_index(peaks.numpy(), (S, S))
 
 near = None
 if masks is not None:  # does the peak lie on the lesion, or within one sigma of it?
-    wide = np.stack([binary_dilation(m, iterations=max(1, round(sigma))) if m.any() else m for m in masks.numpy()])
+    wide = np.stack(
+        [
+            binary_dilation(m, iterations=max(1, round(sigma))) if m.any() else m
+            for m in masks.numpy()
+        ]
+    )
     near = wide[np.arange(len(labels)), rows, columns]
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(10.8, 4.2), gridspec_kw={"width_ratios": [1.5, 1]})
 order, bottom = np.argsort(-scores.numpy()), np.zeros(len(labels))
 for i, part in enumerate(share_of_level.numpy()):
-    axes[0].bar(range(len(order)), part[order], 0.86, bottom, color=COLORS[(0, 5, 2)[i % 3]], label=f"level {i + 1}")
+    axes[0].bar(
+        range(len(order)),
+        part[order],
+        0.86,
+        bottom,
+        color=COLORS[(0, 5, 2)[i % 3]],
+        label=f"level {i + 1}",
+    )
     bottom += part[order]
 axes[0].plot(
     range(len(order)),
@@ -243,7 +271,14 @@ for kind, color, name in ((0, NORMAL, "normal"), (1, ANOMALOUS, "anomalous")):
     hit = (labels == kind) & (near if near is not None else False)
     miss = (labels == kind) & ~hit
     axes[1].plot(columns[miss], rows[miss], "o", mfc="none", color=color, ms=8, mew=1.8, label=name)
-    axes[1].plot(columns[hit], rows[hit], "o", color=color, ms=8, label=f"{name}, on a lesion" if hit.any() else None)
+    axes[1].plot(
+        columns[hit],
+        rows[hit],
+        "o",
+        color=color,
+        ms=8,
+        label=f"{name}, on a lesion" if hit.any() else None,
+    )
 axes[1].set(xticks=[], yticks=[], xlim=(-2, S + 1), ylim=(S + 1, -2), title="Where it is")
 axes[1].grid(False)
 axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=9)
@@ -274,7 +309,9 @@ def pro_curve(maps, masks):
     """FPR and PRO at every threshold, highest first; maps, masks [N, S, S]."""
     lesions = []
     for values, mask in zip(maps, masks):
-        marked, count = regions_of(mask, structure=np.ones((3, 3)))  # pixels that touch at a corner belong together
+        marked, count = regions_of(
+            mask, structure=np.ones((3, 3))
+        )  # pixels that touch at a corner belong together
         lesions += [np.sort(values[marked == i]) for i in range(1, count + 1)]
     normal, thresholds = np.sort(maps[~masks]), np.unique(maps)[::-1]
 
@@ -302,7 +339,10 @@ fig, axes = plt.subplots(3, len(picked), figsize=(1.55 * len(picked), 5.0))
 for column, n in zip(axes.T, picked):
     column[0].imshow(queries[n].permute(1, 2, 0))
     column[0].set_title(
-        "anomalous" if labels[n] else "normal", fontsize=10, loc="center", color=ANOMALOUS if labels[n] else NORMAL
+        "anomalous" if labels[n] else "normal",
+        fontsize=10,
+        loc="center",
+        color=ANOMALOUS if labels[n] else NORMAL,
     )
     for ax, (name, values) in zip(column[1:], both.items()):
         low, high = values[picked].quantile(0.02), values[picked].max()
@@ -310,7 +350,9 @@ for column, n in zip(axes.T, picked):
         y, x = np.unravel_index(int(values[n].argmax()), (S, S))
         ax.plot(x, y, "+", color="#56B4E9", ms=10, mew=2)
         axes[list(both).index(name) + 1, 0].set_ylabel(name)
-    for ax, color in zip(column if masks is not None and masks[n].any() else (), (ANOMALOUS, "white", "white")):
+    for ax, color in zip(
+        column if masks is not None and masks[n].any() else (), (ANOMALOUS, "white", "white")
+    ):
         ax.contour(masks[n], [0.5], colors=color, linewidths=1.1)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
@@ -329,14 +371,23 @@ def peak_on_lesion(maps, masks):
     """Share of the images with a lesion whose map peaks on it, or within one sigma of it; maps, masks [N, S, S]."""
     maps, masks = np.asarray(maps), np.asarray(masks)
     hits = [
-        binary_dilation(m, iterations=max(1, round(sigma))).ravel()[v.argmax()] for v, m in zip(maps, masks) if m.any()
+        binary_dilation(m, iterations=max(1, round(sigma))).ravel()[v.argmax()]
+        for v, m in zip(maps, masks)
+        if m.any()
     ]
     return np.mean(hits)
 
 
 memory = lesson.shared_teacher(model)
-readers = {"released, trained": (model, "released"), "released, untrained": (twin, "released"), other: (model, other)}
-scorers = {name: d2.DetectorVariant(m, name, reading=how, teacher=memory) for name, (m, how) in readers.items()}
+readers = {
+    "released, trained": (model, "released"),
+    "released, untrained": (twin, "released"),
+    other: (model, other),
+}
+scorers = {
+    name: d2.DetectorVariant(m, name, reading=how, teacher=memory)
+    for name, (m, how) in readers.items()
+}
 rows = []
 for name, scorer in scorers.items():
     r = d2.evaluate(scorer, held_out, shots=shots, draws=p.draws, seed=lesson.seed)
@@ -355,7 +406,11 @@ readings.round(3)
 # By hand the AUPRO of the `matched` map comes out the same; beside it the curve of the released map.
 
 # %%
-found = d2.localise(scorers[other], held_out, shots=shots, seed=lesson.seed) if held_out.has_masks else None
+found = (
+    d2.localise(scorers[other], held_out, shots=shots, seed=lesson.seed)
+    if held_out.has_masks
+    else None
+)
 if found is None:
     print(f"{held_out.name} has no masks: nothing can be said about places")
 else:
@@ -405,15 +460,21 @@ for name, each in ((n, t) for n, t in bench.items() if t.has_masks and len(t.tra
                 "peak on lesion": peak_on_lesion(place.maps, place.masks),
             }
         )
-by_task = pd.DataFrame(by_task, columns=["task", "reading", "pixel AUROC", "AUPRO", "peak on lesion"])
+by_task = pd.DataFrame(
+    by_task, columns=["task", "reading", "pixel AUROC", "AUPRO", "peak on lesion"]
+)
 by_task.pivot(index="task", columns="reading").swaplevel(axis=1).sort_index(axis=1).round(2)
 
 # %%
 by_size = pd.DataFrame()
 if lesions:
     groups = pd.concat(lesions).groupby(["size", "reading"])
-    by_size = groups.agg(lesions=("missed", "size"), coverage=("coverage", "mean"), missed=("missed", "mean"))
-    by_size = by_size.reindex([n for n in d2.LESION_SIZES if n in by_size.index], level="size").reset_index()
+    by_size = groups.agg(
+        lesions=("missed", "size"), coverage=("coverage", "mean"), missed=("missed", "mean")
+    )
+    by_size = by_size.reindex(
+        [n for n in d2.LESION_SIZES if n in by_size.index], level="size"
+    ).reset_index()
 by_size.round(2)
 
 # %% [markdown]
@@ -469,7 +530,10 @@ edge = torch.minimum(edge[:, None], edge)  # (S, S), distance of a pixel to the 
 ring, middle = edge < S // 8, edge >= S // 4
 normal = torch.from_numpy(np.flatnonzero(labels == 0))
 plain = seen.select(normal), seen_supports.select(torch.from_numpy(places.reshape(draws.shape)[0]))
-no_border = (without_border(plain[0], queries[normal]), without_border(plain[1], held_out.train.images(S, draws[0])))
+no_border = (
+    without_border(plain[0], queries[normal]),
+    without_border(plain[1], held_out.train.images(S, draws[0])),
+)
 turned = tuple(rolled(f) for f in plain)
 reflecting = d2.D24FAD(model.config.replace(student_padding="reflect"), model.teacher).eval()
 cases = {
@@ -526,7 +590,9 @@ border.round(2)
 # between: the mean of the highest tenth of the pixels.
 
 # %% tags=["nbval-check-output"]
-print(f"columns of G add to 1 within 0.0001: {bool(torch.allclose(G.sum(dim=0), torch.ones(S), atol=1e-4))}")
+print(
+    f"columns of G add to 1 within 0.0001: {bool(torch.allclose(G.sum(dim=0), torch.ones(S), atol=1e-4))}"
+)
 for width in (1.0, 4.0, 16.0):
     B = blurring(S, width)
     kept = torch.allclose((B @ raw @ B.T).mean(dim=(1, 2)), raw.mean(dim=(1, 2)), rtol=1e-4)
@@ -568,8 +634,12 @@ for chosen in sets:
     ]
 
 fig, axes = plt.subplots(1, 2, figsize=(10, 4.0), sharey=True)
-for (name, values), color, style in zip(by_width.items(), (COLORS[1], COLORS[0], COLORS[2]), ("o-", "s--", "^:")):
-    axes[0].plot(range(len(widths)), values, style[1:], color=color, lw=0.8, alpha=0.45)  # one line per draw
+for (name, values), color, style in zip(
+    by_width.items(), (COLORS[1], COLORS[0], COLORS[2]), ("o-", "s--", "^:")
+):
+    axes[0].plot(
+        range(len(widths)), values, style[1:], color=color, lw=0.8, alpha=0.45
+    )  # one line per draw
     axes[0].plot(
         range(len(widths)),
         np.mean(values, axis=1),
@@ -618,14 +688,22 @@ fig, axes = plt.subplots(4, len(picked), figsize=(5.9, 5.8))
 for column, n in enumerate(picked):
     axes[0, column].imshow(queries[n].permute(1, 2, 0))
     axes[0, column].set_title(
-        "anomalous" if labels[n] else "normal", fontsize=10, loc="center", color=ANOMALOUS if labels[n] else NORMAL
+        "anomalous" if labels[n] else "normal",
+        fontsize=10,
+        loc="center",
+        color=ANOMALOUS if labels[n] else NORMAL,
     )
     for row, (name, source_maps) in enumerate(sources.items(), start=1):
         low, high = (float(torch.quantile(source_maps[picked], share)) for share in (0.02, 1.0))
         axes[row, column].imshow(source_maps[n], cmap="magma", vmin=low, vmax=high)
         axes[row, 0].set_ylabel(name)
     for ax in axes[:, column] if masks is not None and masks[n].any() else ():
-        ax.contour(masks[n], [0.5], colors="white" if ax is not axes[0, column] else ANOMALOUS, linewidths=0.9)
+        ax.contour(
+            masks[n],
+            [0.5],
+            colors="white" if ax is not axes[0, column] else ANOMALOUS,
+            linewidths=0.9,
+        )
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
@@ -640,11 +718,20 @@ plt.show()
 # %%
 rows_of_table, of_source = [], {}
 for name in sources:
-    ssd = [sum(q @ r @ q.T for q, r in zip(P, rs)) for rs in of_draw] if name != "TSD" else [torch.zeros(())] * p.draws
+    ssd = (
+        [sum(q @ r @ q.T for q, r in zip(P, rs)) for rs in of_draw]
+        if name != "TSD"
+        else [torch.zeros(())] * p.draws
+    )
     each = [m + (0 if name == "SSD" else tsd) for m in ssd]  # D of (N, S, S)
-    for kind, score in (("max", lambda m: m.amax(dim=(1, 2))), ("mean", lambda m: m.mean(dim=(1, 2)))):
+    for kind, score in (
+        ("max", lambda m: m.amax(dim=(1, 2))),
+        ("mean", lambda m: m.mean(dim=(1, 2))),
+    ):
         of_source[name, kind] = np.stack([score(m).numpy() for m in each])  # (D, N)
-        low, high = d2.bootstrap_auroc(labels, of_source[name, kind], groups=held_out.test.groups, seed=lesson.seed)
+        low, high = d2.bootstrap_auroc(
+            labels, of_source[name, kind], groups=held_out.test.groups, seed=lesson.seed
+        )
         rows_of_table.append(
             {
                 "map": name,
@@ -656,8 +743,12 @@ for name in sources:
             }
         )
 table = pd.DataFrame(rows_of_table)[["map", "score", "AUROC", "low", "high", "pixel AUROC"]]
-paper_like = d2.DetectorVariant(model, "both, mean", map_source="both", image_score="mean", maps=False)
-report = d2.evaluate(paper_like, held_out, shots=shots, draws=p.draws, seed=lesson.seed, pixel=False)
+paper_like = d2.DetectorVariant(
+    model, "both, mean", map_source="both", image_score="mean", maps=False
+)
+report = d2.evaluate(
+    paper_like, held_out, shots=shots, draws=p.draws, seed=lesson.seed, pixel=False
+)
 same("scores of map 'both', mean", of_source["both", "mean"], report.scores, atol=1e-5)
 table.round(3)
 
@@ -711,7 +802,9 @@ groups = {
     "anomalous, test": test_scores[labels == 1],
 }
 for y, (values, color) in enumerate(zip(groups.values(), ("#8a8d91", NORMAL, ANOMALOUS))):
-    axes[0].plot(values, y + rng.uniform(-0.22, 0.22, len(values)), "o", color=color, alpha=0.75, ms=6)
+    axes[0].plot(
+        values, y + rng.uniform(-0.22, 0.22, len(values)), "o", color=color, alpha=0.75, ms=6
+    )
 if threshold is not None:
     axes[0].axvline(threshold.value, color="#2b2d30", lw=1.8)
     axes[0].set_title(f"Threshold for at most {100 * alpha:g} % false alarms")
@@ -720,7 +813,9 @@ axes[0].set_yticklabels(list(groups))
 axes[0].grid(axis="y", visible=False)
 counts = np.unique(np.geomspace(d2.images_needed(alpha), 500, 40).astype(int))
 low, high = np.transpose([d2.false_alarm_interval(int(c), alpha) for c in counts])
-axes[1].fill_between(counts, 100 * low, 100 * high, color=COLORS[0], alpha=0.25, lw=0, label="95 % of thresholds")
+axes[1].fill_between(
+    counts, 100 * low, 100 * high, color=COLORS[0], alpha=0.25, lw=0, label="95 % of thresholds"
+)
 axes[1].axhline(100 * alpha, color=COLORS[0], label="promised, on average")
 axes[1].axvline(n, color="#55585c", ls=":", lw=1.4, label=f"here: {n} images")
 axes[1].set(
@@ -800,7 +895,9 @@ if (
 
 
 # %% tags=["exercise"]
-def top_share_score(maps, share=0.1): ...  # your turn: -> [N]; the number of pixels is round(share * S * S)
+def top_share_score(
+    maps, share=0.1
+): ...  # your turn: -> [N]; the number of pixels is round(share * S * S)
 
 
 expected_top = model.read_as(image_score="top", top_share=0.1).predict(encoded, banks[0]).score
@@ -870,7 +967,9 @@ lesson.finish(
         "headline": f"{held_out.name}: {verdict} ({lesson.data_kind})",
         "aupro": found.aupro() if found is not None else None,
         "peak_on_lesion": float(readings["peak on lesion"].iloc[-1]) if places_known else None,
-        "peak_on_lesion_released": float(readings["peak on lesion"].iloc[0]) if places_known else None,
+        "peak_on_lesion_released": float(readings["peak on lesion"].iloc[0])
+        if places_known
+        else None,
         "tables": {
             "Readings": readings.reset_index().round(3),
             "Every task": by_task.round(3),

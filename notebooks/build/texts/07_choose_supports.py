@@ -58,7 +58,10 @@ trained = d2.D24FAD.load(model_file) if model_file else lesson.detector(bench, t
 model, released = trained.eval().read_as(reading or "matched"), trained.read_as("released")
 by = model.config.reading_name
 size = model.config.image_size
-print(f"{held_out.name}: {len(held_out.train)} normal candidates, {len(held_out.test)} test images, read as {by}")
+print(
+    f"{held_out.name}: {len(held_out.train)} normal candidates, {len(held_out.test)} test "
+    f"images, read as {by}"
+)
 
 # %% [markdown]
 # ## A choice, without any widget
@@ -103,13 +106,20 @@ def farthest_point(x, count):
     return chosen
 
 
-same("farthest points", farthest_point(vectors, shots), d2.suggest_supports("farthest", len(vectors), shots, vectors))
+same(
+    "farthest points",
+    farthest_point(vectors, shots),
+    d2.suggest_supports("farthest", len(vectors), shots, vectors),
+)
 
 # %%
 suggested = {
-    name: d2.suggest_supports(name, len(vectors), shots, vectors, seed=lesson.seed) for name in d2.SUPPORT_STRATEGIES
+    name: d2.suggest_supports(name, len(vectors), shots, vectors, seed=lesson.seed)
+    for name in d2.SUPPORT_STRATEGIES
 }
-fig, axes = plt.subplots(len(suggested), shots, figsize=(1.15 * shots + 1.2, 1.2 * len(suggested)), squeeze=False)
+fig, axes = plt.subplots(
+    len(suggested), shots, figsize=(1.15 * shots + 1.2, 1.2 * len(suggested)), squeeze=False
+)
 for row, (name, chosen) in zip(axes, suggested.items()):
     for ax, image in zip(row, held_out.train.images(size, chosen)):
         ax.imshow(image.permute(1, 2, 0))
@@ -148,7 +158,9 @@ else:
 
 # %%
 sheet = d2.contact_sheet(
-    held_out.train.images(size, selection.selected), selection.names, f"Supports of {held_out.name}: {selection.status}"
+    held_out.train.images(size, selection.selected),
+    selection.names,
+    f"Supports of {held_out.name}: {selection.status}",
 )
 lesson.save_figure(sheet, "supports")
 d2.show_figure(sheet, f"{len(selection)} numbered supports: {', '.join(selection.names)}")
@@ -179,7 +191,11 @@ last = results[-1]
 bars = d2.weights_figure(last.weights, selection.names, f"Weights for {last.name}")
 lesson.save_figure(bars, "weights")
 d2.show_figure(bars, f"effective number of supports per level: {last.effective.round(2).tolist()}")
-same("effective K", d2.effective_number(last.weights), 1 / (last.weights.astype("float64") ** 2).sum(axis=1))
+same(
+    "effective K",
+    d2.effective_number(last.weights),
+    1 / (last.weights.astype("float64") ** 2).sum(axis=1),
+)
 
 # %% [markdown]
 # ## Is my choice any good?
@@ -207,8 +223,13 @@ influence
 # %%
 def raffle(reader, where, features, K, drawn=None):
     """AUROC of random sets (unless they are known) [R], and of each strategy's suggestion [5]."""
-    own = [d2.suggest_supports(name, len(features), K, features, seed=lesson.seed) for name in d2.SUPPORT_STRATEGIES]
-    random = d2.draw_supports(len(where.train), K, sets, lesson.seed).tolist() if drawn is None else []
+    own = [
+        d2.suggest_supports(name, len(features), K, features, seed=lesson.seed)
+        for name in d2.SUPPORT_STRATEGIES
+    ]
+    random = (
+        d2.draw_supports(len(where.train), K, sets, lesson.seed).tolist() if drawn is None else []
+    )
     scored = d2.score_support_sets(reader, where, [*random, *own]).auroc
     return scored[: -len(own)] if drawn is None else drawn, scored[-len(own) :]
 
@@ -229,7 +250,9 @@ for K in sorted({1, len(selection)}):
             for strategy, value in zip(d2.SUPPORT_STRATEGIES, own)
         ]
 table = pd.DataFrame(rows)
-table.pivot(index="strategy", columns=["reading", "K"], values="AUROC").loc[list(d2.SUPPORT_STRATEGIES)].round(3)
+table.pivot(index="strategy", columns=["reading", "K"], values="AUROC").loc[
+    list(d2.SUPPORT_STRATEGIES)
+].round(3)
 
 # %%
 fig, ax = plt.subplots(figsize=(8.2, 3.4))
@@ -245,7 +268,14 @@ for y, ((name, K), drawn) in enumerate(lottery.items()):
     )
     own = table[(table["reading"] == name) & (table["K"] == K)]
     for k, (strategy, value) in enumerate(zip(own["strategy"], own["AUROC"])):
-        ax.plot(value, y + 0.26 + 0.07 * k, "D", color=COLORS[k], ms=6, label=strategy if y == 0 else None)
+        ax.plot(
+            value,
+            y + 0.26 + 0.07 * k,
+            "D",
+            color=COLORS[k],
+            ms=6,
+            label=strategy if y == 0 else None,
+        )
 ax.axvline(0.5, color="#55585c", ls=":", lw=1.2)
 ax.set(
     yticks=range(len(lottery)),
@@ -289,9 +319,13 @@ own = table[(table["reading"] == "released") & (table["K"] == K)]
 ranks = {task: own["% of random sets below"].to_numpy()}
 if second_task in bench and second_task != task and not model_file:
     reader = lesson.detector(bench, second_task)[0].read_as("released")
-    drawn, own = raffle(reader, bench[second_task], d2.describe_images(reader, bench[second_task].train), K)
+    drawn, own = raffle(
+        reader, bench[second_task], d2.describe_images(reader, bench[second_task].train), K
+    )
     ranks[second_task] = [100 * (drawn < value).mean() for value in own]
-ranks = pd.DataFrame(ranks, index=pd.Index(list(d2.SUPPORT_STRATEGIES), name="% of random sets below"))
+ranks = pd.DataFrame(
+    ranks, index=pd.Index(list(d2.SUPPORT_STRATEGIES), name="% of random sets below")
+)
 ranks.round(0)
 
 # %% [markdown]
@@ -305,7 +339,8 @@ ranks.round(0)
 # %%
 for (name, K), drawn in lottery.items():
     print(
-        f"{name}, K = {K}: best of {sets} random sets {drawn.max():.3f}, their mean {drawn.mean():.3f}: "
+        f"{name}, K = {K}: best of {sets} random sets {drawn.max():.3f}, their mean "
+        f"{drawn.mean():.3f}: "
         f"{drawn.max() - drawn.mean():+.3f} for nothing"
     )
 
@@ -363,76 +398,43 @@ if (
 # 3. Why does the threshold use unpicked normal training images?
 # 4. What does an effective K of 1.1 with four supports tell you?
 # 5. Why is the best of 50 random sets not an honest result?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** How many distinct images do the five suggestions hold together, and which image is suggested most often?
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** How many distinct images do several suggestions hold together, and which image is suggested most often?
 
 
 # %% tags=["exercise"]
-def most_suggested(
-    suggestions,
-): ...  # your turn: dict of lists of positions -> (number of distinct positions, the most frequent one, lowest first)
+# dict of lists of positions -> (number of distinct ones, the most frequent one, the lowest of equals)
+def most_suggested(suggestions): ...  # your turn
 
 
-picks = [i for chosen in suggested.values() for i in chosen]
-expected_pair = (len(set(picks)), min(set(picks), key=lambda i: (-picks.count(i), i)))
-lesson.check(
-    "most suggested",
-    lambda: most_suggested(suggested),
-    expected_pair,
-    hint="collections.Counter counts; ties go to the lowest position",
-)
-
-
-# %% tags=["solution"]
-def most_suggested(suggestions):
-    together = sorted(i for chosen in suggestions.values() for i in chosen)
-    return len(set(together)), max(dict.fromkeys(together), key=together.count)
-
-
-lesson.check(
-    "most suggested",
-    lambda: most_suggested(suggested),
-    expected_pair,
-    hint="collections.Counter counts; ties go to the lowest position",
-)
+lesson.check(1, most_suggested)
 
 # %% [markdown]
-# **2.** The percentile of a choice among random sets, ties counted half.
+# **2.** Where does a choice stand among random sets? Give the percentile, ties counted half.
 
 
 # %% tags=["exercise"]
-def percentile(value, others): ...  # your turn: a number and an array -> 0..100
+# a number and an array [n] -> 0..100
+def percentile(value, others): ...  # your turn
 
 
-lesson.check(
-    "percentile",
-    lambda: percentile(good.auroc, good.random_auroc),
-    good.percentile,
-    hint="the mean of a comparison is a share",
-)
-
-
-# %% tags=["solution"]
-def percentile(value, others):
-    return 100 * ((others < value).mean() + (others == value).mean() / 2)
-
-
-lesson.check(
-    "percentile",
-    lambda: percentile(good.auroc, good.random_auroc),
-    good.percentile,
-    hint="the mean of a comparison is a share",
-)
+lesson.check(2, percentile)
 
 # %%
 worst = lottery["released", len(selection)]
 lesson.finish(
     {
-        "headline": f"{held_out.name}, K={len(selection)}, {by}: AUROC {report.auroc:.2f}, {sets} random sets "
-        f"{good.random_auroc.min():.2f} to {good.random_auroc.max():.2f}; as released {worst.min():.2f} to "
+        "headline": f"{held_out.name}, K={len(selection)}, {by}: AUROC {report.auroc:.2f}, "
+        f"{sets} random sets "
+        f"{good.random_auroc.min():.2f} to {good.random_auroc.max():.2f}; as released "
+        f"{worst.min():.2f} to "
         f"{worst.max():.2f} ({lesson.data_kind})",
         "auroc": float(report.auroc),
         "pixel_auroc": good.pixel_auroc,
@@ -444,5 +446,10 @@ lesson.finish(
             "Suggestions": table.round(3),
             "The lottery": spread.round(3),
         },
-    }
+    },
+    verdict=f"with {len(selection)} supports, {good.random_auroc.min():.2f} to "
+    f"{good.random_auroc.max():.2f} among "
+    f"{sets} random sets read as matched, {worst.min():.2f} to {worst.max():.2f} as released: "
+    "how much a choice "
+    f"matters hangs on the reading ({held_out.name}, {lesson.data_kind}).",
 )

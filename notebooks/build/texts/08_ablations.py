@@ -21,10 +21,10 @@ profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
 seed: int = 0  # of the first training run and of the support draws
 out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
 root: str = ""  # folder of tasks; empty: the synthetic samples
-tasks: str = "RSNA,APTOS"  # one or two, left out of training together, and evaluated; names with a comma in quotes
+tasks: str = "RSNA,APTOS"  # one or two, left out together; a name with a comma in quotes
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
-epochs: int = 6  # of each training here, fewer than in other lessons, since there are several; 0: the profile's
+epochs: int = 6  # of each training here, few since there are several; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's
 more_seeds: int = 1  # further training runs of the whole method, to see the spread
 
@@ -54,13 +54,19 @@ p = lesson.profile
 bench = d2.open_benchmark(lesson.data)
 tested = {bench.resolve(name): bench[name] for name in names_of([tasks], list(bench))}
 rest = bench.without(*tested)
-weightings, sources, kinds = ("learned", "mean", "nearest", "single"), ("ssd", "both", "tsd"), ("max", "mean")
+weightings, sources, kinds = (
+    ("learned", "mean", "nearest", "single"),
+    ("ssd", "both", "tsd"),
+    ("max", "mean"),
+)
 print("evaluated:", ", ".join(tested), "| trained on:", ", ".join(rest))
 print("read at scoring:", ", ".join(d2.READ_AT_SCORING))
 readings = len(weightings) * len(p.shots) * len(sources) * len(kinds)
 print(
-    f"{len(weightings)} weightings x {len(p.shots)} K x {len(sources)} map sources x {len(kinds)} scores "
-    f"= {readings} readings; x 3 trained models x {len(tested)} tasks = {3 * readings * len(tested)} cells"
+    f"{len(weightings)} weightings x {len(p.shots)} K x {len(sources)} map sources x "
+    f"{len(kinds)} scores "
+    f"= {readings} readings; x 3 trained models x {len(tested)} tasks = "
+    f"{3 * readings * len(tested)} cells"
 )
 
 # %% [markdown]
@@ -79,20 +85,27 @@ print(
 untrained = lesson.untrained().read_as("released")
 S, sigma = untrained.config.image_size, untrained.config.blur_sigma
 memory = lesson.shared_teacher(untrained)
-drawn = {name: d2.draw_supports(len(task.train), max(p.shots), p.draws, lesson.seed) for name, task in tested.items()}
+drawn = {
+    name: d2.draw_supports(len(task.train), max(p.shots), p.draws, lesson.seed)
+    for name, task in tested.items()
+}
 
 
 def enlarge_and_blur(residual_map):
     """Residuals [N, H, W] of one level -> their part of the anomaly map [N, S, S]."""
     H = residual_map.shape[1]
-    hat = np.clip(1 - np.abs(np.arange(S)[:, None] * (H - 1) / (S - 1) - np.arange(H)), 0, None)  # (S, H)
+    hat = np.clip(
+        1 - np.abs(np.arange(S)[:, None] * (H - 1) / (S - 1) - np.arange(H)), 0, None
+    )  # (S, H)
     P = torch.from_numpy(gaussian_filter1d(hat, sigma, axis=0, mode="reflect")).float()
     return P @ residual_map @ P.T
 
 
 def ssd_map(reader, queries, bank):
     """The map of the residual to the supports, weighted as `reader` does it."""
-    weights = [reader.weighting(*level) for level in zip(queries.student, bank.levels, bank.keys)]  # L of (N, K)
+    weights = [
+        reader.weighting(*level) for level in zip(queries.student, bank.levels, bank.keys)
+    ]  # L of (N, K)
     levels = zip(queries.student, bank.levels, weights)
     return sum(enlarge_and_blur(d2.residual(g, d2.fuse(s, w))) for g, s, w in levels)
 
@@ -103,7 +116,9 @@ def both_scores(maps):
 
 def read_batch(readers, queries, banks):
     """One batch of queries against D banks: {(weighting, source, score): [D, B]}."""
-    tsd = sum(enlarge_and_blur(d2.residual(f, g)) for f, g in zip(queries.teacher, queries.student))  # (B, S, S)
+    tsd = sum(
+        enlarge_and_blur(d2.residual(f, g)) for f, g in zip(queries.teacher, queries.student)
+    )  # (B, S, S)
     cells = {}
     for kind, reader in readers.items():
         for bank in banks:
@@ -133,7 +148,10 @@ def read(model, name, shots=p.shots, weightings=weightings, batch=64):
 
 def aurocs(scores, labels):
     """AUROC of each row of scores [..., N] by counting pairs (notebook 09)."""
-    positive, negative = scores[..., labels == 1][..., :, None], scores[..., labels == 0][..., None, :]
+    positive, negative = (
+        scores[..., labels == 1][..., :, None],
+        scores[..., labels == 0][..., None, :],
+    )
     return ((positive > negative) + 0.5 * (positive == negative)).mean(axis=(-2, -1))
 
 
@@ -147,13 +165,21 @@ K = p.shots[len(p.shots) // 2]  # of all single comparisons below
 
 
 def evaluated(scorer, name, shots=K):
-    return d2.evaluate(scorer, tested[name], shots=shots, draws=p.draws, seed=lesson.seed, pixel=False)
+    return d2.evaluate(
+        scorer, tested[name], shots=shots, draws=p.draws, seed=lesson.seed, pixel=False
+    )
 
 
 mine = read(untrained, first, shots=(K,), weightings=("learned", "nearest"))
 for kind, source, score in (("learned", "ssd", "max"), ("nearest", "both", "mean")):
     view = d2.DetectorVariant(
-        untrained, "view", teacher=memory, maps=False, weighting=kind, map_source=source, image_score=score
+        untrained,
+        "view",
+        teacher=memory,
+        maps=False,
+        weighting=kind,
+        map_source=source,
+        image_score=score,
     )
     theirs = evaluated(view, first).scores
     same(f"{kind}, {source}, {score}", mine[kind, K, source, score], theirs, rtol=1e-4, atol=1e-5)
@@ -174,14 +200,21 @@ TERMS = {
     "SSD only": {"lambda_tsd": 0.0, "lambda_ssd": 1.0},
 }
 OWN_MAP = {"TSD + SSD": "ssd", "TSD only": "tsd", "SSD only": "ssd"}  # what each would be used with
-runs = [(name, lesson.seed) for name in TERMS] + [("TSD + SSD", lesson.seed + 1 + i) for i in range(more_seeds)]
+runs = [(name, lesson.seed) for name in TERMS] + [
+    ("TSD + SSD", lesson.seed + 1 + i) for i in range(more_seeds)
+]
 trained = {
-    (name, run_seed): lesson.detector(rest, None, shots=p.train_shots or K, seed=run_seed, **TERMS[name])
+    (name, run_seed): lesson.detector(
+        rest, None, shots=p.train_shots or K, seed=run_seed, **TERMS[name]
+    )
     for name, run_seed in runs
 }
 models = {name: trained[name, lesson.seed][0].read_as("released") for name in TERMS}
 curve = pd.concat(
-    [history.to_frame().assign(terms=name, seed=run_seed) for (name, run_seed), (_, history) in trained.items()],
+    [
+        history.to_frame().assign(terms=name, seed=run_seed)
+        for (name, run_seed), (_, history) in trained.items()
+    ],
     ignore_index=True,
 )
 
@@ -194,11 +227,17 @@ def own_auroc(model, where, source):
 
 watched = [("untrained", lesson.seed, untrained, "ssd")]
 watched += [
-    (name, run_seed, model.read_as("released"), OWN_MAP[name]) for (name, run_seed), (model, _) in trained.items()
+    (name, run_seed, model.read_as("released"), OWN_MAP[name])
+    for (name, run_seed), (model, _) in trained.items()
 ]
 spread = pd.DataFrame(
     [
-        {"terms": name, "seed": run_seed, "task": where, "AUROC": own_auroc(model, where, source).mean()}
+        {
+            "terms": name,
+            "seed": run_seed,
+            "task": where,
+            "AUROC": own_auroc(model, where, source).mean(),
+        }
         for name, run_seed, model, source in watched
         for where in tested
     ]
@@ -217,7 +256,11 @@ for ax, column in zip(axes, ("loss_tsd", "loss_ssd")):
             color=COLORS[list(TERMS).index(name)],
             label=f"{name}, seed {run_seed}",
         )
-    ax.set(xlabel="epoch", ylim=(0, None), title=f"{column.removeprefix('loss_').upper()} on the training tasks")
+    ax.set(
+        xlabel="epoch",
+        ylim=(0, None),
+        title=f"{column.removeprefix('loss_').upper()} on the training tasks",
+    )
 labels_of = [f"{name}, seed {run_seed}" for name, run_seed, *_ in watched]
 for i, where in enumerate(tested):
     axes[2].plot(
@@ -241,7 +284,9 @@ axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
 axes[0].legend(fontsize=8)
 lesson.save_figure(fig, "terms_and_seeds")
 plt.show()
-method = spread[spread["terms"] == "TSD + SSD"].groupby("task", sort=False)["AUROC"].agg(["min", "max"])
+method = (
+    spread[spread["terms"] == "TSD + SSD"].groupby("task", sort=False)["AUROC"].agg(["min", "max"])
+)
 print(
     "the whole method, over seeds:",
     "; ".join(f"{where} {row['min']:.2f} to {row['max']:.2f}" for where, row in method.iterrows()),
@@ -263,12 +308,18 @@ for name, model in models.items():
     for where in tested:
         cells |= {(name, where, *key): scores for key, scores in read(model, where).items()}
 grid = pd.DataFrame(
-    [(*key, float(aurocs(scores, tested[key[1]].test.labels).mean())) for key, scores in cells.items()],
+    [
+        (*key, float(aurocs(scores, tested[key[1]].test.labels).mean()))
+        for key, scores in cells.items()
+    ],
     columns=["terms", "task", "weighting", "K", "map", "score", "AUROC"],
 )
-wide = grid.pivot_table(index=["terms", "map", "score"], columns=["weighting", "K"], values="AUROC", sort=False)
+wide = grid.pivot_table(
+    index=["terms", "map", "score"], columns=["weighting", "K"], values="AUROC", sort=False
+)
 wide = wide.loc[
-    [(t, m, s) for t in TERMS for m in sources for s in kinds], [(w, k) for w in weightings for k in p.shots]
+    [(t, m, s) for t in TERMS for m in sources for s in kinds],
+    [(w, k) for w in weightings for k in p.shots],
 ]
 
 
@@ -279,11 +330,15 @@ def all_equal(a, b):
 
 for name in models:
     of = {key[2:]: scores for key, scores in cells.items() if key[:2] == (name, first)}
-    single = all(all_equal(of["single", k, "ssd", "max"], of["single", p.shots[0], "ssd", "max"]) for k in p.shots)
+    single = all(
+        all_equal(of["single", k, "ssd", "max"], of["single", p.shots[0], "ssd", "max"])
+        for k in p.shots
+    )
     tsd = [of[kind, k, "tsd", "max"] for kind in weightings for k in p.shots]
     print(
         f"{name:9s}: 'single' the same for K = {', '.join(map(str, p.shots))}: {single}; "
-        f"TSD map the same for all {len(tsd)} choices of supports: {all(all_equal(x, tsd[0]) for x in tsd)}"
+        f"TSD map the same for all {len(tsd)} choices of supports: "
+        f"{all(all_equal(x, tsd[0]) for x in tsd)}"
     )
 
 # %% [markdown]
@@ -308,7 +363,11 @@ for r, (_, source, _) in enumerate(wide.index):
             fontsize=9,
             color="white" if abs(value - 0.5) > 0.6 * reach else "#2b2d30",
         )
-ax.set(xticks=range(values.shape[1]), yticks=range(len(wide)), xlabel="weighting of the supports, and K")
+ax.set(
+    xticks=range(values.shape[1]),
+    yticks=range(len(wide)),
+    xlabel="weighting of the supports, and K",
+)
 ax.set_xticklabels(
     [
         f"{kind}\nK={k}" if i % len(p.shots) == len(p.shots) // 2 else f"\nK={k}"
@@ -335,7 +394,10 @@ for i, name in enumerate(TERMS):
 for i in range(1, len(weightings)):
     ax.axvline(i * len(p.shots) - 0.5, color="#2b2d30", lw=1.5)
 fig.colorbar(picture, ax=ax, shrink=0.6, label="image AUROC (0.5: chance)")
-ax.set_title(f"{3 * readings} readings of three models, mean over {', '.join(tested)} and {p.draws} draws", fontsize=11)
+ax.set_title(
+    f"{3 * readings} readings of three models, mean over {', '.join(tested)} and {p.draws} draws",
+    fontsize=11,
+)
 lesson.save_figure(fig, "grid")
 plt.show()
 
@@ -382,8 +444,17 @@ for where, task in tested.items():
     ):
         reports[scorer.name] = evaluated(scorer, where)
     comparisons[where] = d2.Comparison(reports, d2.shortcut_reports(task, reports["D²4FAD"], S))
-same("the first report", from_cells("TSD + SSD", first, "D²4FAD").scores, frames[first, K].scores, rtol=1e-4, atol=1e-5)
-table = pd.concat({where: c.to_frame(every_shortcut=False) for where, c in comparisons.items()}, names=["task", None])
+same(
+    "the first report",
+    from_cells("TSD + SSD", first, "D²4FAD").scores,
+    frames[first, K].scores,
+    rtol=1e-4,
+    atol=1e-5,
+)
+table = pd.concat(
+    {where: c.to_frame(every_shortcut=False) for where, c in comparisons.items()},
+    names=["task", None],
+)
 table = table.reset_index("task").reset_index(drop=True)
 print(f"K = {K}, {p.draws} draws")
 table[["task", "method", "AUROC", "low", "high", "over shortcut"]].round(3)
@@ -404,7 +475,10 @@ PAIRS = {
     "both terms - SSD only": (("TSD + SSD",), ("SSD only",)),
     "weights: learned - mean": (("TSD + SSD",), ("TSD + SSD", "mean")),
     "weights: learned - nearest": (("TSD + SSD",), ("TSD + SSD", "nearest")),
-    f"K: {p.shots[-1]} - {p.shots[0]}": (("TSD + SSD", "learned", p.shots[-1]), ("TSD + SSD", "learned", p.shots[0])),
+    f"K: {p.shots[-1]} - {p.shots[0]}": (
+        ("TSD + SSD", "learned", p.shots[-1]),
+        ("TSD + SSD", "learned", p.shots[0]),
+    ),
     "map: both - SSD": (("TSD + SSD", "learned", K, "both"), ("TSD + SSD",)),
     "score: max - mean": (("TSD + SSD",), ("TSD + SSD", "learned", K, "ssd", "mean")),
 }
@@ -419,8 +493,12 @@ for where, comparison in comparisons.items():
     pairs["D²4FAD - best shortcut", where] = d2.compare_paired(ours, comparison.best_shortcut)
 
 labels = tested[first].test.labels
-a, b = (aurocs(cells["TSD + SSD", first, kind, K, "ssd", "max"], labels) for kind in ("learned", "mean"))  # (D,)
-same("difference learned - mean", (a - b).mean(), pairs["weights: learned - mean", first].difference)
+a, b = (
+    aurocs(cells["TSD + SSD", first, kind, K, "ssd", "max"], labels) for kind in ("learned", "mean")
+)  # (D,)
+same(
+    "difference learned - mean", (a - b).mean(), pairs["weights: learned - mean", first].difference
+)
 
 # %%
 names = list(dict.fromkeys(label for label, _ in pairs))
@@ -429,7 +507,13 @@ for i, where in enumerate(tested):
     for y, label in enumerate(names):
         pair, at = pairs[label, where], y + 0.2 * (i - (len(tested) - 1) / 2) * 2
         clear = pair.low > 0 or pair.high < 0
-        ax.plot([pair.low, pair.high], [at, at], color=COLORS[(0, 2)[i]], lw=2.2, alpha=1 if clear else 0.45)
+        ax.plot(
+            [pair.low, pair.high],
+            [at, at],
+            color=COLORS[(0, 2)[i]],
+            lw=2.2,
+            alpha=1 if clear else 0.45,
+        )
         ax.plot(
             pair.difference,
             at,
@@ -454,7 +538,13 @@ plt.show()
 
 # %%
 def verdict(pair):
-    return "the first is better" if pair.low > 0 else "the second is better" if pair.high < 0 else "cannot tell"
+    return (
+        "the first is better"
+        if pair.low > 0
+        else "the second is better"
+        if pair.high < 0
+        else "cannot tell"
+    )
 
 
 paired = pd.DataFrame(
@@ -507,8 +597,21 @@ for label, change in STEPS.items():
     for where, task in tested.items():
         view = d2.DetectorVariant(model, label, teacher=memory, **changes)
         report = d2.evaluate(view, task, shots=K, draws=p.draws, seed=lesson.seed)
-        ladder.append({"step": label, "task": where, "image AUROC": report.auroc, "pixel AUROC": report.pixel_auroc})
-same("the last step", report.scores, comparisons[where].methods["matched"].scores, rtol=1e-4, atol=1e-5)
+        ladder.append(
+            {
+                "step": label,
+                "task": where,
+                "image AUROC": report.auroc,
+                "pixel AUROC": report.pixel_auroc,
+            }
+        )
+same(
+    "the last step",
+    report.scores,
+    comparisons[where].methods["matched"].scores,
+    rtol=1e-4,
+    atol=1e-5,
+)
 ladder = pd.DataFrame(ladder)
 steps = ladder.groupby("step", sort=False)[["image AUROC", "pixel AUROC"]].mean()
 
@@ -517,8 +620,17 @@ fig, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), sharey=True)
 for ax, column in zip(axes, steps.columns):
     for i, where in enumerate(tested):
         part = ladder[ladder["task"] == where]
-        ax.plot(part[column], range(len(STEPS)), "os"[i] + "-", color=COLORS[(0, 2)[i]], label=where, lw=1.2)
-    ax.set(xlabel=column, xlim=(0.35, 1.02), ylim=(len(STEPS) - 0.5, -0.5), yticks=range(len(STEPS)))
+        ax.plot(
+            part[column],
+            range(len(STEPS)),
+            "os"[i] + "-",
+            color=COLORS[(0, 2)[i]],
+            label=where,
+            lw=1.2,
+        )
+    ax.set(
+        xlabel=column, xlim=(0.35, 1.02), ylim=(len(STEPS) - 0.5, -0.5), yticks=range(len(STEPS))
+    )
 axes[0].set_yticklabels(list(STEPS))
 axes[0].set_title(f"Steps to matched, K = {K}")
 axes[1].legend(loc="lower left")
@@ -535,7 +647,7 @@ steps.round(3)
 
 # %%
 def chosen_and_held_out(where, splits=40):
-    """Mean AUROC of all cells, of the best cell on the half that chose it, and of that cell on the other half."""
+    """Mean AUROC of all cells, of the best where it was chosen, and of it on the other half."""
     labels = tested[where].test.labels
     scores = np.stack([s for key, s in cells.items() if key[1] == where])  # (cells, D, N)
     rng, rows = np.random.default_rng(lesson.seed), []
@@ -544,14 +656,19 @@ def chosen_and_held_out(where, splits=40):
         for kind in (0, 1):
             members = rng.permutation(np.flatnonzero(labels == kind))
             half[members[: len(members) // 2]] = True
-        seen, unseen = (aurocs(scores[..., part], labels[part]).mean(axis=1) for part in (half, ~half))  # (cells,)
+        seen, unseen = (
+            aurocs(scores[..., part], labels[part]).mean(axis=1) for part in (half, ~half)
+        )  # (cells,)
         rows.append((seen.mean(), seen.max(), unseen[seen.argmax()]))
     return np.mean(rows, axis=0)
 
 
 luck = {where: chosen_and_held_out(where) for where in tested}
 for where, (mean, best, held) in luck.items():
-    print(f"{where}: all cells {mean:.3f}; the best cell {best:.3f} where it was chosen, {held:.3f} on the other half")
+    print(
+        f"{where}: all cells {mean:.3f}; the best cell {best:.3f} where it was chosen, "
+        f"{held:.3f} on the other half"
+    )
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.9), gridspec_kw={"width_ratios": [1, 1.15]})
@@ -563,16 +680,27 @@ for x, (mean, best, held) in enumerate(luck.values()):
     ):
         axes[0].plot(x, y, mark, color=color, ms=10, label=label if x == 0 else None)
     axes[0].plot([x, x], [best, held], color="#2b2d30", lw=1)
-axes[0].set(xticks=range(len(luck)), xlim=(-0.6, len(luck) - 0.4), ylabel="image AUROC", title="The winner's curse")
+axes[0].set(
+    xticks=range(len(luck)),
+    xlim=(-0.6, len(luck) - 0.4),
+    ylabel="image AUROC",
+    title="The winner's curse",
+)
 axes[0].set_xticklabels(list(luck))
 axes[0].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.12))
 if len(tested) == 2:
-    both = grid.pivot_table(index=["terms", "map", "score", "weighting", "K"], columns="task", values="AUROC")
+    both = grid.pivot_table(
+        index=["terms", "map", "score", "weighting", "K"], columns="task", values="AUROC"
+    )
     for i, name in enumerate(TERMS):
         part = both.loc[name]
-        axes[1].plot(part.iloc[:, 0], part.iloc[:, 1], "o", color=COLORS[i], alpha=0.55, ms=6, label=name)
+        axes[1].plot(
+            part.iloc[:, 0], part.iloc[:, 1], "o", color=COLORS[i], alpha=0.55, ms=6, label=name
+        )
     axes[1].set(
-        xlabel=f"AUROC on {both.columns[0]}", ylabel=f"AUROC on {both.columns[1]}", title="Does a good cell stay good?"
+        xlabel=f"AUROC on {both.columns[0]}",
+        ylabel=f"AUROC on {both.columns[1]}",
+        title="Does a good cell stay good?",
     )
     axes[1].legend(fontsize=9, title="trained with", loc="center left", bbox_to_anchor=(1.0, 0.5))
 else:
@@ -603,14 +731,26 @@ if as_shipped:
         curve[curve["seed"] == lesson.seed].groupby("terms")[["loss_tsd", "loss_ssd"]].agg(side)
         for side in ("first", "last")
     )
-    assert end["loss_ssd"]["SSD only"] < 0.1 and end["loss_tsd"]["SSD only"] > 0.8 * begin["loss_tsd"]["SSD only"]
+    assert (
+        end["loss_ssd"]["SSD only"] < 0.1
+        and end["loss_tsd"]["SSD only"] > 0.8 * begin["loss_tsd"]["SSD only"]
+    )
     assert end["loss_tsd"]["TSD only"] < 0.7 * begin["loss_tsd"]["TSD only"]
     assert (method["max"] - method["min"]).max() > 0.01, "two seeds of one method differ"
-    assert steps["pixel AUROC"]["+ the teacher's features"] > steps["pixel AUROC"]["released, untrained"] + 0.15
+    assert (
+        steps["pixel AUROC"]["+ the teacher's features"]
+        > steps["pixel AUROC"]["released, untrained"] + 0.15
+    )
     moved = steps["image AUROC"].diff()
-    assert moved["+ positions up to 1/16 away"] > 0.05 and moved["+ best support per position"] > 0.05
-    assert steps["image AUROC"].iloc[-1] > max(0.95, wide.max().max()), "no cell of the grid reaches matched"
-    assert moved["released, untrained"] > -0.05, "the trained student tells images apart no better than its twin"
+    assert (
+        moved["+ positions up to 1/16 away"] > 0.05 and moved["+ best support per position"] > 0.05
+    )
+    assert steps["image AUROC"].iloc[-1] > max(0.95, wide.max().max()), (
+        "no cell of the grid reaches matched"
+    )
+    assert moved["released, untrained"] > -0.05, (
+        "the trained student tells images apart no better than its twin"
+    )
     assert all(pairs["D²4FAD - nearest patch, max", where].difference < 0 for where in tested)
     assert np.mean([best - other_half for _, best, other_half in luck.values()]) > 0
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
@@ -640,78 +780,43 @@ print("as the text says" if as_shipped else "other settings than the text's: not
 # 3. What does the distance between the two seeds mean for the differences in the grid?
 # 4. Two intervals overlap widely, yet the paired interval leaves out zero. How can that be?
 # 5. What happens to the best cell on images that did not choose it, and why?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** The **main effect** of a switch: the mean AUROC for each of its values, over all other settings. Compute it for
-# the weighting, from the rows whose map looks at supports.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** The **main effect** of a switch: the mean AUROC for each of its values, over all other settings. Compute it
+# from the rows whose map looks at supports, that is, without map "tsd".
 
 
 # %% tags=["exercise"]
-def main_effect(
-    grid, switch
-): ...  # your turn: leave out map "tsd"; a list of means, one per value, in alphabetical order of the values
+# grid: DataFrame with the columns map, AUROC and the switch -> means, values in alphabetical order
+def main_effect(grid, switch): ...  # your turn
 
 
-expected_effect = grid[grid["map"] != "tsd"].groupby("weighting")["AUROC"].mean().to_numpy()
-lesson.check(
-    "main effect",
-    lambda: main_effect(grid, "weighting"),
-    expected_effect,
-    hint="grid[grid['map'] != 'tsd'].groupby(switch)",
-)
-
-
-# %% tags=["solution"]
-def main_effect(grid, switch):
-    rows = grid[grid["map"] != "tsd"]
-    return [rows.loc[rows[switch] == value, "AUROC"].mean() for value in sorted(rows[switch].unique())]
-
-
-lesson.check(
-    "main effect",
-    lambda: main_effect(grid, "weighting"),
-    expected_effect,
-    hint="grid[grid['map'] != 'tsd'].groupby(switch)",
-)
+lesson.check(1, main_effect)
 
 # %% [markdown]
-# **2.** A cheap look at a pair before any bootstrap: in which share of the draws does the first beat the second?
+# **2.** A cheap look at a pair before any bootstrap: in which share of the draws does the first beat the second, ties
+# counted half?
 
 
 # %% tags=["exercise"]
-def share_of_draws_won(first_scores, second_scores, labels): ...  # your turn: both [D, N]; ties count half
+# scores [D, N] twice, labels [N] -> a number in 0..1
+def share_of_draws_won(first, second, labels): ...  # your turn
 
 
-x, y = (cells["TSD + SSD", first, kind, K, "ssd", "max"] for kind in ("learned", "mean"))
-d = aurocs(x, labels) - aurocs(y, labels)
-lesson.check(
-    "share of draws won",
-    lambda: share_of_draws_won(x, y, labels),
-    ((d > 0) + 0.5 * (d == 0)).mean(),
-    hint="aurocs(scores, labels) gives one value per draw",
-)
-
-
-# %% tags=["solution"]
-def share_of_draws_won(first_scores, second_scores, labels):
-    difference = aurocs(first_scores, labels) - aurocs(second_scores, labels)  # (D,)
-    return ((difference > 0) + 0.5 * (difference == 0)).mean()
-
-
-lesson.check(
-    "share of draws won",
-    lambda: share_of_draws_won(x, y, labels),
-    ((d > 0) + 0.5 * (d == 0)).mean(),
-    hint="aurocs(scores, labels) gives one value per draw",
-)
+lesson.check(2, share_of_draws_won)
 
 # %%
 lesson.finish(
     {
         "headline": f"from released ({steps['image AUROC'].iloc[0]:.2f} trained) to matched "
-        f"({steps['image AUROC'].iloc[-1]:.2f}) no step is training; {clear} of {len(paired)} paired intervals "
+        f"({steps['image AUROC'].iloc[-1]:.2f}) no step is training; {clear} of {len(paired)} "
+        "paired intervals "
         f"leave zero out ({lesson.data_kind})",
         "tables": {
             "Methods and the best shortcut": table.drop(columns=["kind", "note"]).round(3),
@@ -721,5 +826,9 @@ lesson.finish(
             "Epochs": curve[["terms", "seed", "epoch", "loss_tsd", "loss_ssd"]].round(4),
             "Grid": grid.round(4),
         },
-    }
+    },
+    verdict=f"from the released reading ({steps['image AUROC'].iloc[0]:.2f}) to matched "
+    f"({steps['image AUROC'].iloc[-1]:.2f}) the gain comes from reading the teacher, and {clear} "
+    f"of {len(paired)} "
+    f"paired intervals leave zero out ({lesson.data_kind}).",
 )

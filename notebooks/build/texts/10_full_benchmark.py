@@ -21,7 +21,7 @@ out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<na
 root: str = ""  # folder of tasks; empty: the synthetic samples
 tasks: str = ""  # tasks to hold out, "RSNA,LAG"; a name with a comma in double quotes; empty: all
 methods: str = "d24fad,untrained"  # detectors of notebook 09: trained, its untrained twin, or both
-reading: str = ""  # how detectors are read: "matched", "released" or "paper"; empty: matched, and the profile's
+reading: str = ""  # "matched", "released" or "paper"; empty: matched, and the profile's
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
 epochs: int = 0  # passes over the training images; 0: the profile's
@@ -55,23 +55,33 @@ held_out = [bench.resolve(name) for name in names_of([tasks], list(bench))] or l
 given = {"teacher": teacher, "weights": weights, "reading": reading, "epochs": epochs, "lr": lr}
 given["root"] = str(lesson.data) if root else ""
 common = {"profile": p.name, "method": methods} | {name: v for name, v in given.items() if v}
-per_training = [{"shots": str(k), "train_shots": k} for k in p.shots] if p.train_shots == 0 else [{}]
+per_training = (
+    [{"shots": str(k), "train_shots": k} for k in p.shots] if p.train_shots == 0 else [{}]
+)
 grid = [
     common | {"task": name, "seed": lesson.seed + repeat} | part
     for name, repeat, part in product(held_out, range(len(p.seeds)), per_training)
 ]
-print(f"{len(grid)} cells: {len(held_out)} tasks held out, {methods}, {len(p.seeds)} training seed(s)")
+print(
+    f"{len(grid)} cells: {len(held_out)} tasks held out, {methods}, {len(p.seeds)} training seed(s)"
+)
 
 # %%
-notebook = find_checkout() / "notebooks" / "09_evaluate_task.ipynb"  # of this checkout, also from exercises/
-with contextlib.redirect_stdout(io.StringIO()):  # one line per cell: counted below, kept in the files
+notebook = (
+    find_checkout() / "notebooks" / "09_evaluate_task.ipynb"
+)  # of this checkout, also from exercises/
+with contextlib.redirect_stdout(
+    io.StringIO()
+):  # one line per cell: counted below, kept in the files
     cells = d2.run_grid(notebook, grid, lesson.out / "cells", jobs=p.jobs)
 failed = [cell for cell in cells if cell.metrics is None]
 print(f"{len(cells) - len(failed)} of {len(cells)} cells completed")
 for cell in failed:
     print(f"NOT completed: {cell.label}: {cell.result.error}")
 if failed:
-    raise RuntimeError(f"{len(failed)} of {len(cells)} cells did not complete; the others are kept, run this again")
+    raise RuntimeError(
+        f"{len(failed)} of {len(cells)} cells did not complete; the others are kept, run this again"
+    )
 
 # %% [markdown]
 # ## The table
@@ -123,7 +133,9 @@ means[means["K"] == K].round(3)
 
 # %%
 by_hand = sum(at_K.loc[at_K["method"] == shown, "AUROC"]) / len(held_out)
-same("mean over tasks", by_hand, float(means.query("method == @shown and K == @K")["AUROC"].iloc[0]))
+same(
+    "mean over tasks", by_hand, float(means.query("method == @shown and K == @K")["AUROC"].iloc[0])
+)
 
 # %% [markdown]
 # ## One figure
@@ -132,7 +144,9 @@ same("mean over tasks", by_hand, float(means.query("method == @shown and K == @K
 by_task = at_K.pivot(index="method", columns="task", values="AUROC").loc[names, held_out]
 figure = d2.benchmark_figure(by_task, means, K)
 lesson.save_figure(figure, "benchmark")
-d2.show_figure(figure, f"image AUROC of {len(names)} methods on {len(held_out)} tasks, and their means")
+d2.show_figure(
+    figure, f"image AUROC of {len(names)} methods on {len(held_out)} tasks, and their means"
+)
 
 # %% [markdown]
 # ## In pairs
@@ -151,7 +165,10 @@ def saved_report(cell, name, k):
 
 def is_compared(cell):
     """The cells of the first training seed that hold K; the others would count a task twice."""
-    return cell.parameters["seed"] == lesson.seed and cell.parameters.get("train_shots", K) in (0, K)
+    return cell.parameters["seed"] == lesson.seed and cell.parameters.get("train_shots", K) in (
+        0,
+        K,
+    )
 
 
 # %% [markdown]
@@ -159,7 +176,9 @@ def is_compared(cell):
 
 # %%
 trained = [name for name in names if name.endswith(", trained")]
-wanted = [(name, name.replace("trained", "untrained")) for name in trained if "untrained" in methods]
+wanted = [
+    (name, name.replace("trained", "untrained")) for name in trained if "untrained" in methods
+]
 wanted += [(shown, other) for other in names[1:] if (shown, other) not in wanted]
 found = []
 for (first, second), cell in product(wanted, filter(is_compared, cells)):
@@ -191,10 +210,18 @@ reported = pd.DataFrame(REPORTED, index=[2, 4, 8]).T.rename_axis("task")
 print(reported.to_string())
 
 # %%
-nearest_kin = (trained or names)[0]  # of our rows the one that follows the published method most closely
-ours = summary[summary["method"] == nearest_kin].pivot(index="task", columns="K", values="AUROC").loc[held_out]
+nearest_kin = (trained or names)[
+    0
+]  # of our rows the one that follows the published method most closely
+ours = (
+    summary[summary["method"] == nearest_kin]
+    .pivot(index="task", columns="K", values="AUROC")
+    .loc[held_out]
+)
 print(f"ours: {nearest_kin}")
-ours.mul(100).round(1).add_prefix("ours, K = ").join(reported.add_prefix("reported, K = "), how="left")
+ours.mul(100).round(1).add_prefix("ours, K = ").join(
+    reported.add_prefix("reported, K = "), how="left"
+)
 
 # %% [markdown]
 # ## What this lesson claims
@@ -228,10 +255,12 @@ claims = [
 ]
 runs = int(summary["runs"].min())
 claims.append(
-    f"{lesson.data_kind}; K = {K}; protocol per-image; {p.draws} draws; {runs} training run(s) per cell"
-    + (": the spread between training runs is not measured here" if runs < 2 else "")
+    f"{lesson.data_kind}; K = {K}; protocol per-image; {p.draws} draws; {runs} training run(s) "
+    "per cell" + (": the spread between training runs is not measured here" if runs < 2 else "")
 )
-claims.append("This is not a reproduction of the published numbers, and nothing here is for clinical use.")
+claims.append(
+    "This is not a reproduction of the published numbers, and nothing here is for clinical use."
+)
 print("\n".join(claims))
 
 # %% [markdown]
@@ -291,7 +320,9 @@ lesson.check(2, gain_of_supports)
 
 # %%
 best = means[means["K"] == K].iloc[0]
-caption = f"Image AUROC at K = {K}, mean over draws with 95 % interval ({lesson.data_kind}, per image)"
+caption = (
+    f"Image AUROC at K = {K}, mean over draws with 95 % interval ({lesson.data_kind}, per image)"
+)
 numbers = "; ".join(f"{name} {row['AUROC']:.2f}" for name, row in mean_at.iterrows())
 lesson.finish(
     {
@@ -304,6 +335,7 @@ lesson.finish(
         "claims": "; ".join(claims),
         "rows": rows,
     },
-    verdict=f"over {len(held_out)} tasks ({lesson.data_kind}, K = {K}) {shown} has a mean image AUROC of "
+    verdict=f"over {len(held_out)} tasks ({lesson.data_kind}, K = {K}) {shown} has a mean image "
+    "AUROC of "
     f"{best['AUROC']:.2f} [{best['low']:.2f}, {best['high']:.2f}].",
 )

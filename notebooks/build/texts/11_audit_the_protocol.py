@@ -21,7 +21,9 @@ out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<na
 root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "BrainTumor"  # the task of the close look
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
-weights: str = ""  # of the training run: "imagenet", "embedded", "random" or a file; empty: the profile's
+weights: str = (
+    ""  # of the training run: "imagenet", "embedded", "random" or a file; empty: the profile's
+)
 epochs: int = 10  # of the training run that is read in five ways; 0: the profile's
 lr: float = 0.0  # learning rate of that run; 0: the profile's
 
@@ -52,7 +54,13 @@ rows, reports = [], {}
 for name, some_task in bench.items():
     for protocol in ("per-image", "official"):
         report = d2.evaluate(
-            untrained, some_task, shots=K, draws=p.draws, seed=lesson.seed, protocol=protocol, pixel=False
+            untrained,
+            some_task,
+            shots=K,
+            draws=p.draws,
+            seed=lesson.seed,
+            protocol=protocol,
+            pixel=False,
         )
         reports[name, protocol] = report
         low, high = report.ci
@@ -71,7 +79,9 @@ table.round(3)
 
 # %%
 fig, ax = plt.subplots(figsize=(8.5, 3.6))
-for offset, (protocol, color, mark) in enumerate((("per-image", NORMAL, "o"), ("official", ANOMALOUS, "s"))):
+for offset, (protocol, color, mark) in enumerate(
+    (("per-image", NORMAL, "o"), ("official", ANOMALOUS, "s"))
+):
     part = table[table["protocol"] == protocol]
     x = np.arange(len(part)) + 0.22 * (offset - 0.5)
     label = ("each image by itself", "blurred across a class-sorted batch (LEAK)")[offset]
@@ -117,11 +127,13 @@ plt.show()
 
 # %%
 def official_by_hand(raw_maps, labels, sigma=4.0, batch=16):
-    """Raw maps [N, S, S] -> scores of the kept images, and their positions: as the released code does it."""
+    """Raw maps [N, S, S] -> scores of the kept images, and their positions, as released."""
     order = np.argsort(labels, kind="stable")  # all normal images, then all anomalous ones
     kept = order[: len(order) // batch * batch]  # the last incomplete batch is dropped
     scores = [
-        gaussian_filter(raw_maps[kept[i : i + batch]], sigma=sigma).max(axis=(1, 2))  # the fault: axis 0 as well
+        gaussian_filter(raw_maps[kept[i : i + batch]], sigma=sigma).max(
+            axis=(1, 2)
+        )  # the fault: axis 0 as well
         for i in range(0, len(kept), batch)
     ]
     scores = np.concatenate(scores)
@@ -139,7 +151,13 @@ raw = np.concatenate(
     ]
 )  # (N, S, S)
 mine, kept = official_by_hand(raw, labels)
-same("official scores of draw 0", mine, reports[close.name, "official"].scores[0], rtol=1e-4, atol=1e-4)
+same(
+    "official scores of draw 0",
+    mine,
+    reports[close.name, "official"].scores[0],
+    rtol=1e-4,
+    atol=1e-4,
+)
 
 # %% tags=["nbval-check-output"]
 share = np.exp(-0.5 * (np.arange(-16, 17) / 4.0) ** 2)
@@ -165,9 +183,16 @@ def in_company(index, companions):
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
 for ax, blur in zip(axes, ("each image by itself", "blurred along the batch (LEAK)")):
     for x, company in enumerate((normal, bad)):
-        for color, members, label in ((NORMAL, normal[:8], "normal image"), (ANOMALOUS, bad[:8], "anomalous image")):
+        for color, members, label in (
+            (NORMAL, normal[:8], "normal image"),
+            (ANOMALOUS, bad[:8], "anomalous image"),
+        ):
             alone = [gaussian_filter(raw[i], sigma=4.0).max() for i in members]
-            values = alone if ax is axes[0] else [in_company(i, np.setdiff1d(company, [i])) for i in members]
+            values = (
+                alone
+                if ax is axes[0]
+                else [in_company(i, np.setdiff1d(company, [i])) for i in members]
+            )
             ax.plot(
                 np.full(len(values), x) + (0.12 if color == ANOMALOUS else -0.12),
                 values,
@@ -176,7 +201,12 @@ for ax, blur in zip(axes, ("each image by itself", "blurred along the batch (LEA
                 alpha=0.75,
                 label=label if x == 0 else None,
             )
-    ax.set(xticks=(0, 1), xticklabels=("among normal\nimages", "among anomalous\nimages"), title=blur, xlim=(-0.5, 1.5))
+    ax.set(
+        xticks=(0, 1),
+        xticklabels=("among normal\nimages", "among anomalous\nimages"),
+        title=blur,
+        xlim=(-0.5, 1.5),
+    )
 axes[0].set_ylabel("image score")
 axes[1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 lesson.save_figure(fig, "company")
@@ -193,15 +223,22 @@ plt.show()
 # images of a batch share most of their score, and many AUROCs are thrown to one end or the other.
 
 # %%
-spare = np.setdiff1d(np.arange(len(close.train)), supports)[:32]  # normal images that are no supports: two full batches
+spare = np.setdiff1d(np.arange(len(close.train)), supports)[
+    :32
+]  # normal images that are no supports: two full batches
 maps = untrained.raw_map(close.train.images(p.image_size, spare), bank).numpy()
-maps = gaussian_filter(maps, sigma=(0, 4.0, 4.0))  # the honest part of the blur, once; the rest is along the batch
+maps = gaussian_filter(
+    maps, sigma=(0, 4.0, 4.0)
+)  # the honest part of the blur, once; the rest is along the batch
 coins = np.random.default_rng([lesson.seed, 11])
 tossed = {"each image by itself": [], "blurred along the batch (LEAK)": []}
 for _ in range(200):
     order, half = coins.permutation(len(spare)), len(spare) // 2
     fake = np.arange(len(spare)) >= half  # sorted by the tossed label
-    leaked = [gaussian_filter1d(maps[part], 4.0, axis=0).max(axis=(1, 2)) for part in (order[:half], order[half:])]
+    leaked = [
+        gaussian_filter1d(maps[part], 4.0, axis=0).max(axis=(1, 2))
+        for part in (order[:half], order[half:])
+    ]
     for way, scores in zip(tossed, (maps[order].max(axis=(1, 2)), np.concatenate(leaked))):
         tossed[way].append(d2.image_auroc(fake, scores))
 
@@ -209,7 +246,8 @@ fig, ax = plt.subplots(figsize=(8.5, 3.2))
 for (way, values), color in zip(tossed.items(), (NORMAL, ANOMALOUS)):
     ax.hist(values, bins=np.linspace(0, 1, 26), color=color, alpha=0.65, label=way)
 ax.set(
-    xlabel=f"image AUROC of tossed labels, {close.name}, {len(spare)} normal images, untrained network",
+    xlabel=f"image AUROC of tossed labels, {close.name}, {len(spare)} normal images, untrained "
+    "network",
     ylabel="of 200 tosses",
 )
 ax.margins(y=0.3)  # room for the legend
@@ -220,7 +258,10 @@ plt.show()
 # %%
 extreme = {way: np.mean(np.abs(np.array(values) - 0.5) > 0.4) for way, values in tossed.items()}
 for way, part in extreme.items():
-    print(f"{way}: AUROC above 0.9 or below 0.1 in {100 * part:.0f} % of the tosses, highest {max(tossed[way]):.2f}")
+    print(
+        f"{way}: AUROC above 0.9 or below 0.1 in {100 * part:.0f} % of the tosses, highest "
+        f"{max(tossed[way]):.2f}"
+    )
 
 # %% [markdown]
 # The extreme tosses land near 0 or near 1, on data without a single anomaly. Whoever then reports the best of several
@@ -279,14 +320,22 @@ optimism = d2.optimism_report(
     progress=False,
 )
 frame, by_epoch = optimism.to_frame(), optimism.curve_frame()
-print("AUROC after each epoch, per image:", ", ".join(f"{value:.2f}" for value in by_epoch["per image"]))
+print(
+    "AUROC after each epoch, per image:",
+    ", ".join(f"{value:.2f}" for value in by_epoch["per image"]),
+)
 frame[["reading", "honest", "epoch", "AUROC", "low", "high", "optimism"]].round(3)
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.4), gridspec_kw={"width_ratios": [1, 1.1]})
 for column, color, mark in (("per image", NORMAL, "o"), ("official", ANOMALOUS, "s")):
     axes[0].plot(by_epoch["epoch"], by_epoch[column], mark + "-", color=color, label=column)
-axes[0].set(xlabel="epoch", ylabel="image AUROC", ylim=(0.4, 1.02), title=f"{close.name}, K = {K}, every epoch")
+axes[0].set(
+    xlabel="epoch",
+    ylabel="image AUROC",
+    ylim=(0.4, 1.02),
+    title=f"{close.name}, K = {K}, every epoch",
+)
 axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
 y = np.arange(len(frame))[::-1]
 for i, row in frame.iterrows():
@@ -318,7 +367,10 @@ plt.show()
 
 # %% tags=["nbval-check-output"]
 images = close.test.images(p.image_size, np.r_[normal[:8], bad[:8]])
-pixel = [lambda x, c=c: (x[:, c].mean(dim=(1, 2)) if c < 3 else -x.mean(dim=(1, 2, 3))).numpy() for c in range(4)]
+pixel = [
+    lambda x, c=c: (x[:, c].mean(dim=(1, 2)) if c < 3 else -x.mean(dim=(1, 2, 3))).numpy()
+    for c in range(4)
+]
 
 
 def best_on_test(given):
@@ -351,11 +403,17 @@ as_shipped = (
     and not lr
 )
 if as_shipped:
-    assert wide["official"].mean() > wide["per-image"].mean() + 0.1, "an untrained network gains by the leak alone"
+    assert wide["official"].mean() > wide["per-image"].mean() + 0.1, (
+        "an untrained network gains by the leak alone"
+    )
     assert share[16] / share.sum() < 0.11
-    assert extreme["each image by itself"] < 0.02 and extreme["blurred along the batch (LEAK)"] > 0.15
+    assert (
+        extreme["each image by itself"] < 0.02 and extreme["blurred along the batch (LEAK)"] > 0.15
+    )
     assert of_leaky.leaks and not of_honest.leaks
-    assert frame["AUROC"][4] > frame["AUROC"][0] + 0.03, "leak and choice of the epoch look like a better method"
+    assert frame["AUROC"][4] > frame["AUROC"][0] + 0.03, (
+        "leak and choice of the epoch look like a better method"
+    )
     assert frame["AUROC"][2] >= frame["AUROC"][:2].max()
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
@@ -379,72 +437,51 @@ print("as the text says" if as_shipped else "other settings than the text's: not
 # 3. How does the audit find a dependence on other images without reading code?
 # 4. Which of the five readings are honest, and what chose the epoch in each?
 # 5. Why does exchanging the test labels reveal a test-chosen epoch?
+#
+# The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
 
 # %% [markdown]
 # ## Exercises
 #
-# **1.** Write the honest version: blur each map by itself, and take the maximum.
+# Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
+#
+# **1.** Write the honest version: blur each map by itself, and take its maximum.
 
 
 # %% tags=["exercise"]
-def honest_scores(raw_maps, sigma=4.0): ...  # your turn: [N, S, S] -> [N]; gaussian_filter takes one sigma per axis
+# [N, S, S] -> [N]; gaussian_filter takes one sigma per axis
+def honest_scores(raw_maps, sigma=4.0): ...  # your turn
 
 
-expected_scores = np.array([gaussian_filter(m, sigma=4.0).max() for m in raw])
-lesson.check("honest scores", lambda: honest_scores(raw), expected_scores, hint="sigma=(0, sigma, sigma)")
-
-
-# %% tags=["solution"]
-def honest_scores(raw_maps, sigma=4.0):
-    return gaussian_filter(raw_maps, sigma=(0, sigma, sigma)).max(axis=(1, 2))
-
-
-lesson.check("honest scores", lambda: honest_scores(raw), expected_scores, hint="sigma=(0, sigma, sigma)")
+lesson.check(1, honest_scores)
 
 # %% [markdown]
-# **2.** How much of the leak is the sorting? Shuffle the images before the leaky evaluation, and measure the AUROC
-# again.
+# **2.** How much of the leak is the sorting? Put the images in another order before the leaky evaluation (batches of
+# 16, blurred along all axes with sigma 4), and measure the AUROC of the maxima.
 
 
 # %% tags=["exercise"]
-def shuffled_auroc(
-    raw_maps, labels, order
-): ...  # your turn: put maps and labels into the given order, blur batches of 16 along all axes, AUROC of the maxima
+# maps [N, S, S], labels [N], order [N] -> a number
+def shuffled_auroc(raw_maps, labels, order): ...  # your turn
 
 
-order = np.random.default_rng(0).permutation(len(labels))[:32]
-blurred = np.concatenate([gaussian_filter(raw[order[i : i + 16]], sigma=4.0).max(axis=(1, 2)) for i in (0, 16)])
-expected_auroc = d2.image_auroc(labels[order], blurred)
-lesson.check(
-    "AUROC of shuffled batches",
-    lambda: shuffled_auroc(raw, labels, order),
-    expected_auroc,
-    hint="for i in (0, 16): gaussian_filter(raw_maps[order[i:i+16]], sigma=4)",
-)
-
-
-# %% tags=["solution"]
-def shuffled_auroc(raw_maps, labels, order):
-    scores = [gaussian_filter(raw_maps[order[i : i + 16]], sigma=4.0).max(axis=(1, 2)) for i in (0, 16)]
-    return d2.image_auroc(labels[order], np.concatenate(scores))
-
-
-lesson.check(
-    "AUROC of shuffled batches",
-    lambda: shuffled_auroc(raw, labels, order),
-    expected_auroc,
-    hint="for i in (0, 16): gaussian_filter(raw_maps[order[i:i+16]], sigma=4)",
-)
+lesson.check(2, shuffled_auroc)
 
 # %%
 lesson.finish(
     {
         "headline": f"untrained network, mean AUROC over {len(bench)} tasks ({lesson.data_kind}): "
-        f"{wide['per-image'].mean():.2f} per image, {wide['official'].mean():.2f} with the leak; one training "
-        f"run: {frame['AUROC'][0]:.2f} honest, {frame['AUROC'][4]:.2f} with the leak and the best epoch",
+        f"{wide['per-image'].mean():.2f} per image, {wide['official'].mean():.2f} with the leak; "
+        "one training "
+        f"run: {frame['AUROC'][0]:.2f} honest, {frame['AUROC'][4]:.2f} with the leak and the "
+        "best epoch",
         "tables": {
             "Untrained network, two protocols (the second one leaks)": wide.round(3).reset_index(),
             "One training run, five readings": frame.drop(columns=["K", "draws"]).round(3),
         },
-    }
+    },
+    verdict=f"an untrained network reaches a mean AUROC of {wide['per-image'].mean():.2f} per "
+    "image and "
+    f"{wide['official'].mean():.2f} with the leaky protocol, on the same maps "
+    f"({lesson.data_kind}).",
 )
