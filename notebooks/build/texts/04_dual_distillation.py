@@ -24,7 +24,7 @@ contrast: str = "RSNA"  # a second task, left out of a training of its own
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
 reading: str = (
-    ""  # how the map is read in the last part: "released", "paper", "matched"; empty: the profile's
+    ""  # of the map in the last part: "released", "paper", "matched"; empty: the profile's
 )
 epochs: int = 0  # of training; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's

@@ -24,9 +24,7 @@ shots: int = 4  # K
 model_file: str = ""  # a detector written by model.save; empty: train on the other tasks
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
-reading: str = (
-    ""  # how the map is read: "released", "paper", "matched" (weighs nothing); empty: the profile's
-)
+reading: str = ""  # "released", "paper", "matched" (weighs nothing); empty: the profile's
 epochs: int = 0  # of training; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's
 

@@ -24,9 +24,7 @@ root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "RSNA"  # the task left out of training and evaluated
 shots: str = ""  # numbers of supports to evaluate, "2,4,8"; empty: the profile's
 train_shots: int = 0  # supports per query in training; 0: the profile's choice
-method: str = (
-    "d24fad,untrained"  # "d24fad" (trained), "untrained" (its twin before any training), or both
-)
+method: str = "d24fad,untrained"  # "d24fad" (trained), "untrained" (its twin), or both
 reading: str = ""  # "matched", "released" or "paper"; empty: matched, and the profile's
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
@@ -155,7 +153,7 @@ def evaluated(scorer):
 
 
 def best_shortcut(report):
-    """The shortcut that does best on the report's draws: chosen on the test labels, an upper bound."""
+    """The best shortcut on the same draws, chosen on the test labels: an upper bound."""
     return max(d2.shortcut_reports(held_out, report, p.image_size), key=lambda r: r.auroc)
 
 

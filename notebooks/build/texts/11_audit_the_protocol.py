@@ -21,9 +21,7 @@ out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<na
 root: str = ""  # folder of tasks; empty: the synthetic samples
 task: str = "BrainTumor"  # the task of the close look
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
-weights: str = (
-    ""  # of the training run: "imagenet", "embedded", "random" or a file; empty: the profile's
-)
+weights: str = ""  # of the training: "imagenet", "embedded", "random", a file; empty: the profile's
 epochs: int = 10  # of the training run that is read in five ways; 0: the profile's
 lr: float = 0.0  # learning rate of that run; 0: the profile's
 
