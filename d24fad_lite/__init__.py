@@ -114,6 +114,9 @@ _HOME = {
     "methods_figure": "figures.evaluation",
     "roc_figure": "figures.evaluation",
     "errors_figure": "figures.evaluation",
+    "image_rows_figure": "figures.rows",
+    "score_strips_figure": "figures.scores",
+    "lottery_figure": "figures.scores",
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
@@ -163,6 +166,8 @@ if TYPE_CHECKING:
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.figures.rows import image_rows_figure
+    from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
     from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
     from d24fad_lite.model.config import READ_AT_SCORING, READINGS, D24FADConfig
     from d24fad_lite.model.detector import D24FAD

@@ -318,16 +318,11 @@ maps = {
     name: detector.predict(encoded, bank).anomaly_map for name, detector in read.items()
 }  # [N, S, S] each
 mask = held_out.test.masks(size, [example])[0] if held_out.has_masks else None
-fig, axes = plt.subplots(1, len(maps) + 1, figsize=(11.5, 2.4))
-top = max(float(values[example].max()) for values in maps.values())
-for ax, (name, values) in zip(axes, [("query", queries[example].permute(1, 2, 0)), *maps.items()]):
-    ax.imshow(values if name == "query" else values[example], cmap="magma", vmin=0, vmax=top)
-    ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1) if mask is not None else None
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    ax.set_title(name.replace(", ", ",\n"), fontsize=10, loc="center")
-lesson.save_figure(fig, "maps")
-plt.show()
+pictures = {"": [queries[example], *(values[example] for values in maps.values())]}
+titles = ["query", *(name.replace(", ", ",\n") for name in maps)]
+figure = d2.image_rows_figure(pictures, titles, mask=mask, width=1.8)
+lesson.save_figure(figure, "maps")
+d2.show_figure(figure, "the map of one query under each weighting, one colour scale")
 
 # %% [markdown]
 # All five maps share one colour scale. None of them is a map of the outlined lesions: the SSD map of this student
@@ -373,45 +368,25 @@ reports = {
     for name, detector in read.items()
 }
 learned = reports["learned, by channels"]
-against = {name: d2.compare_paired(r, learned) for name, r in reports.items()}
-ablation = pd.DataFrame(
-    [
-        {
-            "weighting": name,
-            "AUROC": r.auroc,
-            "low": r.ci[0],
-            "high": r.ci[1],
-            "pixel AUROC": r.pixel_auroc,
-            "difference": c.difference,
-            "from": c.low,
-            "to": c.high,
-        }
-        for (name, r), c in zip(reports.items(), against.values())
-    ]
-)
-print(
-    f"{held_out.name}: {learned.n_normal} normal and {learned.n_anomalous} anomalous images, K = "
-    f"{shots}, "
-    f"{p.draws} draws, each image scored by itself"
-)
+
+
+def line_of(name, r):
+    """A row of the table: the report, and its difference to the learned weights on the same draws."""
+    c = d2.compare_paired(r, learned)
+    own = {"AUROC": r.auroc, "low": r.ci[0], "high": r.ci[1], "pixel AUROC": r.pixel_auroc}
+    return {"weighting": name} | own | {"difference": c.difference, "from": c.low, "to": c.high}
+
+
+ablation = pd.DataFrame([line_of(name, r) for name, r in reports.items()])
+counts = f"{learned.n_normal} normal and {learned.n_anomalous} anomalous images"
+print(f"{held_out.name}: {counts}, K = {shots}, {p.draws} draws, each image scored by itself")
 ablation.round(2)
 
 # %%
-fig, ax = plt.subplots(figsize=(7.2, 2.7))
-for y, r in enumerate(reports.values()):
-    ax.plot(r.ci, [y, y], color=COLORS[0], linewidth=2)
-    ax.plot(r.to_frame()["auroc"], [y] * p.draws, "o", color="#9aa0a6", markersize=4)
-    ax.plot(r.auroc, y, "D", color=COLORS[1], markersize=7)
-ax.axvline(0.5, color="#55585c", linestyle=":")
-ax.set(
-    yticks=range(len(reports)),
-    xlabel="image AUROC: mean (diamond), draws (dots), 95 % interval (line)",
-    title=f"Weightings on {held_out.name}, K={shots}",
-)
-ax.set_yticklabels(list(reports))
-ax.invert_yaxis()
-lesson.save_figure(fig, "ablation")
-plt.show()
+title = f"Weightings on {held_out.name}, K = {shots} ({lesson.data_kind})"
+figure = d2.methods_figure(reports, title)
+lesson.save_figure(figure, "ablation")
+d2.show_figure(figure, "image AUROC of each weighting, with draws and intervals")
 
 # %%
 holds_zero = [

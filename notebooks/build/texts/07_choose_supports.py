@@ -13,7 +13,7 @@
 # - which support does harm, and when the choice matters at all;
 # - why a choice made on the test labels must not be reported on them.
 #
-# **Needs:** CPU · about 1 min, 1.5 GB (quick)
+# **Needs:** CPU · about 5.5 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -34,12 +34,10 @@ lr: float = 0.0  # learning rate of training; 0: the profile's
 # %% tags=["setup"]
 import os
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import COLORS, same, start_lesson, widgets_wanted
+from d24fad_lite.lessons import same, start_lesson, widgets_wanted
 
 lesson = start_lesson("07_choose_supports", globals())
 p = lesson.profile
@@ -117,17 +115,10 @@ suggested = {
     name: d2.suggest_supports(name, len(vectors), shots, vectors, seed=lesson.seed)
     for name in d2.SUPPORT_STRATEGIES
 }
-fig, axes = plt.subplots(
-    len(suggested), shots, figsize=(1.15 * shots + 1.2, 1.2 * len(suggested)), squeeze=False
-)
-for row, (name, chosen) in zip(axes, suggested.items()):
-    for ax, image in zip(row, held_out.train.images(size, chosen)):
-        ax.imshow(image.permute(1, 2, 0))
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-    row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-lesson.save_figure(fig, "suggestions")
-plt.show()
+pictures = {name: held_out.train.images(size, chosen) for name, chosen in suggested.items()}
+figure = d2.image_rows_figure(pictures, width=1.15)
+lesson.save_figure(figure, "suggestions")
+d2.show_figure(figure, f"the {shots} supports that each strategy suggests")
 
 # %% [markdown]
 # ## Your choice
@@ -221,73 +212,44 @@ influence
 
 
 # %%
-def raffle(reader, where, features, K, drawn=None):
-    """AUROC of random sets (unless they are known) [R], and of each strategy's suggestion [5]."""
-    own = [
-        d2.suggest_supports(name, len(features), K, features, seed=lesson.seed)
-        for name in d2.SUPPORT_STRATEGIES
+def suggestions(features, K):
+    """The set of K supports that each strategy suggests."""
+    options = {"features": features, "seed": lesson.seed}
+    return [
+        d2.suggest_supports(name, len(features), K, **options) for name in d2.SUPPORT_STRATEGIES
     ]
-    random = (
-        d2.draw_supports(len(where.train), K, sets, lesson.seed).tolist() if drawn is None else []
-    )
+
+
+def raffle(reader, where, features, K, drawn=None):
+    """AUROC of random sets (unless they are known) [R], and of each strategy's suggestion."""
+    own = suggestions(features, K)
+    known = drawn is not None
+    random = [] if known else d2.draw_supports(len(where.train), K, sets, lesson.seed).tolist()
     scored = d2.score_support_sets(reader, where, [*random, *own]).auroc
-    return scored[: -len(own)] if drawn is None else drawn, scored[-len(own) :]
+    return drawn if known else scored[: -len(own)], scored[-len(own) :]
 
 
-lottery, rows = {}, []
+# %%
+lottery, own_of, rows = {}, {}, []
 for K in sorted({1, len(selection)}):
     for name, reader in {by: model, "released": released}.items():
         known = good.random_auroc if (name, K) == (by, len(selection)) else None
         lottery[name, K], own = raffle(reader, held_out, vectors, K, known)
-        rows += [
-            {
-                "reading": name,
-                "K": K,
-                "strategy": strategy,
-                "AUROC": value,
-                "% of random sets below": 100 * (lottery[name, K] < value).mean(),
-            }
-            for strategy, value in zip(d2.SUPPORT_STRATEGIES, own)
-        ]
+        own_of[name, K] = dict(zip(d2.SUPPORT_STRATEGIES, own))
+        for strategy, value in own_of[name, K].items():
+            below = 100 * (lottery[name, K] < value).mean()
+            row = {"reading": name, "K": K, "strategy": strategy, "AUROC": value}
+            rows.append(row | {"% of random sets below": below})
 table = pd.DataFrame(rows)
-table.pivot(index="strategy", columns=["reading", "K"], values="AUROC").loc[
-    list(d2.SUPPORT_STRATEGIES)
-].round(3)
+wide = table.pivot(index="strategy", columns=["reading", "K"], values="AUROC")
+wide.loc[list(d2.SUPPORT_STRATEGIES)].round(3)
 
 # %%
-fig, ax = plt.subplots(figsize=(8.2, 3.4))
-rng = np.random.default_rng(0)
-for y, ((name, K), drawn) in enumerate(lottery.items()):
-    ax.plot(
-        drawn,
-        y + rng.uniform(-0.15, 0.15, sets),
-        "o",
-        color="#b9bec4",
-        ms=5,
-        label=f"{sets} random sets" if y == 0 else None,
-    )
-    own = table[(table["reading"] == name) & (table["K"] == K)]
-    for k, (strategy, value) in enumerate(zip(own["strategy"], own["AUROC"])):
-        ax.plot(
-            value,
-            y + 0.26 + 0.07 * k,
-            "D",
-            color=COLORS[k],
-            ms=6,
-            label=strategy if y == 0 else None,
-        )
-ax.axvline(0.5, color="#55585c", ls=":", lw=1.2)
-ax.set(
-    yticks=range(len(lottery)),
-    xlabel="image AUROC",
-    ylim=(len(lottery) - 0.2, -0.4),
-    title=f"Random and suggested supports on {held_out.name}",
-)
-ax.set_yticklabels([f"{name}, K = {K}" for name, K in lottery])
-ax.grid(axis="y", visible=False)
-ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-lesson.save_figure(fig, "strategies")
-plt.show()
+drawn = {f"{name}, K = {K}": values for (name, K), values in lottery.items()}
+own = {f"{name}, K = {K}": values for (name, K), values in own_of.items()}
+figure = d2.lottery_figure(drawn, own, f"Random and suggested supports on {held_out.name}")
+lesson.save_figure(figure, "strategies")
+d2.show_figure(figure, "AUROC of random sets, and of each suggestion, for two readings")
 
 # %%
 spread = pd.DataFrame(

@@ -15,7 +15,7 @@
 # - to set a threshold from normal images, and what to do when the package refuses;
 # - what to keep, so that the same result can be had again.
 #
-# **Needs:** CPU · about 30 s, 1.25 GB (quick)
+# **Needs:** CPU · about 1 min, 1.25 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -39,14 +39,13 @@ lr: float = 0.0  # learning rate of training; 0: the profile's
 import shutil
 from importlib.util import find_spec
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import ANOMALOUS, NORMAL, same, start_lesson
+from d24fad_lite.lessons import same, start_lesson
 
 lesson = start_lesson("12_your_own_data", globals())
 p = lesson.profile
@@ -67,6 +66,9 @@ if bool(folder) != bool(new_images):
 
 
 # %%
+with_dicom = find_spec("pydicom") is not None
+
+
 def write_dicom(path, grey):
     """A minimal 12-bit DICOM file of a grey image, uint8 [H, W]."""
     from pydicom import Dataset
@@ -74,54 +76,51 @@ def write_dicom(path, grey):
     from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
     file = Dataset()
-    file.file_meta = FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = generate_uid(
-        entropy_srcs=[path.name]
-    )
+    file.file_meta = meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file.SOPClassUID = meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    file.SOPInstanceUID = generate_uid(entropy_srcs=[path.name])
+    meta.MediaStorageSOPInstanceUID = file.SOPInstanceUID
     file.Rows, file.Columns = grey.shape
-    file.SamplesPerPixel, file.PhotometricInterpretation, file.PixelRepresentation = (
-        1,
-        "MONOCHROME2",
-        0,
-    )
+    file.SamplesPerPixel, file.PixelRepresentation = 1, 0
+    file.PhotometricInterpretation = "MONOCHROME2"
     file.BitsAllocated, file.BitsStored, file.HighBit = 16, 12, 11
     file.PixelData = np.round(grey / 255 * 4095).astype("<u2").tobytes()
     file.save_as(path, enforce_file_format=True)
+
+
+# %%
+def new_scan(path, target, as_dicom):
+    """Copy a grey image to `target`, as DICOM where that is asked for and possible; the path written."""
+    with Image.open(path) as image:
+        if as_dicom and image.mode == "L":
+            target = target.with_suffix(".dcm")
+            write_dicom(target, np.asarray(image))
+        else:
+            image.save(target)
+    return target
 
 
 def generate_hospital(place):
     """Folders `normal` and `new`; returns {name of a new image: 1 if anomalous}."""
     if (place / "made" / "MANIFEST.json").is_file():  # of an earlier run of this notebook
         shutil.rmtree(place)
-    made = (
-        d2.write_samples(place / "made", seed=lesson.seed + 1000, train=28, test=10, tasks=[kind])
-        / kind
-    )
-    shutil.copytree(made / "train/good", place / "normal")
+    made = d2.write_samples(place / "made", lesson.seed + 1000, train=28, test=10, tasks=[kind])
+    shutil.copytree(made / kind / "train/good", place / "normal")
     (place / "new").mkdir()
-    parts = {
-        label: sorted((made / "test" / part).rglob("*.png"))
-        for label, part in enumerate(("good", "bad"))
-    }
-    files, truth = [(path, label) for label, paths in parts.items() for path in paths], {}
+    files = [(path, 0) for path in sorted((made / kind / "test/good").rglob("*.png"))]
+    files += [(path, 1) for path in sorted((made / kind / "test/bad").rglob("*.png"))]
+    truth = {}
     for number, i in enumerate(np.random.default_rng(lesson.seed).permutation(len(files))):
         path, label = files[i]
         target = place / "new" / f"scan_{number:02d}.png"
-        with Image.open(path) as image:
-            if number % 4 == 3 and image.mode == "L" and with_dicom:
-                target = target.with_suffix(".dcm")
-                write_dicom(target, np.asarray(image))
-            else:
-                image.save(target)
-        truth[target.name] = label
+        truth[new_scan(path, target, with_dicom and number % 4 == 3).name] = label
     whole = (place / "new" / "scan_00.png").read_bytes()
-    (place / "new" / "scan_99.png").write_bytes(whole[: len(whole) // 3])
+    (place / "new" / "scan_99.png").write_bytes(whole[: len(whole) // 3])  # cut short on the way
     return truth
 
 
-with_dicom = find_spec("pydicom") is not None
+# %%
 truth = generate_hospital(lesson.out / "your_data") if not folder else None
 normal_place = folder or lesson.out / "your_data" / "normal"
 new_place = new_images or lesson.out / "your_data" / "new"
@@ -190,19 +189,12 @@ if len(normals) < shots + 1:
     )
 
 # %%
-fig, axes = plt.subplots(2, 8, figsize=(11, 3.1))
-for row, images in zip(axes, (normals, new)):
-    shown = images.images(size, range(min(8, len(images))))
-    for ax in row:
-        ax.set(xticks=[], yticks=[])
-        ax.grid(False)
-    for ax, image, path in zip(row, shown, images.paths):
-        ax.imshow(image.permute(1, 2, 0))
-        ax.set_xlabel(path.suffix, fontsize=9)
-axes[0, 0].set_ylabel("normal", color=NORMAL)
-axes[1, 0].set_ylabel("new")
-lesson.save_figure(fig, "first_look")
-plt.show()
+few = {"normal": normals, "new": new}
+pictures = {name: images.images(size, range(min(8, len(images)))) for name, images in few.items()}
+kinds = [[path.suffix for path in images.paths[:8]] for images in few.values()]
+figure = d2.image_rows_figure(pictures, captions=kinds)
+lesson.save_figure(figure, "first_look")
+d2.show_figure(figure, "the first images of both folders")
 
 # %% [markdown]
 # All images become squares of the detector's size; what is not square is squeezed. DICOM goes through rescale, the
@@ -371,58 +363,29 @@ print(f"rank correlation of the scores with two sets of {shots} supports: {by_ra
 # %%
 order = np.argsort(-scores)
 picked = [*order[:4], *order[-2:]] if len(order) > 6 else list(order)
-fig, axes = plt.subplots(2, len(picked), figsize=(1.85 * len(picked), 4.0), squeeze=False)
-for column, i in enumerate(picked):
-    image, found = new.images(size, [i])[0], predictions[i].anomaly_map[0].numpy()
-    axes[0, column].imshow(image.permute(1, 2, 0))
-    axes[1, column].imshow(d2.overlay(image, found, result.color_limits, size=2 * size))
-    alarm = threshold is not None and scores[i] > threshold.value
-    axes[0, column].set_title(new.names[i], fontsize=9.5, loc="center")
-    axes[1, column].set_xlabel(
-        f"score {scores[i]:.3f}{', alarm' if alarm else ''}",
-        fontsize=9.5,
-        color=ANOMALOUS if alarm else "#2b2d30",
-    )
-for ax in axes.flat:
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-axes[0, 0].set_ylabel("image")
-axes[1, 0].set_ylabel("heatmap")
-lesson.save_figure(fig, "heatmaps")
-plt.show()
+images = [new.images(size, [i])[0] for i in picked]
+found = [predictions[i].anomaly_map[0].numpy() for i in picked]
+painted = [d2.overlay(a, m, result.color_limits, size=2 * size) for a, m in zip(images, found)]
+alarm = [threshold is not None and scores[i] > threshold.value for i in picked]
+said = [f"score {scores[i]:.3f}{', alarm' if on else ''}" for i, on in zip(picked, alarm)]
+rows = {"image": images, "heatmap": painted}
+figure = d2.image_rows_figure(rows, [new.names[i] for i in picked], [[], said], width=1.7)
+lesson.save_figure(figure, "heatmaps")
+d2.show_figure(figure, "the four highest and the two lowest scores, with their heatmaps")
 print("heatmaps of all images:", len(result.heatmaps))
 
 # %%
 calibration = threshold.scores if threshold is not None else leave_one_out(bank, supports)
-fig, ax = plt.subplots(figsize=(8.6, 3.0))
-rng = np.random.default_rng(0)
-strips = {
-    f"{len(calibration)} normal images": (calibration, NORMAL),
-    f"{len(scores)} new images": (scores, "#2b2d30"),
-}
-for y, (values, color) in enumerate(strips.values()):
-    above = values > threshold.value if threshold is not None else np.zeros(len(values), bool)
-    shift = y + rng.uniform(-0.2, 0.2, len(values))
-    ax.plot(values[~above], shift[~above], "o", color=color, alpha=0.7, ms=7)
-    ax.plot(values[above], shift[above], "o", color=ANOMALOUS, alpha=0.9, ms=8)
-if threshold is not None:
-    ax.axvline(
-        threshold.value,
-        color=ANOMALOUS,
-        lw=1.8,
-        label=f"at most {100 * false_alarms:g} % of normal images",
-    )
-    ax.legend(loc="center right")
-ax.set(
-    yticks=range(len(strips)),
-    xlabel="image score",
-    ylim=(1.5, -0.6),
-    title="New images beside normal ones",
+strips = {f"{len(calibration)} normal images": calibration, f"{len(scores)} new images": scores}
+value = None if threshold is None else threshold.value
+figure = d2.score_strips_figure(
+    strips,
+    value,
+    f"at most {100 * false_alarms:g} %\nof normal images",
+    "New images beside normal ones",
 )
-ax.set_yticklabels(list(strips))
-ax.grid(axis="y", visible=False)
-lesson.save_figure(fig, "new_beside_normal")
-plt.show()
+lesson.save_figure(figure, "new_beside_normal")
+d2.show_figure(figure, "scores of normal and of new images, with the threshold")
 
 # %% [markdown]
 # ## Keep it

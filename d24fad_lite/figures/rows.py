@@ -1,0 +1,93 @@
+"""Images and maps in named rows: the commonest picture of the series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from d24fad_lite.figures.overlay import pixels
+from d24fad_lite.figures.plots import new_figure, plain_picture
+from d24fad_lite.figures.style import COLORS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAP_COLOURS = "magma"
+
+
+def image_rows_figure(
+    rows: Mapping[str, Sequence[Tensor | np.ndarray]],
+    titles: Sequence[str] = (),
+    captions: Sequence[Sequence[str]] = (),
+    mask: Tensor | None = None,
+    width: float = 1.35,
+) -> Figure:
+    """One row per name, one picture per column; maps of a row share one colour scale.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence
+        Name of a row -> its pictures: images as Tensor [3, S, S] in 0..1 or uint8 [S, S, 3], maps as float [S, S].
+        Rows may differ in length.
+    titles : sequence of str, optional
+        Over the columns.
+    captions : sequence of sequences of str, optional
+        Under the pictures of each row.
+    mask : Tensor, bool [S, S], optional
+        A lesion whose outline is drawn into every picture of its size.
+    width : float, default 1.35
+        Inches of a picture.
+
+    Returns
+    -------
+    matplotlib Figure
+
+    Raises
+    ------
+    ValueError
+        No rows, or a row without pictures.
+    """
+    empty = [name for name, pictures in rows.items() if len(pictures) == 0]
+    if not rows or empty:
+        raise ValueError(f"image_rows_figure() got no pictures{' for ' + ', '.join(empty) if empty else ''}")
+    columns = max(map(len, rows.values()))
+    height = (width + 0.12) * len(rows) + 0.35 * bool(titles) + 0.25 * len(captions)
+    with new_figure(width * columns + 0.16 * max(map(len, rows)) * (width > 0), height) as figure:
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
+            limits = _limits(pictures)
+            for column, ax in enumerate(line):
+                if column >= len(pictures):
+                    ax.set_axis_off()
+                    continue
+                _show(ax, pictures[column], limits, mask)
+                if number < len(captions) and column < len(captions[number]):
+                    ax.set_xlabel(captions[number][column], fontsize=9)
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+        for ax, title in zip(axes[0], titles, strict=False):
+            ax.set_title(title, fontsize=10, loc="center")
+    return figure
+
+
+def _is_map(picture: Tensor | np.ndarray) -> bool:
+    return picture.ndim == 2
+
+
+def _limits(pictures: Sequence[Tensor | np.ndarray]) -> tuple[float, float]:
+    """Lowest and highest value of a row's maps; (0, 1) where it has none."""
+    maps = [np.asarray(picture) for picture in pictures if _is_map(picture)]
+    return (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
+
+
+def _show(ax: Axes, picture: Tensor | np.ndarray, limits: tuple[float, float], mask: Tensor | None) -> None:
+    if _is_map(picture):
+        plain_picture(ax, np.asarray(picture))
+        ax.images[0].set(cmap=MAP_COLOURS, clim=limits)
+    else:
+        plain_picture(ax, pixels(picture))
+    if mask is not None and mask.any() and mask.shape == ax.images[0].get_array().shape[:2]:
+        ax.contour(np.asarray(mask), [0.5], colors=COLORS[5], linewidths=1.2)
