@@ -11,12 +11,14 @@ READY := $(VENV)/.ready-$(shell cat pyproject.toml $(CONSTRAINTS) 2>/dev/null | 
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test quicktest lint lab notebooks docs clean
+.PHONY: help setup run test quicktest lint lab notebooks docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1|\2/' | column -t -s '|' 2>/dev/null \
 	  || grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make the environment in .venv and nothing else (the others do so by themselves)
 
 run: $(READY)  ## run the whole notebook series on the synthetic samples, report in runs/<stamp>/report.html
 	@$(PY) -m d24fad_lite.runs

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from d24fad_lite.figures.overlay import STRENGTH, overlay, pixels
-from d24fad_lite.figures.style import COLORS, settings
+from d24fad_lite.figures.style import COLORS, MARGIN, settings
 from d24fad_lite.model.weighting import effective_number
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _influence_bars(ax: Axes, report: ChoiceReport) -> None:
 def png(figure: Figure, dpi: int = 100) -> bytes:
     """The figure as PNG, the same bytes on every run."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=MARGIN, metadata={"Software": None})
     return buffer.getvalue()
 
 

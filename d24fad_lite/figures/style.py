@@ -7,18 +7,34 @@ from typing import Any
 # Okabe and Ito's palette; normal is blue, anomalous vermilion, wherever the two classes meet.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 NORMAL, ANOMALOUS = COLORS[0], COLORS[1]
+CARD, INK, SOFT_INK = "#fbfbf9", "#2b2d30", "#55585c"
+MARGIN = 0.18  # inches of the card around everything drawn
 
 RC: dict[str, Any] = {
     "figure.figsize": (7.2, 3.6),
     "figure.dpi": 80,
     "savefig.dpi": 110,
     "figure.constrained_layout.use": True,
-    # An opaque light card: on a dark page axis labels would vanish on a transparent one.
-    "figure.facecolor": "#fbfbf9",
-    "axes.facecolor": "#fbfbf9",
-    "savefig.facecolor": "#fbfbf9",
-    "axes.edgecolor": "#55585c",
-    "axes.labelcolor": "#2b2d30",
+    # An opaque light card with a margin: on a dark page axis labels would vanish on a transparent one. All colours are
+    # named, ink with the ground, since an editor with a dark theme may have set matplotlib to light ink.
+    "figure.facecolor": CARD,
+    "figure.edgecolor": CARD,
+    "axes.facecolor": CARD,
+    "savefig.facecolor": CARD,
+    "savefig.edgecolor": CARD,
+    "savefig.transparent": False,
+    "savefig.pad_inches": MARGIN,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": SOFT_INK,
+    "ytick.color": SOFT_INK,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.edgecolor": SOFT_INK,
+    "patch.edgecolor": INK,
+    "lines.color": COLORS[0],
+    **{f"boxplot.{part}.color": INK for part in ("boxprops", "capprops", "flierprops", "whiskerprops")},
+    "boxplot.flierprops.markeredgecolor": INK,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",

@@ -1,7 +1,8 @@
 """The look of the widgets, on JupyterLab's own colours so that it follows light and dark themes.
 
-The fall-backs behind the variables are for front ends without them. Nothing is told by colour alone: a picked image
-has a check mark and its number, a focused control an outline, a flagged support a sentence.
+The fall-backs behind the variables are for front ends without them, ink and ground together, for such a page may be
+dark. Nothing is told by colour alone: a picked image has a check mark and its number, a focused control an outline, a
+flagged support a sentence.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ STYLE = """<style>
 .d24 { --ink: var(--jp-ui-font-color1, #1f2328); --soft: var(--jp-ui-font-color1, #3b4046);
   --ground: var(--jp-layout-color1, #ffffff); --tile: var(--jp-layout-color2, #eceef0);
   --line: var(--jp-border-color1, #8b9199); --mark: var(--jp-brand-color1, #0072b2); color: var(--ink);
-  padding: 4px; box-sizing: border-box; max-width: 100%; }
+  background: var(--ground); padding: 4px; box-sizing: border-box; max-width: 100%; }
 .d24 .widget-html, .d24 .widget-html-content { min-width: 0; max-width: 100%; overflow-wrap: anywhere; }
 .d24 .widget-html-content { line-height: 1.45; }
 .d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px 8px; overflow: visible; }

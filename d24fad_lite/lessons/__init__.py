@@ -20,6 +20,8 @@ _HOME = {
     "start_lesson": "lessons.lesson",
     "Lesson": "lessons.lesson",
     "same": "lessons.checks",
+    # what a graded assignment calls below an exercise
+    "grade": "lessons.exercises.judging",
     # how large a run is, and what its parameters say
     "PROFILES": "lessons.profiles",
     "Profile": "lessons.profiles",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from d24fad_lite.lessons.attended import widgets_wanted
     from d24fad_lite.lessons.checkout import find_checkout
     from d24fad_lite.lessons.checks import same
+    from d24fad_lite.lessons.exercises.judging import grade
     from d24fad_lite.lessons.lesson import Lesson, start_lesson
     from d24fad_lite.lessons.profiles import PROFILES, Profile
     from d24fad_lite.listings import names_of

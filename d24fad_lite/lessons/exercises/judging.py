@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from d24fad_lite.lessons.checks import difference
-from d24fad_lite.lessons.exercises.exercise import Case, Exercise
+from d24fad_lite.lessons.exercises.exercise import Case, Exercise, load_exercises
 
 LONGEST_MESSAGE = 160  # characters of an exception's text that are shown
 
@@ -52,11 +52,40 @@ def judge_answer(exercise: Exercise, answer: Any) -> tuple[bool, str]:
             problem = _problem(value, exercise, case)
         except KeyboardInterrupt:
             raise
+        except NotImplementedError:  # what a blank of graded assignments holds
+            if index == 0:
+                return False, _not_done(exercise)
+            problem = "raises NotImplementedError"
         except BaseException as error:  # a half-written answer may raise anything, SystemExit too
             problem = f"raises {_described(error)}{_own_line(error.__traceback__, answer)}"
         if problem:
             return False, f"✗ {exercise.label}: {problem} (case: {case.name})"
     return True, f"✓ {exercise.label}: correct ({len(cases)} cases)"
+
+
+def grade(lesson: str, number: int, answer: Any) -> None:
+    """What a graded assignment calls: print the line of `lesson.check` where an answer is right, else fail with it.
+
+    Parameters
+    ----------
+    lesson : str
+        The lesson's name, "05_learn_to_weight".
+    number : int
+        The exercise's, from 1.
+    answer : callable
+        The learner's function itself. Whatever it raises becomes part of the line.
+
+    Raises
+    ------
+    AssertionError
+        The answer is not right in all cases, or not done yet; its text is the line.
+    ValueError
+        There is no such lesson or exercise.
+    """
+    right, line = judge_answer(load_exercises(lesson).exercise(number), answer)
+    if not right:
+        raise AssertionError(line)
+    print(line)
 
 
 def _not_done(exercise: Exercise) -> str:
