@@ -127,7 +127,7 @@ def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
     rows = ["| notebook | in five words | needs |", "|---|---|---|"]
     for name, entry in entries.items():
         link = f"[{name.partition('_')[0]} · {entry['title']}]({folder}{name}.ipynb)"
-        rows.append(f"| {link} | {entry['brief']} | {needs(entry)} |")
+        rows.append(f"| {link} | {entry.get('brief', '')} | {needs(entry)} |")
     return "\n".join(rows)
 
 

@@ -62,7 +62,7 @@ def _table(entries: Mapping[str, Any]) -> str:
     rows = ["| lesson | in five words | time | |", "|:--|:--|--:|:--|"]
     for name, entry in entries.items():
         exercises = f"[exercises](exercises/{name}.ipynb)"
-        rows.append(f"| {_link(name, entry)} | {entry['brief']} | {time_of(entry)} | {exercises} |")
+        rows.append(f"| {_link(name, entry)} | {entry.get('brief', '')} | {time_of(entry)} | {exercises} |")
     return "\n".join(rows)
 
 
