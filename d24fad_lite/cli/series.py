@@ -36,7 +36,7 @@ Timeout = Annotated[
     typer.Option(
         "--timeout",
         metavar="S",
-        help="Seconds of work per notebook, 0 for none.  [default: the profile's]",
+        help="Seconds without progress that stop a notebook, 0 for never.  [default: the profile's]",
         show_default=False,
     ),
 ]

@@ -51,7 +51,7 @@ class Profile:
     device : {"auto", "cpu"}, default "auto"
         "auto" is the best device of the computer.
     timeout : int
-        Seconds that one notebook may take in an unattended run.
+        Seconds without progress after which an unattended run stops a notebook.
     jobs : int, default 1
         Notebooks that run side by side in an unattended run; 1 where they would share a GPU.
     """

@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--profile", default="", help="quick, standard or full (default: D24FAD_PROFILE, else quick)")
     run.add_argument("-p", "--parameter", action="append", default=[], metavar="NAME=VALUE")
     run.add_argument("--out", help="folder of the run (default: runs/<stamp>)")
-    run.add_argument("--timeout", type=float, help="seconds of work per notebook, 0 for none (default: the profile's)")
+    silence = "seconds without progress that stop a notebook, 0 for never (default: the profile's)"
+    run.add_argument("--timeout", type=float, help=silence)
     run.add_argument("--jobs", type=int, help="notebooks at a time (default: the profile's, at most one per core)")
     run.add_argument("--resume", action="store_true", help="take over what the latest run (or --out) completed")
     run.add_argument("--root", help="the checkout (default: found from the working directory)")

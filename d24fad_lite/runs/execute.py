@@ -131,7 +131,7 @@ def run_notebook(
     source, output : the .ipynb to run, and where the executed one is written
     parameters : values for the parameters cell. Where it declares `out` and none is given, `out` is the folder beside
         `output` of the same name, and metrics.json must be there at the end.
-    timeout : seconds of work, or of waiting without any, for the whole notebook (see `progress`); None or 0: no limit
+    timeout : seconds without progress (see `progress`) after which it is stopped; None or 0 for no limit
     cwd : working directory of the kernel; default the source's folder, as in JupyterLab and nbval
     environment : variables set for the kernel
 

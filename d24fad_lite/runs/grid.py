@@ -52,7 +52,7 @@ def run_grid(
     notebook : the .ipynb to run
     points : one parameter set for each cell of the grid
     out : folder of the grid, see the head of this module
-    timeout : seconds per cell; None or 0 for no limit
+    timeout : seconds without progress after which a cell is stopped; None or 0 for no limit
     jobs : cells that run side by side
 
     Returns

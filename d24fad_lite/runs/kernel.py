@@ -26,7 +26,7 @@ SAMPLE_SECONDS = 0.2
 class Watch(threading.Thread):
     """Follows a kernel's process tree from its start until `stop`.
 
-    timeout : seconds of work or of waiting after which the tree is killed, see `progress`; None or 0 for no limit
+    timeout : seconds without progress after which the tree is killed, see `progress`; None or 0 for no limit
     peak_mb : largest sum of resident memory over the tree so far, MB. Pages that processes share, such as libraries,
         count once where the system says so (Linux), else for each.
     timed_out : why the tree was killed, "" unless it was for its time-out
@@ -40,6 +40,7 @@ class Watch(threading.Thread):
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = threading.Event()
         self._unwanted = False
+        self._messages = 0
         self._progress = Progress(timeout, cores(), time.monotonic()) if timeout else None
         _RUNNING.add(self)
 
@@ -49,12 +50,16 @@ class Watch(threading.Thread):
         if self._unwanted:
             self.kill_tree()
 
+    def heard(self) -> None:
+        """Called for every message of the kernel: an output or an update of one, the beginning or end of a cell."""
+        self._messages += 1
+
     def run(self) -> None:
         while not self._ended.wait(SAMPLE_SECONDS):
             tree = self._tree()
             self.peak_mb = max(self.peak_mb, sum(_resident(p, several=len(tree) > 1) for p in tree) / 1e6)
             if self._progress is not None and tree:
-                self.timed_out = self._progress.complaint(cpu_seconds_of(tree), time.monotonic())
+                self.timed_out = self._progress.complaint(cpu_seconds_of(tree), time.monotonic(), self._messages)
                 if self.timed_out:
                     kill(tree)
                     return
@@ -125,6 +130,8 @@ def kernel_manager_class(watch: Watch, environment: dict[str, str], cwd: Path) -
     PYTHONPATH, so that the kernel runs the code of the runner; `environment` is added.
     """
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.channels import AsyncZMQSocketChannel
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
@@ -139,7 +146,19 @@ def kernel_manager_class(watch: Watch, environment: dict[str, str], cwd: Path) -
             spec["argv"][0] = sys.executable
             return KernelSpec(resource_dir=RESOURCES, env=variables, **spec)
 
+    class HeardChannel(AsyncZMQSocketChannel):
+        async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:  # type: ignore[override]
+            message = await super().get_msg(timeout)
+            watch.heard()
+            return message
+
+    class HeardClient(AsyncKernelClient):
+        iopub_channel_class = HeardChannel
+
     class ThisInterpreter(AsyncKernelManager):
+        def _client_factory_default(self) -> type[AsyncKernelClient]:
+            return HeardClient
+
         def _kernel_spec_manager_default(self) -> KernelSpecManager:
             return ThisInterpreterSpecs(parent=self)
 

@@ -17,15 +17,14 @@ FORMULA = re.compile(
     r"|(?<![\\$\w])\$(?=\S)(?P<inline>[^$\n]+?)(?<=\S)\$(?!\w)",
     re.DOTALL,
 )
+# Where `link_pages` puts its links; empty on a page of its own.
+NAVIGATION = re.compile(r'<nav class="series">.*?</nav>')
 
 
-def write_page(notebook: Path, page: Path, series: Sequence[str] = ()) -> Path | None:
+def write_page(notebook: Path, page: Path) -> Path | None:
     """Write `page` from an .ipynb; None, and no file, where nbconvert is not installed.
 
     Everything is inside the page; formulas are MathML, which browsers draw by themselves.
-
-    series : names of the notebooks of a run, whose pages lie side by side: links lead to the one before, the one after,
-        and the report above them
     """
     try:
         from nbconvert import HTMLExporter
@@ -43,22 +42,32 @@ def write_page(notebook: Path, page: Path, series: Sequence[str] = ()) -> Path |
     head, end, body = exported.replace("<title>Notebook</title>", title, 1).partition("</head>")
     scheme = void("meta", name="color-scheme", content="light dark")
     style = element("style", Html(f"{NOTEBOOK_CSS}{_dark_theme(exporter.template_paths)}"))
-    links = _neighbours(notebook.stem, series)
-    body = re.sub(r"(<body[^>]*>)(.*)(</body>)", lambda m: f"{m[1]}{links}{m[2]}{links}{m[3]}", body, flags=re.DOTALL)
+    empty = element("nav", class_="series")
+    body = re.sub(r"(<body[^>]*>)(.*)(</body>)", rf"\1{empty}\2{empty}\3", body, flags=re.DOTALL)
     write_text(page, f"{head}{scheme}{style}{end}{body}")
     return page
 
 
-def _neighbours(name: str, series: Sequence[str]) -> Html:
-    """Links to the pages before and after, and to the report between them; nothing for a notebook on its own."""
-    if name not in series:
-        return Html("")
-    at = list(series).index(name)
-    before = [element("a", text(f"← {words(other)}"), href=f"{other}.html") for other in series[max(at - 1, 0) : at]]
-    after = [element("a", text(f"{words(other)} →"), href=f"{other}.html") for other in series[at + 1 : at + 2]]
+def link_pages(pages: Path, names: Sequence[str]) -> None:
+    """Lead from each page to the one before, the one after and the report above them, at its top and at its end.
+
+    pages : folder; one that was not run has no page there, and is passed over
+    names : of the notebooks, in the order of the series
+    """
+    there = [name for name in names if (pages / f"{name}.html").is_file()]
+    for at, name in enumerate(there):
+        page = pages / f"{name}.html"
+        links = _neighbours(there[max(at - 1, 0) : at], there[at + 1 : at + 2])
+        write_text(page, links.join(NAVIGATION.split(page.read_text(encoding="utf-8"))))
+
+
+def _neighbours(before: Sequence[str], after: Sequence[str]) -> Html:
+    """Links to at most one page before and one after, and to the report between them."""
+    back = [element("a", text(f"← {words(name)}"), href=f"{name}.html") for name in before]
+    onwards = [element("a", text(f"{words(name)} →"), href=f"{name}.html") for name in after]
     report = element("a", text("report"), href="../report.html")
-    place = [element("span", join(links)) for links in (before, [report], after)]
-    return element("nav", *place, class_="series")
+    places = [element("span", join(links)) for links in (back, [report], onwards)]
+    return element("nav", *places, class_="series")
 
 
 def with_mathml(markdown: str) -> str:

@@ -7,13 +7,13 @@ REPORT_CSS = """
   color-scheme: light dark;
   --page: #f6f5f1; --card: #ffffff; --ink: #22252a; --soft: #646a73; --line: #e3e1da; --accent: #0b6aa8;
   --good: #13795b; --good-bg: #e0f2ea; --bad: #b3431a; --bad-bg: #fbe7de; --wait: #7a6512; --wait-bg: #f6efd3;
-  --code: #f3f2ee;
+  --code: #f3f2ee; --shade: #22252a38;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #16181c; --card: #1f2227; --ink: #e6e7ea; --soft: #a0a6b0; --line: #33373e; --accent: #6fb9ea;
     --good: #6fd3ae; --good-bg: #17392f; --bad: #f4a27f; --bad-bg: #472517; --wait: #e3cd73; --wait-bg: #3b3414;
-    --code: #17191d;
+    --code: #17191d; --shade: #000000a0;
   }
 }
 * { box-sizing: border-box; }
@@ -31,26 +31,37 @@ p { margin: .4rem 0; }
 .kicker { color: var(--soft); margin: 0 0 .35rem; font-size: .92rem; }
 .title { display: flex; gap: .9rem; align-items: center; flex-wrap: wrap; }
 .notice { margin: .8rem 0 0; color: var(--soft); font-weight: 600; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1px; margin: 1.6rem 0 0;
+.facts { display: flex; flex-wrap: wrap; gap: 1px; margin: 1.6rem 0 0;
   background: var(--card); border: 1px solid var(--line); border-radius: 10px; overflow: hidden; }
-.facts div { padding: .7rem .9rem; min-width: 0; box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
-.facts .wide { grid-column: 1 / -1; }
+.facts div { flex: 1 1 auto; padding: .7rem .75rem; min-width: 0;
+  box-shadow: 1px 0 0 var(--line), 0 1px 0 var(--line); }
+.facts .wide { flex-basis: 100%; }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: .1rem 0 0; font-weight: 600; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .versions { color: var(--soft); font-size: .86rem; margin-top: .7rem; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem;
   margin: 0 0 1rem; }
 .card.failure { border-left: 4px solid var(--bad); }
-.scroll { overflow-x: auto; }
+/* A table wider than its box: a shadow at an edge says that there is more to scroll to. */
+.scroll { overflow-x: auto; background:
+  linear-gradient(90deg, var(--card) 40%, transparent) left / 2rem 100% no-repeat local,
+  linear-gradient(270deg, var(--card) 40%, transparent) right / 2rem 100% no-repeat local,
+  linear-gradient(90deg, var(--shade), transparent) left / .7rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--shade), transparent) right / .7rem 100% no-repeat scroll, var(--card); }
 .card > .scroll:last-child > table { margin-bottom: 0; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .94rem; }
 .results table { width: auto; min-width: min(100%, 28rem); }
-.results th, .results td { padding-right: 1.5rem; }
 th { text-align: left; color: var(--soft); font-weight: 600; font-size: .84rem; padding: .35rem .8rem .45rem 0;
   border-bottom: 1px solid var(--line); white-space: nowrap; }
 td { padding: .5rem .8rem .5rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tr:last-child td { border-bottom: 0; }
-td:last-child, th:last-child { padding-right: 0; }
+.results th, .results td { padding-right: 1.5rem; }
+.results th { white-space: normal; vertical-align: bottom; }
+.results table:has(th:nth-child(9)) { font-size: .88rem; }
+.results table:has(th:nth-child(9)) :is(th, td):not(:last-child) { padding-right: 1rem; }
+.results table:has(th:nth-child(13)) { font-size: .82rem; }
+.results table:has(th:nth-child(13)) :is(th, td):not(:last-child) { padding-right: .7rem; }
+td:last-child, th:last-child, .results td:last-child, .results th:last-child { padding-right: 0; }
 .number { text-align: right; white-space: nowrap; }
 .links { white-space: nowrap; font-size: .88rem; }
 .links a { margin-left: .7rem; }
@@ -82,13 +93,15 @@ figure img { display: block; max-width: 100%; height: auto; border-radius: 8px; 
   background: #fbfbf9; }
 figcaption { color: var(--soft); font-size: .84rem; margin-top: .3rem; }
 footer { color: var(--soft); font-size: .86rem; margin-top: 3rem; }
-@media (max-width: 860px) { main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.55rem; } }
+@media (max-width: 860px) { main { padding: 1.5rem .9rem 3rem; } h1 { font-size: 1.55rem; }
+  .results table:has(th:nth-child(9)) :is(th, td):not(:last-child) { padding-right: .6rem; } }
 @media print { body { background: #fff; } .card { break-inside: avoid; } }
 """
 
 # Plots are opaque light cards (figures/style.py), so only the page around them changes with the scheme.
 NOTEBOOK_CSS = """
 body { max-width: 62rem; margin: 0 auto !important; padding: 1.5rem 1rem 4rem !important; }
+nav.series:empty { display: none; }
 nav.series { display: flex; justify-content: space-between; gap: 1rem; flex-wrap: wrap; padding: .4rem 1rem;
   font: 14px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
 nav.series a { color: var(--jp-content-link-color, #0b6aa8); }
@@ -96,6 +109,7 @@ nav.series a { color: var(--jp-content-link-color, #0b6aa8); }
 math { font-size: 1.15em; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; border-radius: 6px; }
 .jp-OutputArea-output { overflow-x: auto; }
+.jp-RenderedText pre { word-break: normal !important; overflow-wrap: anywhere; }
 .jp-InputArea-editor { overflow-x: auto !important; }
 .jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] { background: transparent; opacity: .7; }

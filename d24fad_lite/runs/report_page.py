@@ -28,11 +28,8 @@ from d24fad_lite.runs.page_style import REPORT_CSS
 
 # Entries of metrics.json that have a place of their own in the report, or none.
 KNOWN = {
-    *("schema", "notebook", "profile", "seed", "data", "seconds", "checks"),
-    "figures",
-    "tables",
-    "headline",
-    "verdict",
+    *("schema", "notebook", "profile", "seed", "data", "seconds"),
+    *("checks", "figures", "tables", "headline", "verdict"),
 }
 NOTHING = Html("")
 
@@ -52,7 +49,7 @@ def write_report(folder: Path) -> Path:
         _header(summary, metrics),
         _failures(failures, titles, summary.get("resume", "")) if failures else NOTHING,
         element("h2", text("Notebooks")),
-        _overview(folder, entries, titles),
+        _overview(folder, entries, titles, metrics),
         element("h2", text("What each lesson showed"), id="showed") if any(metrics.values()) else NOTHING,
         _contents(titles, metrics),
         element("h2", text("Results")) if any(metrics.values()) else NOTHING,
@@ -85,7 +82,7 @@ def _header(summary: Mapping[str, Any], metrics: Mapping[str, Any]) -> Html:
         "completed": f"{completed} of {len(entries)}",
         "wall time": duration(summary["seconds"]),
         "sum of the notebooks": duration(sum(entry["seconds"] for entry in entries)),
-        "largest peak memory": memory(max((entry["peak_mb"] for entry in entries), default=0)),
+        "peak memory": memory(max((entry["peak_mb"] for entry in entries), default=0)),
         "profile": summary["profile"],
         "started": summary["started"].replace("T", " ").replace("+00:00", " UTC"),
         "machine": f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB",
@@ -135,27 +132,37 @@ def _failing_cell(cell: Mapping[str, Any] | None) -> Html:
     return join(parts)
 
 
-def _overview(folder: Path, entries: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Html:
+def _overview(
+    folder: Path,
+    entries: Sequence[Mapping[str, Any]],
+    titles: Mapping[str, str],
+    metrics: Mapping[str, Mapping[str, Any]],
+) -> Html:
     longest = max((entry["seconds"] for entry in entries), default=0) or 1
     largest = max((entry["peak_mb"] for entry in entries), default=0) or 1
     rows = []
     for entry in entries:
         note = entry["error"] or ("taken over from an earlier run" if entry["resumed"] else "")
         problem = element("div", text(note), class_="problem") if note else NOTHING
-        seconds, megabytes = entry["seconds"], entry["peak_mb"]
+        name, seconds, megabytes = entry["name"], entry["seconds"], entry["peak_mb"]
         rows.append(
             element(
                 "tr",
-                element("td", text(titles[entry["name"]]), problem),
+                element("td", _to_results(name, titles[name], metrics), problem),
                 element("td", pill(entry["status"])),
                 element("td", text(duration(seconds)), bar(seconds / longest), class_="number"),
                 element("td", text(memory(megabytes)), bar(megabytes / largest), class_="number"),
-                element("td", *_links(folder, entry["name"]), class_="links number"),
+                element("td", *_links(folder, name), class_="links number"),
             )
         )
     columns = {"notebook": "", "status": "", "time": "number", "peak memory": "number", "": ""}
     head = join(element("th", text(name), class_=kind) for name, kind in columns.items())
     return scrolling_table(head, join(rows), around="card scroll")
+
+
+def _to_results(name: str, title: str, metrics: Mapping[str, Mapping[str, Any]]) -> Html:
+    """A title that leads to the lesson's results further down the page, where it has any."""
+    return element("a", text(title), href=f"#{name}") if metrics[name] else text(title)
 
 
 def _links(folder: Path, name: str) -> list[Html]:
@@ -186,7 +193,7 @@ def _results(folder: Path, name: str, title: str, metrics: Mapping[str, Any]) ->
 def _contents(titles: Mapping[str, str], metrics: Mapping[str, Any]) -> Html:
     """A list of the lessons with results, each a link to its own and with its verdict (or headline) beside it."""
     items = [
-        element("li", element("a", text(titles[name]), href=f"#{name}"), *_said(values))
+        element("li", _to_results(name, titles[name], metrics), *_said(values))
         for name, values in metrics.items()
         if values
     ]
@@ -229,7 +236,8 @@ def _title(folder: Path, name: str) -> str:
         for line in "".join(cell.get("source", "")).splitlines():
             if cell.get("cell_type") == "markdown" and line.startswith("# "):
                 return line[2:].strip()
-    return f"{name[:2]} · {words(name[3:])}"
+    number, _, rest = name.partition("_")
+    return f"{number} · {words(rest)}"
 
 
 def _footer() -> Html:

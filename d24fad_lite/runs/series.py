@@ -130,7 +130,7 @@ def run_series(
     profile : "quick", "standard", "full"; empty for D24FAD_PROFILE or quick
     out : the run's folder, default <root>/runs/<stamp>
     parameters : given to each chosen notebook that declares them; a name no chosen notebook declares is an error
-    timeout : seconds per notebook, None for the profile's, 0 for none
+    timeout : seconds without progress after which a notebook is stopped, None for the profile's, 0 for no limit
     resume : take over completed notebooks of the same folder (default: the latest run) whose code, parameters and
         package code are unchanged
     root : the checkout, default found from the working directory. Kernels work in <root>/notebooks.
@@ -155,7 +155,8 @@ def run_series(
     earlier = _earlier_results(folder) if resume else {}
     others = [replace(result, resumed=True) for name, result in earlier.items() if name not in chosen]
     results = sorted([*others, *map(NotebookResult, chosen)], key=lambda result: result.name)
-    again = resume_command(folder, checkout, names, resolved.name, parameters or {})
+    options = {"timeout": timeout, "jobs": jobs}
+    again = resume_command(folder, checkout, names, resolved.name, parameters or {}, options)
     series = Series(folder, resolved, dict(parameters or {}), results, resume=again)
     limit = resolved.timeout if timeout is None else timeout
     print(f"{len(chosen)} notebooks, profile {resolved.name}, into {shown_path(folder, checkout)}", flush=True)
@@ -285,13 +286,15 @@ def _write_page(series: Series, name: str) -> None:
 
     source = series.folder / f"{name}.ipynb"
     if source.is_file():
-        write_page(source, series.folder / "pages" / f"{name}.html", [result.name for result in series.results])
+        write_page(source, series.folder / "pages" / f"{name}.html")
 
 
 def _close(series: Series, checkout: Path) -> None:
+    from d24fad_lite.runs.notebook_page import link_pages
     from d24fad_lite.runs.report_page import write_report
 
     seconds = series.seconds  # before the report is written, as in summary.json
+    link_pages(series.folder / "pages", [result.name for result in series.results])
     report = write_report(series.folder)
     completed = sum(result.status == "completed" for result in series.results)
     took = f"{seconds:.0f} s (sum of the notebooks: {sum(result.seconds for result in series.results):.0f} s)"

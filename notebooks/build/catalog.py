@@ -104,9 +104,7 @@ def needs(entry: Mapping[str, Any]) -> str:
     """ "CPU · about 0.5 minutes · 0.75 GB (quick)": the device, and the figures of each measured profile."""
     parts = []
     for profile, figures in entry.get("measured", {}).items():
-        minutes = figures["minutes"]
-        time = f"about {minutes * 60:.0f} s" if minutes < 1 else f"about {minutes:g} min"
-        parts.append(f"{time}, {figures['memory_gb']:g} GB ({profile})")
+        parts.append(f"about {_duration(figures['minutes'])}, {figures['memory_gb']:g} GB ({profile})")
     return " · ".join([str(entry.get("device", "CPU")), *(parts or ["not measured yet"])])
 
 
@@ -129,14 +127,33 @@ def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
     rows = ["| notebook | in five words | needs |", "|---|---|---|"]
     for name, entry in entries.items():
         link = f"[{name.partition('_')[0]} · {entry['title']}]({folder}{name}.ipynb)"
-        rows.append(f"| {link} | {entry['brief']} | {needs(entry)} |")
+        rows.append(f"| {link} | {entry.get('brief', '')} | {needs(entry)} |")
     return "\n".join(rows)
+
+
+def time_of(entry: Mapping[str, Any], profile: str = "quick") -> str:
+    """ "45 s", "1.25 min": what a notebook took in a profile, "–" where that is not measured yet."""
+    figures = entry.get("measured", {}).get(profile)
+    return _duration(figures["minutes"]) if figures else "–"
 
 
 def total_time(entries: Mapping[str, Any], profile: str = "quick") -> str:
     """ "about 9 min": what all notebooks together took in a profile, one after the other."""
-    minutes = sum(entry["measured"][profile]["minutes"] for entry in entries.values() if profile in entry["measured"])
-    return f"about {minutes:.0f} min"
+    minutes = sum(figures["minutes"] for figures in _measured(entries, profile))
+    return f"about {_duration(minutes if minutes < 5 else round(minutes))}"
+
+
+def largest_memory(entries: Mapping[str, Any], profile: str = "quick") -> str:
+    """ "2.75 GB": what the largest of the notebooks took in a profile."""
+    return f"{max((figures['memory_gb'] for figures in _measured(entries, profile)), default=0):g} GB"
+
+
+def _measured(entries: Mapping[str, Any], profile: str) -> list[Mapping[str, float]]:
+    return [entry["measured"][profile] for entry in entries.values() if profile in entry.get("measured", {})]
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes * 60:.0f} s" if minutes < 1 else f"{minutes:g} min"
 
 
 def update_readme(root: Path) -> bool:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = Path(__file__).resolve().parent / "site"
 COPIED = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
-    *("notebooks/*.ipynb", "notebooks/*.png"),
+    *("notebooks/[0-9]*.ipynb", "notebooks/*.png"),
     *("benchmarks/*.md", "benchmarks/*.png", "benchmarks/*.py"),
     *("d24fad_lite/model/weights/CARD.md", "d24fad_lite/model/config.py"),
 )

@@ -35,6 +35,15 @@ ANSWER = """async ([index, source]) => {
 }"""
 
 
+# A tab that has opened behind the one whose link was clicked is brought to the front, as a reader would.
+READY = """path => {
+  const shell = window.jupyterapp.shell
+  const opened = [...shell.widgets('main')].find(widget => widget.context?.path === path)
+  if (opened && shell.currentWidget !== opened) shell.activateById(opened.id)
+  return opened && shell.currentWidget === opened && opened.sessionContext.session?.kernel?.status === 'idle'
+}"""
+
+
 @dataclass
 class Opened:
     """What `make lab` started: the line it printed, and the copy of the notebooks that it serves."""
@@ -88,24 +97,38 @@ def page(opened: Opened, browser: Any) -> Iterator[Any]:
     page.set_default_timeout(60_000)
     page.goto(opened.line)
     page.get_by_role("heading", name="Start here").wait_for()
+    page.evaluate("() => window.jupyterapp.restored")  # until then JupyterLab may bring another tab to the front
+    await_kernel(page, "start_here.ipynb")
     yield page
     context.close()
 
 
-def open_lesson(page: Any, name: str) -> None:
-    """Follow the start page's link to a lesson and wait until its kernel is ready."""
-    page.locator(f'.jp-RenderedMarkdown a[href*="{name}.ipynb"]').first.click()
-    page.wait_for_function(
-        f"""() => window.jupyterapp.shell.currentWidget?.context?.path === '{name}.ipynb'
-        && window.jupyterapp.shell.currentWidget.sessionContext.session?.kernel?.status === 'idle'"""
-    )
+def await_kernel(page: Any, path: str) -> None:
+    """Return when the notebook is in front and its kernel has nothing to do."""
+    page.wait_for_function(READY, arg=path)
+
+
+def open_lesson(page: Any, name: str, folder: str = "") -> None:
+    """Follow the start page's link to a lesson or its exercises, and wait until its kernel is ready."""
+    page.locator(f'.jp-RenderedMarkdown a[href*="/files/{folder}{name}.ipynb"]').first.click()
+    await_kernel(page, f"{folder}{name}.ipynb")
 
 
 def test_the_printed_line_lands_on_the_start_page_without_a_log_in(opened: Opened, page: Any) -> None:
     assert opened.line.count("?") == 1 and "start_here.ipynb" in opened.line
     assert "login" not in page.url
     assert page.locator('.jp-RenderedMarkdown img[alt^="Test images"]').evaluate("image => image.naturalWidth") > 100
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_all_of_the_start_page_runs_and_its_links_open(opened: Opened, page: Any) -> None:
+    page.evaluate(RUN_ALL)
+    assert not any(cell["failed"] or cell["outputs"] for cell in page.evaluate(CELLS))
+    assert page.locator(".jp-Dialog").count() == 0
+    open_lesson(page, "04_dual_distillation", folder="exercises/")
+    assert page.locator(".jp-Dialog").count() == 0
 
 
 @pytest.mark.timeout(900)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from build.__main__ import main
-from build.catalog import Measured, needs, rounded, title_and_goals
+from build.catalog import Measured, needs, rounded, time_of, title_and_goals
 from build.cleaning import clean_text
 from build.exercises import check_exercises
 from build.making import build_notebooks
@@ -158,7 +158,7 @@ def test_catalog_readme_and_needs_line_come_from_what_was_measured(root: Path) -
     assert "old" not in readme and readme.endswith("<!-- notebooks:end -->\n\nend\n")
     assert f"| {needs(entry)} |" in readme
     start = (root / "notebooks" / "start_here.ipynb").read_text()
-    assert f"| {needs(entry)} |" in start and "](04_title.ipynb)" in start
+    assert f"](04_title.ipynb) | {entry['brief']} | {time_of(entry)} |" in start
     assert f"**Needs:** {needs(entry)}" in (root / "notebooks" / "build" / "texts" / "04_title.py").read_text()
 
 

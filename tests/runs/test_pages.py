@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from d24fad_lite.runs.notebook_page import with_mathml, write_page
+from d24fad_lite.runs.notebook_page import link_pages, with_mathml, write_page
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
@@ -42,10 +42,12 @@ def test_a_page_holds_the_formula_and_the_output(tmp_path: Path) -> None:
 
 
 def test_pages_of_a_series_lead_to_their_neighbours_and_to_the_report(tmp_path: Path) -> None:
-    names = ["00_first", "01_middle", "02_last"]
+    names = ["00_first", "02_middle", "03_last"]
     for name in names:
         nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {name}")]), tmp_path / f"{name}.ipynb")
-        write_page(tmp_path / f"{name}.ipynb", tmp_path / f"pages/{name}.html", names)
+        write_page(tmp_path / f"{name}.ipynb", tmp_path / f"pages/{name}.html")
+        link_pages(tmp_path / "pages", names)  # as a run that goes on does: the links grow with it
+    link_pages(tmp_path / "pages", ["00_first", "01_never_ran", "02_middle", "03_last"])
     for at, name in enumerate(names):
         page = (tmp_path / f"pages/{name}.html").read_text(encoding="utf-8")
         navigation = re.findall(r'<nav class="series">.*?</nav>', page)
@@ -57,4 +59,4 @@ def test_pages_of_a_series_lead_to_their_neighbours_and_to_the_report(tmp_path: 
 def test_a_page_on_its_own_leads_nowhere(tmp_path: Path) -> None:
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Alone")]), tmp_path / "00_alone.ipynb")
     page = write_page(tmp_path / "00_alone.ipynb", tmp_path / "page.html").read_text(encoding="utf-8")
-    assert '<nav class="series">' not in page
+    assert "report.html" not in page and page.count('<nav class="series"></nav>') == 2

@@ -1,4 +1,4 @@
-"""Time-outs count work and waiting, not the clock: a busy computer stops nothing that gets on."""
+"""Time-outs count silence and idleness, not the clock: a busy computer stops nothing that gets on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from d24fad_lite.runs.processor import cpu_seconds_of
 from d24fad_lite.runs.progress import Progress
 
 
-def end(limit: float, cores: int, share: float, wall: float, step: float = 0.2) -> tuple[float, str]:
+def end(
+    limit: float, cores: int, share: float, wall: float, says_every: float = float("inf"), step: float = 0.2
+) -> tuple[float, str]:
     """When and why a tree is stopped that gets `share` of one core; the clock is simulated."""
     progress = Progress(limit, cores, now=0.0)
     for tick in range(int(wall / step) + 1):
-        why = progress.complaint(share * tick * step, tick * step)
+        why = progress.complaint(share * tick * step, tick * step, int(tick * step / says_every))
         if why:
             return tick * step, why
     return wall, ""
@@ -26,9 +28,9 @@ def test_a_kernel_that_gets_a_tenth_of_a_core_has_ten_times_as_long() -> None:
     assert end(limit=600, cores=2, share=0.1, wall=5_000) == (5_000, "")
 
 
-def test_one_that_computes_for_ever_is_stopped_when_every_core_has_had_its_time() -> None:
+def test_one_that_computes_for_ever_in_silence_is_stopped_when_every_core_has_had_its_time() -> None:
     when, why = end(limit=60, cores=2, share=2.0, wall=1_000)
-    assert 60 <= when < 61 and why == "stopped after 120 s of computing, the time-out of 60 s on every core"
+    assert 60 <= when < 61 and why == "stopped after 120 s of computing in silence, the time-out of 60 s on every core"
     assert end(limit=60, cores=2, share=1.0, wall=1_000)[0] == pytest.approx(120, abs=1)
 
 
@@ -36,6 +38,12 @@ def test_one_that_computes_for_ever_is_stopped_when_every_core_has_had_its_time(
 def test_one_that_waits_is_stopped_after_the_limit_whatever_its_threads_do(share: float) -> None:
     when, why = end(limit=60, cores=2, share=share, wall=1_000)
     assert 60 <= when < 67 and why == "stopped after 60 s without progress, the notebook's time-out"
+
+
+@pytest.mark.parametrize("share", [0.0, 2.0])
+def test_one_that_sends_something_now_and_then_is_never_stopped(share: float) -> None:
+    assert end(limit=60, cores=2, share=share, wall=5_000, says_every=50) == (5_000, "")
+    assert end(limit=60, cores=2, share=0.0, wall=5_000, says_every=70)[0] < 70
 
 
 def test_waiting_counts_from_the_last_work() -> None:
