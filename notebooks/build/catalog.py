@@ -20,6 +20,7 @@ from typing import Any
 
 from build.pairing import text_names, text_path
 from d24fad_lite.files import write_text
+from d24fad_lite.lessons.numbering import number_of
 
 HEADER = "# Written by `python notebooks/build`: figures are measured, texts come from the notebooks.\n"
 BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
@@ -91,7 +92,7 @@ def rounded(measured: Measured, stored: Mapping[str, float] | None = None) -> di
 
 def title_and_goals(text: str, name: str) -> tuple[str, list[str]]:
     """Title and the points under "You will learn" of a py:percent text. Raises ValueError when one is absent."""
-    title = re.search(r"^# # (?:\d\d\s*·\s*)?(.+)$", text, re.MULTILINE)
+    title = re.search(r"^# # (?:\d\d[a-z]?\s*·\s*)?(.+)$", text, re.MULTILINE)
     block = re.search(r"^# \*\*You will learn.*\n((?:#\s*\n)?(?:#\s+(?:[-*] )?.*\S.*\n)+)", text, re.MULTILINE)
     if title is None or block is None:
         absent = "title line '# # NN · Title'" if title is None else "'**You will learn**' followed by a list"
@@ -136,7 +137,7 @@ def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
     """The table of notebooks in Markdown, for README or (with `folder` "") for the index beside the notebooks."""
     rows = ["| notebook | you will learn | needs |", "|---|---|---|"]
     for name, entry in entries.items():
-        link = f"[{name[:2]} · {entry['title']}]({folder}{name}.ipynb)"
+        link = f"[{number_of(name)} · {entry['title']}]({folder}{name}.ipynb)"
         goals = "; ".join(goal.rstrip(" ;.,") for goal in entry["goals"])
         rows.append(f"| {link} | {goals} | {needs(entry)} |")
     return "\n".join(rows)
