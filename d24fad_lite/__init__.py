@@ -110,6 +110,13 @@ _HOME = {
     "FolderPrediction": "predicting.folder",
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
+    "query_maps_figure": "figures.anomaly_maps",
+    "level_shares_figure": "figures.anomaly_maps",
+    "blur_and_levels_figure": "figures.anomaly_maps",
+    "peaks_figure": "figures.where",
+    "overlap_figure": "figures.where",
+    "mean_maps_figure": "figures.where",
+    "threshold_figure": "figures.where",
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
@@ -154,9 +161,11 @@ if TYPE_CHECKING:
         leave_one_out_scores,
         normal_scores,
     )
+    from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.figures.where import mean_maps_figure, overlap_figure, peaks_figure, threshold_figure
     from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
     from d24fad_lite.model.config import READ_AT_SCORING, READINGS, D24FADConfig
     from d24fad_lite.model.detector import D24FAD
