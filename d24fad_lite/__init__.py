@@ -110,6 +110,10 @@ _HOME = {
     "FolderPrediction": "predicting.folder",
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
+    "episode_figure": "figures.distillation",
+    "losses_figure": "figures.distillation",
+    "collapse_figure": "figures.distillation",
+    "level_bars_figure": "figures.distillation",
     "query_maps_figure": "figures.anomaly_maps",
     "level_shares_figure": "figures.anomaly_maps",
     "blur_and_levels_figure": "figures.anomaly_maps",
@@ -162,6 +166,7 @@ if TYPE_CHECKING:
         normal_scores,
     )
     from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
+    from d24fad_lite.figures.distillation import collapse_figure, episode_figure, level_bars_figure, losses_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure

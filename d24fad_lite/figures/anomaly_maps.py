@@ -36,7 +36,7 @@ def query_maps_figure(
     images : float [N, 3, S, S], in 0..1
     labels : int [N]
         0 normal, 1 anomalous.
-    maps : mapping of name to [N, H, W]
+    maps : mapping of name to [N, H, W], or colours [N, H, W, 3] in 0..1
         Any grid; a coarse one is stretched over the image. The scale runs from the 2 % quantile to the maximum.
     masks : bool [N, S, S], optional
         Lesions, outlined on the image and on every map of the image's size.
@@ -56,7 +56,7 @@ def query_maps_figure(
     """
     arrays = {name: np.asarray(values) for name, values in maps.items()}
     for name, values in arrays.items():
-        if values.ndim != 3 or len(values) != len(images):
+        if values.shape[3:] not in ((), (3,)) or len(values) != len(images):
             raise ValueError(f"map {name!r} has shape {values.shape}; expected [{len(images)}, H, W], one per image")
     shape = (1 + len(arrays), len(images))
     height, width = shape[::-1] if across else shape
@@ -69,7 +69,7 @@ def query_maps_figure(
             title = ("anomalous", ANOMALOUS) if labels[n] else ("normal", NORMAL)
             _name(column[0], *title, beside=across)
         for row, (name, values) in zip(axes[1:], arrays.items(), strict=True):
-            for ax in row:
+            for ax in row if values.ndim == 3 else ():
                 ax.images[0].set_clim(float(np.quantile(values, 0.02)), float(values.max()))
             _name(row[0], name, "black", beside=not across)
     return figure
@@ -85,10 +85,10 @@ def _image_and_maps(
     for ax, values in zip(column[1:], maps, strict=True):
         _picture(ax, values)
         ax.images[0].set(cmap="magma", extent=frame)
-        if peaks and values.shape[-1] == size:
+        if peaks and values.shape == (size, size):
             row, place = np.unravel_index(int(values.argmax()), values.shape)
             ax.plot(place, row, "+", color=CROSS, markersize=10, markeredgewidth=2)
-    full = [column[0], *(ax for ax, values in zip(column[1:], maps, strict=True) if values.shape[-1] == size)]
+    full = [column[0], *(ax for ax, values in zip(column[1:], maps, strict=True) if values.shape == (size, size))]
     for ax in full if mask is not None and mask.any() else []:
         ax.contour(mask, [0.5], colors=ANOMALOUS if ax is column[0] else "white", linewidths=1.1)
 

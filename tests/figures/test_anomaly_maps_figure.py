@@ -74,3 +74,9 @@ def test_means_of_the_draws_are_drawn_over_the_draws() -> None:
     diamonds = [line.get_ydata() for line in right.lines if line.get_marker() == "D"]
     assert np.concatenate(diamonds) == pytest.approx([0.6, 0.2])
     assert [label.get_text() for label in right.get_xticklabels()] == ["1", "1+2"]
+
+
+def test_colours_are_shown_as_they_are() -> None:
+    colours = RNG.random((3, 4, 4, 3))
+    axes = np.array(query_maps_figure(IMAGES, LABELS, {"drawn": colours}).axes).reshape(2, 3)
+    np.testing.assert_array_equal(axes[1, 2].images[0].get_array(), colours[2])
