@@ -174,7 +174,7 @@ for level, fl in enumerate(f, start=1):
     squares = (fl.norm(dim=1).flatten(1) ** 2).sort(dim=1, descending=True).values  # (B, H W)
     longest = squares[:, : max(1, squares.shape[1] // 10)].sum(dim=1) / squares.sum(dim=1)
     share = 100 * float(longest.mean())
-    print(f"level {level}: the longest tenth of vectors holds {share:.0f} % of the squared length")
+    print(f"level {level}: the longest tenth of vectors holds {share:.0f} % of the squares")
 
 # %% [markdown]
 # ## Where the gradient goes
@@ -233,7 +233,8 @@ before = {name: t.clone() for name, t in model.teacher.state_dict().items()}
 trained, history = lesson.detector(bench, task, fusion="features")
 trained.cpu()
 frame = history.to_frame()
-print(f"{len(rest)} tasks, {sum(len(t.train) for t in rest.values())} images, {p.epochs} epochs,")
+count = sum(len(t.train) for t in rest.values())
+print(f"{len(rest)} tasks, {count} images, {p.epochs} epochs,")
 print(f"lr {p.lr} ({p.lr_schedule}), lambdas of TSD and SSD {p.lambda_tsd} : {p.lambda_ssd}")
 frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].iloc[[0, len(frame) // 2, -1]].round(3)
 
@@ -278,7 +279,8 @@ fall_tsd, fall_ssd = 1 - tsd_trained / tsd_untrained, 1 - ssd_trained / ssd_untr
 print(f"{held_out.name}, {int(normal.sum())} normal images, untrained -> trained:")
 print(f"TSD {tsd_untrained:.2f} -> {tsd_trained:.2f} (falls by {100 * fall_tsd:.0f} %)")
 print(f"SSD {ssd_untrained:.2f} -> {ssd_trained:.3f} (falls by {100 * fall_ssd:.0f} %)")
-figure = d2.level_bars_figure({f"{held_out.name}, unseen": cosines}, "cosine, student to teacher")
+panel = {f"{held_out.name}, unseen": cosines}
+figure = d2.level_bars_figure(panel, "cosine, student to teacher")
 lesson.save_figure(figure, "agreement")
 d2.show_figure(figure, "cosine of student and teacher per level, untrained and trained")
 
@@ -310,7 +312,8 @@ if far is not None:
 
 # %%
 lambdas = {"lambda_tsd": 0.1, "lambda_ssd": 1.0}
-collapsed, short = lesson.detector(bench, task, fusion="features", epochs=short_epochs, **lambdas)
+lambdas["epochs"] = short_epochs
+collapsed, short = lesson.detector(bench, task, fusion="features", **lambdas)
 collapsed.cpu()
 start = {"loss_tsd": [], "loss_ssd": []}
 for t in rest.values():
@@ -344,14 +347,14 @@ print(f"SSD {ssd_untrained:.2f} -> {ssd_collapsed:.3f}")
 
 # %%
 def pull(detector, tasks):
-    """Lengths of the gradients of TSD and SSD on the student's parameters, mean over the tasks."""
+    """Lengths of the gradients of TSD and SSD by the student's parameters, mean of the tasks."""
     parameters, lengths = list(detector.student.parameters()), []
     for t in tasks:
         some = t.train.images(p.image_size, range(K, K + p.batch_size))
         output = detector(some, t.train.images(p.image_size, range(K)))
         for loss in (output.loss_tsd, output.loss_ssd):
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
-            lengths.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+            lengths.append(float(torch.cat([part.flatten() for part in gradients]).norm()))
     return np.reshape(lengths, (-1, 2)).mean(axis=0)
 
 
@@ -404,9 +407,8 @@ d2.show_figure(figure, "level 2 of four images: teacher and three students, as c
 
 # %% [markdown]
 # The student with the released lambdas has drawn one and the same pattern four times. (The checks come from the
-# student's transposed convolutions; only a student that has learned from the teacher has smoothed them.) In numbers:
-# how far apart does the student draw **different** images of the unseen task? Level by level, $1 - \cos$ of the
-# flattened maps, mean over pairs.
+# student's transposed convolutions.) In numbers: how far apart does the student draw **different** images of the unseen
+# task? Level by level, $1 - \cos$ of the flattened maps, mean over pairs.
 
 
 # %%
@@ -481,7 +483,8 @@ for name in ("trained", "released lambdas"):
     for kind in readings:
         c = d2.compare_paired(reports[name, kind], reports["untrained", kind])
         gain[name, kind] = c
-        print(f"{kind}, {name} less untrained: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]")
+        interval = f"[{c.low:+.2f}, {c.high:+.2f}]"
+        print(f"{kind}, {name} less untrained: {c.difference:+.2f} {interval}")
 
 # %% [markdown]
 # On APTOS the pixel AUROC of the TSD map rises from below chance to about 0.9. But look at the maps once more. The
@@ -536,7 +539,7 @@ if far is not None:
     both = [m.to(lesson.device).read_as(p.reading) for m in (model, far_trained)]
     pair = [d2.evaluate(read, far, **same_draws) for read in both]
     c = d2.compare_paired(pair[1], pair[0])
-    print(f"{far.name}, SSD map, image AUROC {c.auroc_second:.2f} -> {c.auroc_first:.2f},", end=" ")
+    print(f"{far.name}, SSD map: AUROC {c.auroc_second:.2f} -> {c.auroc_first:.2f},", end=" ")
     print(f"difference {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]")
 
 # %% [markdown]
@@ -557,13 +560,13 @@ columns = ["TSD : SSD", "rate", "trainings", "TSD", "SSD", "trained", "untrained
 columns += ["gain", "from", "to"]
 regimes = pd.DataFrame(
     [
-        ("1 : 0.1", 5e-3, 15, "2.03 -> 0.73", "0.02 -> 0.049", 0.795, 0.719, 0.077, 0.020, 0.138),
-        ("0.1 : 1", 1e-4, 5, "2.01 -> 1.86", "0.03 -> 0.014", 0.761, 0.740, 0.021, -0.018, 0.067),
-        ("1 : 1", 5e-3, 5, "2.01 -> 0.81", "0.03 -> 0.024", 0.711, 0.740, -0.029, -0.088, 0.033),
-        ("0.1 : 1", 5e-3, 5, "2.01 -> 0.90", "0.03 -> 0.011", 0.709, 0.740, -0.032, -0.100, 0.030),
+        ("1 : 0.1", 5e-3, 15, "2.03 → 0.73", "0.02 → 0.049", 0.795, 0.719, 0.077, 0.020, 0.138),
+        ("0.1 : 1", 1e-4, 5, "2.01 → 1.86", "0.03 → 0.014", 0.761, 0.740, 0.021, -0.018, 0.067),
+        ("1 : 1", 5e-3, 5, "2.01 → 0.81", "0.03 → 0.024", 0.711, 0.740, -0.029, -0.088, 0.033),
+        ("0.1 : 1", 5e-3, 5, "2.01 → 0.90", "0.03 → 0.011", 0.709, 0.740, -0.032, -0.100, 0.030),
     ],
     columns=columns,
-)  # image AUROC of the released map, mean over five held-out tasks; losses on unseen normal images
+)  # losses on unseen normal images, image AUROC of the released map; means over five tasks
 print("`matched`, which reads nothing that was trained: 0.973 [0.947, 0.991]")
 regimes
 
@@ -684,7 +687,8 @@ told = "no masks"
 if pointing:
     inside_auroc = [pointing[name, kind][0] for kind in ("TSD map", "SSD map") for name in two]
     told = f"{lesson.data_kind}, inside the object the pixel AUROC goes "
-    told += "from {:.2f} to {:.2f} (TSD map), from {:.2f} to {:.2f} (SSD map)".format(*inside_auroc)
+    both = "from {:.2f} to {:.2f} (TSD map), from {:.2f} to {:.2f} (SSD map)"
+    told += both.format(*inside_auroc)
 lesson.finish(
     {
         "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; {told}",
@@ -699,7 +703,7 @@ lesson.finish(
             "The embedded teacher, world seed 101": regimes,
         },
     },
-    verdict=f"at the start SSD pulls {harder:.0f} times harder than TSD; with the released lambdas "
-    f"different images of {held_out.name} end at {100 * alike:.0f} % of their distance, "
+    verdict=f"at the start SSD pulls {harder:.0f} times harder than TSD; with the released "
+    f"lambdas different images of {held_out.name} end at {100 * alike:.0f} % of their distance, "
     f"while {100 * left['loss_tsd']:.0f} % of TSD are left.",
 )

@@ -132,7 +132,7 @@ for level, r in enumerate(residuals, start=1):
 
 # %%
 def blurring(size, sigma):
-    """[S, S]: row i holds the weight of each pixel in blurred pixel i; mirrored, c b a | a b c."""
+    """[S, S]: row i holds the weights of blurred pixel i; edges mirrored, c b a | a b c."""
     G = np.zeros((size, size))
     reach, here = int(4 * sigma + 0.5), np.arange(size)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-9)) ** 2)
@@ -158,8 +158,8 @@ same("blur, against SciPy", maps[0], by_scipy, atol=1e-5)
 shown = [int(np.flatnonzero(labels == 1)[0]), int(np.flatnonzero(labels == 0)[0])]
 steps = {f"residual {level}": r[shown] for level, r in enumerate(residuals, start=1)}
 steps |= {"enlarged, added": raw[shown], "blurred": maps[shown]}
-marked = None if masks is None else masks[shown]
-figure = d2.query_maps_figure(queries[shown], labels[shown], steps, marked, across=True, peaks=True)
+of_shown = queries[shown], labels[shown], steps, None if masks is None else masks[shown]
+figure = d2.query_maps_figure(*of_shown, across=True, peaks=True)
 lesson.save_figure(figure, "from_residuals_to_score")
 d2.show_figure(figure, "two images, their residuals per level, the sum, and the blurred map")
 
@@ -293,8 +293,8 @@ maps_of |= {"TSD": [tsd] * p.draws, "both": [m + tsd for m in maps_of["SSD"]]}
 kinds = {"max": lambda m: m.amax(dim=(1, 2)), "mean": lambda m: m.mean(dim=(1, 2))}
 groups, table, of_source = held_out.test.groups, [], {}
 for name, kind in ((name, kind) for name in maps_of for kind in kinds):
-    of_source[name, kind] = drawn = np.stack([kinds[kind](m).numpy() for m in maps_of[name]])
-    low, high = d2.bootstrap_auroc(labels, drawn, groups=groups, seed=lesson.seed)  # drawn: (D, N)
+    of_source[name, kind] = drawn = np.stack([kinds[kind](m) for m in maps_of[name]])  # (D, N)
+    low, high = d2.bootstrap_auroc(labels, drawn, groups=groups, seed=lesson.seed)
     row = {"map": name, "score": kind, "AUROC": np.mean([auroc(s) for s in drawn])}
     row |= {"low": low, "high": high}
     table.append(row | {"pixel AUROC": np.mean([pixel_auroc(m) for m in maps_of[name]])})
@@ -407,7 +407,7 @@ lesson.finish(
         "share_of_level": [float(s) for s in share_of_level],
         "tables": {"Map source and score": table.round(3)},
     },
-    verdict=f"half of a score's weight rests on {rests_on[0.5]} of {S * S} pixels around one peak, "
+    verdict=f"half of a score's weight rests on {rests_on[0.5]} of {S * S} pixels around a peak, "
     f"and on {held_out.name} level {int(share_of_level.argmax()) + 1} gives most of it "
     f"({100 * float(share_of_level.max()):.0f} %).",
 )
