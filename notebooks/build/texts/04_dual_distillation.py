@@ -584,7 +584,9 @@ regimes
 # task of 40 images. Run this notebook with the embedded teacher (`d24fad notebooks 04 -p teacher=resnet18
 # -p weights=embedded`, some minutes on two cores), and the line below may well be negative. It was on the shipped
 # samples, seed 0: -0.07 [-0.22, +0.10] on APTOS and -0.02 [-0.12, +0.09] on RSNA, while the pixel AUROC rose, from 0.61
-# to 0.72 and from 0.76 to 0.90 (K = 4, 5 draws, 20 normal and 20 anomalous images each).
+# to 0.72 and from 0.76 to 0.90 (K = 4, 5 draws, 20 normal and 20 anomalous images each). What that run does show is the
+# mechanism: the mean distance between normal images of APTOS *grows* from 0.019 to 0.061, and falls to 0.003 with the
+# released lambdas.
 
 # %%
 c = gain["trained", "SSD map"]
