@@ -117,6 +117,17 @@ _HOME = {
     "image_rows_figure": "figures.rows",
     "score_strips_figure": "figures.scores",
     "lottery_figure": "figures.scores",
+    "episode_figure": "figures.distillation",
+    "losses_figure": "figures.distillation",
+    "collapse_figure": "figures.distillation",
+    "level_bars_figure": "figures.distillation",
+    "query_maps_figure": "figures.anomaly_maps",
+    "level_shares_figure": "figures.anomaly_maps",
+    "blur_and_levels_figure": "figures.anomaly_maps",
+    "peaks_figure": "figures.where",
+    "overlap_figure": "figures.where",
+    "mean_maps_figure": "figures.where",
+    "threshold_figure": "figures.where",
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
@@ -161,13 +172,16 @@ if TYPE_CHECKING:
         leave_one_out_scores,
         normal_scores,
     )
+    from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
     from d24fad_lite.figures.benchmark import benchmark_figure
+    from d24fad_lite.figures.distillation import collapse_figure, episode_figure, level_bars_figure, losses_figure
     from d24fad_lite.figures.evaluation import errors_figure, methods_figure, roc_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
     from d24fad_lite.figures.rows import image_rows_figure
     from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
+    from d24fad_lite.figures.where import mean_maps_figure, overlap_figure, peaks_figure, threshold_figure
     from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
     from d24fad_lite.model.config import READ_AT_SCORING, READINGS, D24FADConfig
     from d24fad_lite.model.detector import D24FAD

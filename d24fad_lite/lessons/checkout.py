@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from d24fad_lite.lessons.numbering import lesson_files
+
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
@@ -61,4 +63,4 @@ def _here_and_above() -> list[Path]:
 
 
 def _holds_notebooks(folder: Path) -> bool:
-    return any((folder / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    return bool(lesson_files(folder / "notebooks"))

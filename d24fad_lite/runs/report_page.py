@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from d24fad_lite.files import read_json_or_none, write_text
+from d24fad_lite.lessons.numbering import number_of, words_of
 from d24fad_lite.runs.html_parts import (
     Html,
     Rows,
@@ -236,8 +237,7 @@ def _title(folder: Path, name: str) -> str:
         for line in "".join(cell.get("source", "")).splitlines():
             if cell.get("cell_type") == "markdown" and line.startswith("# "):
                 return line[2:].strip()
-    number, _, rest = name.partition("_")
-    return f"{number} · {words(rest)}"
+    return f"{number_of(name)} · {words(words_of(name))}"
 
 
 def _footer() -> Html:

@@ -25,6 +25,7 @@ from typing import Any
 from d24fad_lite.files import read_json_or_none, write_json
 from d24fad_lite.lessons.checkout import find_checkout
 from d24fad_lite.lessons.environment import package_version
+from d24fad_lite.lessons.numbering import is_called, lesson_files
 from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
 from d24fad_lite.messages import did_you_mean
@@ -105,7 +106,7 @@ def select_names(known: Sequence[str], wanted: Sequence[str] | None) -> list[str
     chosen = set()
     for name in wanted:
         stem = name.removesuffix(".ipynb").removesuffix(".py").rsplit("/", 1)[-1]
-        matches = [item for item in known if stem in (item, item[3:]) or stem.zfill(2) == item[:2]]
+        matches = [item for item in known if is_called(item, stem)]
         if not matches:
             raise ValueError(f"unknown notebook {name!r}{did_you_mean(stem, known)}; there are: {', '.join(known)}")
         chosen.update(matches)
@@ -147,7 +148,7 @@ def run_series(
         or a checkout without notebooks.
     """
     checkout = find_checkout(Path(root) if root is not None else None)
-    sources = {path.stem: path for path in sorted((checkout / "notebooks").glob("[0-9][0-9]_*.ipynb"))}
+    sources = {path.stem: path for path in lesson_files(checkout / "notebooks")}
     chosen = select_names(list(sources), names)
     resolved = resolve_profile(profile)
     plans = plan_parameters({name: sources[name] for name in chosen}, resolved, parameters or {})

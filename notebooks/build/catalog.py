@@ -21,6 +21,7 @@ from typing import Any
 
 from build.pairing import text_names, text_path
 from d24fad_lite.files import write_text
+from d24fad_lite.lessons.numbering import number_of
 
 HEADER = "# Written by `python notebooks/build`: figures are measured, texts come from the notebooks.\n"
 BEGIN, END = "<!-- notebooks:begin -->", "<!-- notebooks:end -->"
@@ -83,7 +84,7 @@ def rounded(measured: Measured, stored: Mapping[str, float] | None = None) -> di
 
 def title_and_goals(text: str, name: str) -> tuple[str, list[str]]:
     """Title and the points under "You will learn" of a py:percent text. Raises ValueError when one is absent."""
-    title = re.search(r"^# # (?:\d\d\s*·\s*)?(.+)$", text, re.MULTILINE)
+    title = re.search(r"^# # (?:\d\d[a-z]?\s*·\s*)?(.+)$", text, re.MULTILINE)
     block = re.search(r"^# \*\*You will learn.*\n((?:#\s*\n)?(?:#\s+(?:[-*] )?.*\S.*\n)+)", text, re.MULTILINE)
     if title is None or block is None:
         absent = "title line '# # NN · Title'" if title is None else "'**You will learn**' followed by a list"
@@ -126,7 +127,7 @@ def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
     """The table of notebooks in Markdown, for README: title, five words, needs."""
     rows = ["| notebook | in five words | needs |", "|---|---|---|"]
     for name, entry in entries.items():
-        link = f"[{name.partition('_')[0]} · {entry['title']}]({folder}{name}.ipynb)"
+        link = f"[{number_of(name)} · {entry['title']}]({folder}{name}.ipynb)"
         rows.append(f"| {link} | {entry.get('brief', '')} | {needs(entry)} |")
     return "\n".join(rows)
 

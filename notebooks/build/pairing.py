@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d24fad_lite.files import sha256_of, write_text
+from d24fad_lite.lessons.numbering import lesson_files
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -28,7 +29,7 @@ def text_path(notebooks: Path, name: str) -> Path:
 
 def text_names(notebooks: Path) -> list[str]:
     """Names of all notebooks that have a text, in their order."""
-    return sorted(path.stem for path in (notebooks / "build" / "texts").glob("[0-9][0-9]_*.py"))
+    return [path.stem for path in lesson_files(notebooks / "build" / "texts", ".py")]
 
 
 def read_text(path: Path) -> NotebookNode:
@@ -97,7 +98,7 @@ def cell_contents(notebook: NotebookNode) -> list[tuple[str, str, tuple[str, ...
 def check_pairs(notebooks: Path, names: Sequence[str] | None = None) -> list[str]:
     """One line per notebook whose text and .ipynb differ (or where one of them is absent); empty when all agree."""
     texts = set(text_names(notebooks))
-    stored = {path.stem for path in notebooks.glob("[0-9][0-9]_*.ipynb")}
+    stored = {path.stem for path in lesson_files(notebooks)}
     problems = []
     for name in sorted(texts | stored):
         if names is not None and name not in names:

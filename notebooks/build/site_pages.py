@@ -19,6 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+from d24fad_lite.lessons.numbering import lesson_files
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = Path(__file__).resolve().parent / "site"
 COPIED = (
@@ -61,7 +63,7 @@ def lay_out(source: Path) -> None:
 def front_page(source: Path, references: list[str]) -> str:
     """README as the first page, its table of lessons included, and the tables of contents of the site."""
     readme = (source / "README.md").read_text(encoding="utf-8")
-    lessons = [f"notebooks/{path.stem}" for path in sorted((source / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    lessons = [f"notebooks/{path.stem}" for path in lesson_files(source / "notebooks")]
     benchmarks = [f"benchmarks/{path.stem}" for path in sorted((source / "benchmarks").glob("*.md"))]
     parts = {"Lessons": lessons, "Reference": references, "Measured": benchmarks,
              "Project": ["CONTRIBUTING", "CHANGELOG", "d24fad_lite/model/weights/CARD"]}  # fmt: skip

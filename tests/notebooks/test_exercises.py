@@ -14,9 +14,10 @@ import pytest
 
 from build.exercises import exercise_notebook
 from build.pairing import read_text
+from d24fad_lite.lessons.numbering import lesson_files
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-NAMES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[0-9][0-9]_*.ipynb"))
+NAMES = [path.stem for path in lesson_files(NOTEBOOKS / "exercises")]
 UNDEFINED = ["--isolated", "--no-cache", "--select", "F821", "--output-format", "concise"]
 
 
@@ -30,7 +31,7 @@ def undefined_names(notebook: nbformat.NotebookNode, folder: Path) -> str:
 
 
 def test_every_lesson_has_its_exercises() -> None:
-    assert sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")) == NAMES
+    assert [path.stem for path in lesson_files(NOTEBOOKS)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,13 +17,14 @@ import pytest
 import d24fad_lite
 from build.pairing import read_text
 from d24fad_lite import lessons
+from d24fad_lite.lessons.numbering import lesson_files
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PAGES = sorted(
     [
-        *NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"),
-        *NOTEBOOKS.glob("exercises/[0-9][0-9]_*.ipynb"),
-        *NOTEBOOKS.glob("build/texts/[0-9][0-9]_*.py"),
+        *lesson_files(NOTEBOOKS),
+        *lesson_files(NOTEBOOKS / "exercises"),
+        *lesson_files(NOTEBOOKS / "build" / "texts", ".py"),
     ]
 )
 DOORS = [d24fad_lite, lessons]

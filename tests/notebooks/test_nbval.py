@@ -19,9 +19,11 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from d24fad_lite.lessons.numbering import lesson_files
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("nbval_sanitize.cfg")
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = lesson_files(ROOT / "notebooks")
 
 
 def sanitize(text: str) -> str:

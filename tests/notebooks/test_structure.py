@@ -15,11 +15,12 @@ from build.exercises import check_exercises
 from build.pairing import METADATA, check_pairs, text_names
 from build.start_page import start_page
 from d24fad_lite.lessons.exercises.exercise import has_exercises
+from d24fad_lite.lessons.numbering import lesson_files, number_of
 from d24fad_lite.lessons.parameters import parse_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-NAMES = sorted({*text_names(NOTEBOOKS), *(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))})
+NAMES = sorted({*text_names(NOTEBOOKS), *(path.stem for path in lesson_files(NOTEBOOKS))})
 EXERCISES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("*.ipynb"))
 SIZE_CAP = 1_500_000
 MINUTES_CAP, MEMORY_CAP = 1.5, 4.0  # quick profile, two cores
@@ -57,7 +58,7 @@ def words(name: str) -> str:
 @every_notebook
 def test_the_notebook_begins_with_title_goals_and_measured_needs(name: str) -> None:
     first = load(name).cells[0]
-    assert first.cell_type == "markdown" and first.source.startswith(f"# {name[:2]} · ")
+    assert first.cell_type == "markdown" and first.source.startswith(f"# {number_of(name)} · ")
     assert "**You will learn**" in first.source
     needed = re.search(r"^\*\*Needs:\*\* (.+)$", first.source, re.MULTILINE)
     assert needed and needed.group(1) == needs(read_catalog(NOTEBOOKS)[name]) and "(quick)" in needed.group(1)
@@ -189,7 +190,7 @@ def test_exercise_notebooks_are_what_the_generator_writes() -> None:
 
 
 def test_numbers_of_notebooks_are_unique_and_readme_lists_them() -> None:
-    assert len({name[:2] for name in NAMES}) == len(NAMES)
+    assert len({number_of(name) for name in NAMES}) == len(NAMES)
     readme = (ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").is_file() else ""
     assert BEGIN in readme and END in readme
     stored = readme.split(BEGIN)[1].split(END)[0].strip()

@@ -9,9 +9,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from d24fad_lite.lessons.numbering import lesson_files
 from d24fad_lite.runs.notebook_page import link_pages, with_mathml, write_page
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+NOTEBOOKS = lesson_files(Path(__file__).resolve().parents[2] / "notebooks")
 
 
 def test_formulas_become_mathml_and_code_is_left_alone() -> None:

@@ -290,6 +290,9 @@ def test_notebooks_are_chosen_by_name_number_or_words() -> None:
     known = ["00_check_setup", "04_dual_distillation", "10_full_benchmark"]
     assert select_names(known, ["10", "dual_distillation", "notebooks/00_check_setup.ipynb"]) == known
     assert select_names(known, ["4"]) == ["04_dual_distillation"] and select_names(known, None) == known
+    maps = ["06_anomaly_maps_and_scores", "06b_where_and_thresholds"]
+    assert select_names(maps, ["06"]) == select_names(maps, ["6"]) == maps[:1]
+    assert select_names(maps, ["6b"]) == select_names(maps, ["where_and_thresholds"]) == maps[1:]
     with pytest.raises(ValueError, match="unknown notebook '04_dual_destilation' .did you mean '04_dual_distillation'"):
         select_names(known, ["04_dual_destilation"])
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from d24fad_lite.lessons.numbering import words_of
+
 
 @dataclass(frozen=True)
 class Case:
@@ -109,4 +111,4 @@ def load_exercises(lesson: str) -> ExerciseSheet:
 
 
 def _module(lesson: str) -> str:
-    return f"{__package__}.{lesson.partition('_')[2]}"
+    return f"{__package__}.{words_of(lesson)}"

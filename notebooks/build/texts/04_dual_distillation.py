@@ -8,9 +8,9 @@
 #
 # **You will learn**
 # - how a student decoder is fed, and why the narrow embedding matters;
-# - the two distillation losses, written by hand and equal to the package's;
-# - what the two disagree about: flattened or pointwise cosine, and where gradients flow;
-# - what training changes on an unseen task, what makes the second loss collapse, and what that does to the map.
+# - the two distillation losses, by hand and equal to the package;
+# - why the second loss collapses, and what that does to the features;
+# - what training changes in the map, and one setting in which it helps.
 #
 # **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
 
@@ -23,44 +23,27 @@ task: str = "APTOS"  # the task left out of training and looked at
 contrast: str = "RSNA"  # a second task, left out of a training of its own
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
-reading: str = (
-    ""  # of the map in the last part: "released", "paper", "matched"; empty: the profile's
-)
+reading: str = ""  # of the map: "released", "paper", "matched"; empty: the profile's
 epochs: int = 0  # of training; 0: the profile's
 lr: float = 0.0  # learning rate; 0: the profile's
 short_epochs: int = 10  # of the second training, with the released lambdas
 
 # %% tags=["setup"]
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import binary_fill_holes
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import ANOMALOUS, COLORS, NORMAL, same, start_lesson
+from d24fad_lite.lessons import same, start_lesson
 
 lesson = start_lesson("04_dual_distillation", globals())
 p = lesson.profile
 as_shipped = (
-    lesson.root is None
-    and p.name == "quick"
-    and p.teacher == "tf_efficientnet_lite0"
-    and p.weights == "imagenet"
-    and (task, contrast, lesson.seed) == ("APTOS", "RSNA", 0)
-    and (epochs, lr, short_epochs) == (0, 0, 10)
-    and p.reading == "released"
+    (p.name, p.teacher, p.weights) == ("quick", "tf_efficientnet_lite0", "imagenet")
+    and (lesson.root, task, contrast, lesson.seed) == (None, "APTOS", "RSNA", 0)
+    and (epochs, lr, short_epochs, p.reading) == (0, 0, 10, "released")
 )
-
-
-def picture(ax, image, mask=None, **options):
-    """An image or a map without ticks, the lesion's outline on top."""
-    ax.imshow(image, **options)
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    if mask is not None and mask.any():
-        ax.contour(mask, [0.5], colors=COLORS[5], linewidths=1.3)
-
 
 # %% [markdown]
 # ## One query and its supports
@@ -76,20 +59,10 @@ supports = held_out.train.images(p.image_size, range(K))  # (K, 3, S, S)
 bad = np.flatnonzero(held_out.test.labels == 1)
 rows = [0, 1, int(bad[0]), int(bad[1])]
 queries = held_out.test.images(p.image_size, rows)  # (B, 3, S, S)
-masks = held_out.test.masks(p.image_size, rows) if held_out.has_masks else [None] * len(rows)
-colour = [NORMAL, NORMAL, ANOMALOUS, ANOMALOUS]
-
-fig, axes = plt.subplots(1, K + len(rows), figsize=(12, 2.1))
-for i, ax in enumerate(axes):
-    picture(
-        ax,
-        (supports[i] if i < K else queries[i - K]).permute(1, 2, 0),
-        None if i < K else masks[i - K],
-    )
-    name = f"support {i + 1}" if i < K else "query, normal" if i < K + 2 else "query, anomalous"
-    ax.set_title(name, fontsize=9, loc="center", color=NORMAL if i < K else colour[i - K])
-lesson.save_figure(fig, "query_and_supports")
-plt.show()
+masks = held_out.test.masks(p.image_size, rows) if held_out.has_masks else None
+figure = d2.episode_figure(supports, queries, held_out.test.labels[rows], masks)
+lesson.save_figure(figure, "query_and_supports")
+d2.show_figure(figure, "four supports, two normal and two anomalous queries")
 
 # %% [markdown]
 # ## Teacher and student
@@ -103,21 +76,20 @@ model = lesson.untrained(fusion="features").cpu()
 with torch.no_grad():
     f, e = model.teacher(queries)  # L of (B, C_l, H_l, W_l), (B, C_e, H_e, W_e)
     g = model.student(e)  # L of (B, C_l, H_l, W_l)
-for level, (teacher_map, student_map) in enumerate(zip(f, g), start=1):
-    print(
-        f"level {level}: teacher {tuple(teacher_map.shape[1:])}, student {tuple(student_map.shape[1:])}"
-    )
-numbers_out = sum(level[0].numel() for level in g)
+for level, (of_teacher, of_student) in enumerate(zip(f, g), start=1):
+    shapes = tuple(of_teacher.shape[1:]), tuple(of_student.shape[1:])
+    print(f"level {level}: teacher {shapes[0]}, student {shapes[1]}")
+numbers_in, numbers_out = e[0].numel(), sum(level[0].numel() for level in g)
 print(
-    f"embedding {tuple(e.shape[1:])}: {e[0].numel()} numbers in, {numbers_out} out, "
-    f"a bottleneck of 1 : {numbers_out / e[0].numel():.0f}"
+    f"embedding {tuple(e.shape[1:])}: {numbers_in} numbers in, {numbers_out} out, "
+    f"a bottleneck of 1 : {numbers_out / numbers_in:.0f}"
 )
 
 # %% [markdown]
 # ## First distillation: the teacher, on the query
 #
-# Teacher-student distillation (TSD) compares directions, not lengths: per level, one minus the cosine between the two
-# maps, each **flattened** to one long vector.
+# Teacher-student distillation (**TSD**) compares directions, not lengths: per level, one minus the cosine between the
+# two maps, each **flattened** to one long vector.
 #
 # $$\mathcal{L}_\mathrm{TSD} = \sum_l \frac1B \sum_b \Big[1 - \cos\big(\operatorname{vec} f_l(q_b),\;
 # \operatorname{vec} g_l(q_b)\big)\Big]$$
@@ -142,14 +114,14 @@ same("TSD loss", loss_tsd(f, g), out_package.loss_tsd)
 #
 # The student also encodes the supports. Learn-to-weight gives each support a weight for this query (notebook 05 takes
 # it apart), and the weighted sum $h_l = \sum_k w_k\, g_l(s_k)$ is what a normal image "should" look like at level $l$.
-# Student self-distillation (SSD) pulls the query's features toward it:
+# Student self-distillation (**SSD**) pulls the query's features toward it:
 #
 # $$\mathcal{L}_\mathrm{SSD} = \sum_l \frac1B \sum_b \Big[1 - \cos\big(\operatorname{vec} g_l(q_b),\;
 # \operatorname{vec} h_l\big)\Big], \qquad
 # \mathcal{L} = \lambda_\mathrm{SSD}\,\mathcal{L}_\mathrm{SSD} + \lambda_\mathrm{TSD}\,\mathcal{L}_\mathrm{TSD}$$
 #
 # The released code has $\lambda_\mathrm{TSD} = 0.1$ and $\lambda_\mathrm{SSD} = 1$. The profile quick turns them
-# round, 1 and 0.1. The second half of this notebook shows why.
+# round, 1 and 0.1. The part on the collapse shows why.
 
 
 # %%
@@ -159,9 +131,7 @@ def fuse(support_map, w):
 
 
 def loss_ssd(g, g_supports, weights):
-    h = [
-        fuse(level, weights[:, i]) for i, level in enumerate(g_supports)
-    ]  # L of (B, C_l, H_l, W_l)
+    h = [fuse(level, weights[:, i]) for i, level in enumerate(g_supports)]  # as g
     return sum((1 - cosine(gl.flatten(1), hl.flatten(1))).mean() for gl, hl in zip(g, h))
 
 
@@ -180,8 +150,6 @@ same("total loss", p.lambda_ssd * mine + p.lambda_tsd * loss_tsd(f, g), out_pack
 # %% tags=["nbval-check-output"]
 tsd_at_start, ssd_at_start = float(out_package.loss_tsd), float(out_package.loss_ssd)
 print(f"untrained: TSD {tsd_at_start:.1f}, SSD {ssd_at_start:.1f}")
-if as_shipped:
-    assert tsd_at_start > 2.8 and ssd_at_start < 0.7, (tsd_at_start, ssd_at_start)
 
 # %% [markdown]
 # ## Flattened or pointwise
@@ -202,31 +170,26 @@ with torch.no_grad():
 same("pointwise TSD", sum(pointwise(fl, gl).mean() for fl, gl in zip(f, g)), by_package)
 
 # %% tags=["nbval-check-output"]
-share = [
-    (fl.norm(dim=1).flatten(1) ** 2).sort(dim=1, descending=True).values for fl in f
-]  # L of (B, H_l W_l)
-for level, s in enumerate(share, start=1):
-    top = (s[:, : max(1, s.shape[1] // 10)].sum(dim=1) / s.sum(dim=1)).mean()
-    print(
-        f"level {level}: the 10 % longest feature vectors hold {100 * float(top):.0f} % of the squared length"
-    )
+for level, fl in enumerate(f, start=1):
+    squares = (fl.norm(dim=1).flatten(1) ** 2).sort(dim=1, descending=True).values  # (B, H W)
+    longest = squares[:, : max(1, squares.shape[1] // 10)].sum(dim=1) / squares.sum(dim=1)
+    share = 100 * float(longest.mean())
+    print(f"level {level}: the longest tenth of vectors holds {share:.0f} % of the squares")
 
 # %% [markdown]
 # ## Where the gradient goes
 #
 # The teacher must not move: it is the fixed ruler. In SSD the gradient flows into **both** sides, query and supports,
 # since both are the student's own features. Only the student and learn-to-weight have parameters to learn. We count
-# which parameters one backward pass reaches.
+# which parameters one backward pass reaches, on a twin, since batch norm in train mode would change the model.
 
 # %% tags=["nbval-check-output"]
-learner = (
-    lesson.untrained(fusion="features").cpu().train()
-)  # a twin: batch norm in train mode would change the model
+learner = lesson.untrained(fusion="features").cpu().train()
 learner(queries, supports).loss.backward()
 
 
 def learns(module):
-    touched = sum(q.grad is not None and bool(q.grad.abs().sum() > 0) for q in module.parameters())
+    touched = sum(q.grad is not None and bool(q.grad.any()) for q in module.parameters())
     return f"{touched} of {len(list(module.parameters()))} parameters have a gradient"
 
 
@@ -242,29 +205,42 @@ print("teacher in eval mode although train() was called:", not learner.teacher.b
 # ## Train on the other tasks
 #
 # `fit` repeats this on **episodes**: a query and K supports of the same task, all normal, never the query itself
-# (notebook 03). The task under test stays unseen. In full:
-#
-# ```python
-# model = d2.D24FAD(lesson.config())  # teacher, image size and both lambdas of the profile
-# history = d2.fit(model, bench.without(task), shots=K, epochs=p.epochs, lr=p.lr, lr_schedule=p.lr_schedule,
-#                  batch_size=p.batch_size, episodes=p.episodes, seed=lesson.seed)
-# ```
-#
-# `lesson.detector` does just that, keeps the result, and reads it when another lesson asks for the same training.
+# (notebook 03). The task under test stays unseen. This is the whole of it: train, keep, load. One epoch shows it.
+
+# %%
+rest = bench.without(task)
+recipe = {"lr": p.lr, "lr_schedule": p.lr_schedule, "batch_size": p.batch_size}
+recipe |= {"episodes": p.episodes, "seed": lesson.seed, "progress": False}
+by_hand = d2.D24FAD(lesson.config(fusion="features"), model.teacher)
+d2.fit(by_hand, rest, shots=K, epochs=1, **recipe)
+by_hand.save(lesson.out / "one_epoch.safetensors")
+by_hand = d2.D24FAD.load(lesson.out / "one_epoch.safetensors")
+
+# %% [markdown]
+# A file does not know which images it was trained on, and the other lessons need the same detectors. So
+# `lesson.detector` does these lines with all epochs of the profile, keeps the result under a name that covers settings,
+# images and code, and reads it when any lesson asks for the same training. Here is the proof for one epoch, and then
+# the training itself.
+
+# %%
+if p.name == "quick":
+    kept, _ = lesson.detector(bench, task, shots=K, epochs=1, fusion="features")
+    pairs = [m.trainable_state_dict() for m in (by_hand, kept.cpu())]
+    same("one epoch, all tensors", *([*tensors.values()] for tensors in pairs), atol=1e-4)
 
 # %%
 before = {name: t.clone() for name, t in model.teacher.state_dict().items()}
 trained, history = lesson.detector(bench, task, fusion="features")
 trained.cpu()
 frame = history.to_frame()
-print(
-    f"{len(bench) - 1} tasks, {sum(len(t.train) for t in bench.without(task).values())} images, {p.epochs} epochs, "
-    f"lr {p.lr} ({p.lr_schedule}), lambdas of TSD and SSD {p.lambda_tsd} : {p.lambda_ssd}, {p.episodes} episodes"
-)
+count = sum(len(t.train) for t in rest.values())
+print(f"{len(rest)} tasks, {count} images, {p.epochs} epochs,")
+print(f"lr {p.lr} ({p.lr_schedule}), lambdas of TSD and SSD {p.lambda_tsd} : {p.lambda_ssd}")
 frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].iloc[[0, len(frame) // 2, -1]].round(3)
 
 # %% tags=["nbval-check-output"]
-unchanged = all(torch.equal(t, before[name]) for name, t in trained.teacher.state_dict().items())
+after = trained.teacher.state_dict()
+unchanged = all(torch.equal(t, before[name]) for name, t in after.items())
 print("the teacher is unchanged to the last bit:", unchanged)
 print("the loss went down:", bool(frame["loss"].iloc[-1] < frame["loss"].iloc[0]))
 assert unchanged
@@ -280,281 +256,235 @@ images = held_out.test.images(p.image_size)  # (N, 3, S, S)
 
 
 def losses(detector, normals, some_supports):
-    """TSD and SSD of normal queries [N, 3, S, S], and the cosine of student and teacher per level."""
+    """TSD and SSD of normal queries [N, 3, S, S]."""
     with torch.no_grad():
         result = detector(normals, some_supports)
+    return float(result.loss_tsd), float(result.loss_ssd)
+
+
+def agreement(detector, normals):
+    """[L]: mean cosine of student and teacher per level."""
+    with torch.no_grad():
         f, e = detector.teacher(normals)
-        agree = [
-            float(cosine(a.flatten(1), b.flatten(1)).mean()) for a, b in zip(f, detector.student(e))
-        ]
-    return float(result.loss_tsd), float(result.loss_ssd), agree
+        pairs = zip(f, detector.student(e))
+        return [float(cosine(a.flatten(1), b.flatten(1)).mean()) for a, b in pairs]
 
-
-unseen = {
-    "untrained": losses(model, images[normal], supports),
-    "trained": losses(trained, images[normal], supports),
-}
-fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.2))
-axes[0].semilogy(
-    frame["epoch"], frame["loss_tsd"], color=COLORS[0], label="TSD: teacher, on the query"
-)
-axes[0].semilogy(
-    frame["epoch"], frame["loss_ssd"], color=COLORS[4], label="SSD: itself, on the supports"
-)
-axes[0].set(xlabel="epoch", ylabel="loss, 3 levels", title="Training tasks")
-axes[0].legend()
-for i, (name, (_, _, agree)) in enumerate(unseen.items()):
-    axes[1].bar(
-        np.arange(len(agree)) + 0.36 * i - 0.18,
-        agree,
-        width=0.34,
-        color=["#9aa0a6", COLORS[0]][i],
-        label=name,
-    )
-axes[1].set(
-    xticks=range(len(f)),
-    xticklabels=[f"level {i + 1}" for i in range(len(f))],
-    ylim=(None, 1),
-    ylabel="cosine, student to teacher",
-    title=f"{held_out.name}, unseen, normal images",
-)
-axes[1].legend()
-lesson.save_figure(fig, "training")
-plt.show()
 
 # %%
-(tsd_untrained, ssd_untrained, _), (tsd_trained, ssd_trained, _) = unseen.values()
+two = {"untrained": model, "trained": trained}
+unseen = {name: losses(m, images[normal], supports) for name, m in two.items()}
+cosines = {name: agreement(m, images[normal]) for name, m in two.items()}
+(tsd_untrained, ssd_untrained), (tsd_trained, ssd_trained) = unseen.values()
 fall_tsd, fall_ssd = 1 - tsd_trained / tsd_untrained, 1 - ssd_trained / ssd_untrained
-print(
-    f"{held_out.name}, {int(normal.sum())} normal images: TSD {tsd_untrained:.2f} -> {tsd_trained:.2f} "
-    f"(falls by {100 * fall_tsd:.0f} %), SSD {ssd_untrained:.2f} -> {ssd_trained:.3f} (by {100 * fall_ssd:.0f} %)"
-)
-if as_shipped:
-    assert fall_tsd > 1 / 3, f"TSD falls by {fall_tsd:.2f} only"
-    assert 0.03 < ssd_trained / ssd_untrained < 0.7, "SSD collapsed, or did not fall"
+print(f"{held_out.name}, {int(normal.sum())} normal images, untrained -> trained:")
+print(f"TSD {tsd_untrained:.2f} -> {tsd_trained:.2f} (falls by {100 * fall_tsd:.0f} %)")
+print(f"SSD {ssd_untrained:.2f} -> {ssd_trained:.3f} (falls by {100 * fall_ssd:.0f} %)")
+panel = {f"{held_out.name}, unseen": cosines}
+figure = d2.level_bars_figure(panel, "cosine, student to teacher")
+lesson.save_figure(figure, "agreement")
+d2.show_figure(figure, "cosine of student and teacher per level, untrained and trained")
 
 # %% [markdown]
-# On APTOS, TSD falls by more than a third (to less than half): the student draws features of a kind of image that it
-# has not been trained on. SSD falls too, to less than six tenths, and stays away from zero.
+# On APTOS, TSD falls by more than a third: the student draws features of a kind of image that it has not been trained
+# on. SSD falls too, and stays away from zero.
 #
 # How far this carries depends on the other tasks. APTOS is a fundus, and so is LAG, which is among its training tasks.
 # A chest X-ray resembles none of the other four. The same training with RSNA left out:
 
 # %%
-if contrast in bench and contrast != task:
-    far = bench[contrast]
+far = bench[contrast] if contrast in bench and contrast != task else None
+if far is not None:
     far_normals = far.test.images(p.image_size, np.flatnonzero(far.test.labels == 0))
     far_supports = far.train.images(p.image_size, range(K))
     far_trained = lesson.detector(bench, contrast, fusion="features")[0].cpu()
     a, b = (losses(m, far_normals, far_supports)[0] for m in (model, far_trained))
-    print(
-        f"{far.name}, {len(far_normals)} normal images: TSD {a:.2f} -> {b:.2f} (falls by {100 * (1 - b / a):.0f} %)"
-    )
-    if as_shipped:
-        assert 1 - b / a < fall_tsd - 0.1, "RSNA is drawn nearly as well as APTOS"
+    far_fall = 1 - b / a
+    print(f"{far.name}, {len(far_normals)} normal images: TSD {a:.2f} -> {b:.2f}", end=" ")
+    print(f"(falls by {100 * far_fall:.0f} %)")
 
 # %% [markdown]
 # A student of four tasks learns these four and what resembles them, not "medical images".
 #
-# ## The released lambdas, at the same rate
+# ## The collapse of self-distillation
 #
 # Now a short training with the released weights of the losses, 0.1 for TSD and 1 for SSD; everything else is as above.
 # The figure shows both losses as a share of their value before training, on the training tasks.
 
 # %%
-collapsed, short = lesson.detector(
-    bench, task, fusion="features", epochs=short_epochs, lambda_tsd=0.1, lambda_ssd=1.0
-)
+lambdas = {"lambda_tsd": 0.1, "lambda_ssd": 1.0}
+lambdas["epochs"] = short_epochs
+collapsed, short = lesson.detector(bench, task, fusion="features", **lambdas)
 collapsed.cpu()
-with torch.no_grad():
-    parts = [
-        model(t.train.images(p.image_size, range(K, 2 * K)), t.train.images(p.image_size, range(K)))
-        for t in bench.without(task).values()
-    ]
-start = {c: float(np.mean([getattr(o, c) for o in parts])) for c in ("loss_tsd", "loss_ssd")}
-runs = {
-    f"TSD {p.lambda_tsd:g} : SSD {p.lambda_ssd:g}": frame,
-    "TSD 0.1 : SSD 1 (released)": short.to_frame(),
-}
-fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.2), sharey=True)
-for ax, (name, some_frame) in zip(axes, runs.items()):
-    for column, color in (("loss_tsd", COLORS[0]), ("loss_ssd", COLORS[4])):
-        ax.semilogy(
-            [0, *some_frame["epoch"]],
-            [1, *some_frame[column] / start[column]],
-            color=color,
-            label=column.removeprefix("loss_").upper(),
-        )
-    ax.set(xlabel="epoch", title=name)
-axes[0].set(ylabel="share of the untrained loss")
-axes[0].legend()
-lesson.save_figure(fig, "collapse")
-plt.show()
+start = {"loss_tsd": [], "loss_ssd": []}
+for t in rest.values():
+    some, others = (t.train.images(p.image_size, range(i, i + K)) for i in (K, 0))
+    with torch.no_grad():
+        output = model(some, others)
+    start["loss_tsd"].append(float(output.loss_tsd))
+    start["loss_ssd"].append(float(output.loss_ssd))
+start = {name: np.mean(values) for name, values in start.items()}
+ours, released = f"TSD {p.lambda_tsd:g} : SSD {p.lambda_ssd:g}", "TSD 0.1 : SSD 1 (released)"
+runs = {ours: frame, released: short.to_frame()}
+figure = d2.losses_figure(runs, start)
+lesson.save_figure(figure, "losses")
+d2.show_figure(figure, "both losses over the epochs, with two pairs of lambdas")
 
 # %%
-tsd_collapsed, ssd_collapsed, _ = losses(collapsed, images[normal], supports)
-left_tsd, left_ssd = (
-    float(short.to_frame()[c].iloc[-1] / start[c]) for c in ("loss_tsd", "loss_ssd")
-)
-print(
-    f"released lambdas, {len(short)} epochs, training tasks: {100 * left_tsd:.0f} % of TSD are left, "
-    f"{100 * left_ssd:.1f} % of SSD"
-)
-print(
-    f"{held_out.name}, unseen: TSD {tsd_untrained:.2f} -> {tsd_collapsed:.2f}, "
-    f"SSD {ssd_untrained:.2f} -> {ssd_collapsed:.3f}"
-)
-if as_shipped:
-    assert left_tsd > 0.6 and left_ssd < 0.15, (left_tsd, left_ssd)
-    assert frame["loss_tsd"].iloc[-1] / start["loss_tsd"] < 0.4
+tsd_collapsed, ssd_collapsed = losses(collapsed, images[normal], supports)
+left = {c: float(short.to_frame()[c].iloc[-1] / start[c]) for c in start}
+print(f"released lambdas, {len(short)} epochs, training tasks:")
+print(f"{100 * left['loss_tsd']:.0f} % of TSD are left, {100 * left['loss_ssd']:.1f} % of SSD")
+print(f"{held_out.name}, unseen: TSD {tsd_untrained:.2f} -> {tsd_collapsed:.2f},", end=" ")
+print(f"SSD {ssd_untrained:.2f} -> {ssd_collapsed:.3f}")
 
 # %% [markdown]
 # On the training tasks SSD loses more than nine tenths in these few epochs, while more than three quarters of TSD are
-# left. SSD has **collapsed** before TSD has learned. With the lambdas of quick SSD is the faster one as well, but TSD
-# comes along: at the end less than four tenths of it are left.
+# left. SSD has **collapsed** before TSD has learned. Why does it come first?
 #
-# **The mechanism.** SSD asks that query and supports agree. The cheapest way is to draw every image of a task alike:
-# then they agree whatever the image shows, and nothing of the teacher has to be learned. Only TSD stands against that,
-# since the teacher's maps of two images do differ. To see it, measure how far apart the student draws **different**
-# images of the unseen task, level by level: $1 - \cos$ of the flattened maps, mean over pairs.
+# **It pulls harder.** Both losses move the same parameters of the student. At the start, how long is the gradient of
+# each? With batch norm in train mode, as in training, on a batch of each training task:
+
+
+# %%
+def pull(detector, tasks):
+    """Lengths of the gradients of TSD and SSD by the student's parameters, mean of the tasks."""
+    parameters, lengths = list(detector.student.parameters()), []
+    for t in tasks:
+        some = t.train.images(p.image_size, range(K, K + p.batch_size))
+        output = detector(some, t.train.images(p.image_size, range(K)))
+        for loss in (output.loss_tsd, output.loss_ssd):
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=True)
+            lengths.append(float(torch.cat([part.flatten() for part in gradients]).norm()))
+    return np.reshape(lengths, (-1, 2)).mean(axis=0)
+
+
+pull_tsd, pull_ssd = pull(lesson.untrained(fusion="features").cpu().train(), rest.values())
+harder = float(pull_ssd / pull_tsd)
+print(f"gradient of TSD {pull_tsd:.2f}, of SSD {pull_ssd:.1f}: {harder:.0f} times longer")
+
+# %%
+pulls = {ours: (p.lambda_tsd * pull_tsd, p.lambda_ssd * pull_ssd)}
+pulls[released] = (0.1 * pull_tsd, 1.0 * pull_ssd)
+paths = {}
+for name, some_frame in runs.items():
+    shares = [some_frame[c] / start[c] for c in ("loss_tsd", "loss_ssd")]
+    paths[name] = np.vstack([[1, 1], np.transpose(shares)])
+figure = d2.collapse_figure(pulls, paths)
+lesson.save_figure(figure, "collapse")
+d2.show_figure(figure, "weighted gradients at the start, and the way of both losses down")
+
+# %% [markdown]
+# Even unweighted, SSD pulls many times harder. The released lambdas make that ten times more: the first steps follow
+# SSD and nothing else, and the way goes straight down (right). The lambdas of quick make it ten times less. SSD is
+# still the faster one, but TSD comes along, and at the end less than four tenths of it are left.
+#
+# **And there is a cheap way down.** SSD asks that query and supports agree. They agree perfectly when the student draws
+# every image of a task alike, whatever the image shows, and nothing of the teacher has to be learned for that. Only TSD
+# stands against it, since the teacher's maps of two images do differ. Look at what is drawn: level 2 of four images of
+# the unseen task as colour pictures, of the teacher and of each student.
+
+
+# %%
+def as_colours(level_map):
+    """[N, C, H, W] -> [N, H, W, 3]: the three main directions as red, green, blue."""
+    n, _, h, w = level_map.shape
+    flat = level_map.permute(0, 2, 3, 1).flatten(0, 2)  # (N H W, C)
+    flat = flat - flat.mean(dim=0)
+    _, _, directions = torch.linalg.svd(flat, full_matrices=False)
+    colours = flat @ directions[:3].T
+    low, high = colours.quantile(0.02, dim=0), colours.quantile(0.98, dim=0)
+    return ((colours - low) / (high - low)).clamp(0, 1).reshape(n, h, w, 3)
+
+
+students = {"untrained": model, "trained": trained, "released lambdas": collapsed}
+with torch.no_grad():
+    drawings = {"teacher": as_colours(f[1])}
+    for name, detector in students.items():
+        drawings[name] = as_colours(detector.student(e)[1])
+figure = d2.query_maps_figure(queries, held_out.test.labels[rows], drawings)
+lesson.save_figure(figure, "drawings")
+d2.show_figure(figure, "level 2 of four images: teacher and three students, as colours")
+
+# %% [markdown]
+# The student with the released lambdas has drawn one and the same pattern four times. (The checks come from the
+# student's transposed convolutions.) In numbers: how far apart does the student draw **different** images of the unseen
+# task? Level by level, $1 - \cos$ of the flattened maps, mean over pairs.
 
 
 # %%
 def distances(detector):
-    """[L, 2]: mean distance between different normal images, and between normal and anomalous ones, per level."""
-    rows = []
+    """[2, L]: mean distance between normal images, and between normal and anomalous ones."""
+    result, n = [], int(normal.sum())
     with torch.no_grad():
-        for level in detector.student(detector.teacher(images).embedding):
-            unit = torch.nn.functional.normalize(level.flatten(1), dim=1)  # (N, C_l H_l W_l)
-            d, n = 1 - unit @ unit.T, int(normal.sum())  # (N, N), 0 on the diagonal
-            rows.append(
-                [
-                    float(d[normal][:, normal].sum()) / (n * (n - 1)),
-                    float(d[normal][:, ~normal].mean()),
-                ]
-            )
-    return np.array(rows)
+        levels = detector.student(detector.teacher(images).embedding)
+    for level in levels:
+        unit = torch.nn.functional.normalize(level.flatten(1), dim=1)  # (N, C_l H_l W_l)
+        d = 1 - unit @ unit.T  # (N, N), 0 on the diagonal
+        pairs = d[normal][:, normal].sum() / (n * (n - 1)), d[normal][:, ~normal].mean()
+        result.append([float(pair) for pair in pairs])
+    return np.transpose(result)
 
 
-students = {"untrained": model, "trained": trained, "released lambdas": collapsed}
 apart = {name: distances(detector) for name, detector in students.items()}
-fig, axes = plt.subplots(1, len(f), figsize=(9.5, 3.0), sharey=True)
-for level, ax in enumerate(axes):
-    for i, (kind, color) in enumerate(
-        (("normal - normal", NORMAL), ("normal - anomalous", ANOMALOUS))
-    ):
-        ax.bar(
-            np.arange(3) + 0.36 * i - 0.18,
-            [a[level, i] for a in apart.values()],
-            0.34,
-            color=color,
-            label=kind,
-        )
-    ax.set(xticks=range(3), title=f"level {level + 1}")
-    ax.set_xticklabels([name.replace(" ", "\n") for name in apart])
-axes[0].set(ylabel="mean distance, 1 - cos")
-axes[-1].legend(loc="upper right", fontsize=9)
-lesson.save_figure(fig, "drawn_alike")
-plt.show()
-
-# %%
-mean_apart = {name: values.mean(axis=0) for name, values in apart.items()}
-for name, (same_class, other_class) in mean_apart.items():
-    print(
-        f"{name:>16}: normal to normal {same_class:.3f}, normal to anomalous {other_class:.3f}, mean of the levels"
-    )
-if as_shipped:
-    assert mean_apart["trained"].max() < 0.8 * mean_apart["untrained"].min()
-    at = {name: values.mean() for name, values in mean_apart.items()}
-    assert at["released lambdas"] < min(at["trained"], 0.4 * at["untrained"]), at
+kinds = ("normal to normal", "normal to anomalous")
+panels = {kind: {name: d[i] for name, d in apart.items()} for i, kind in enumerate(kinds)}
+figure = d2.level_bars_figure(panels, "mean distance, 1 - cos")
+lesson.save_figure(figure, "drawn_alike")
+d2.show_figure(figure, "mean distance between different images, per level and student")
+for name, d in apart.items():
+    print(f"{name:>16}: " + ", ".join(f"{k} {v:.3f}" for k, v in zip(kinds, d.mean(axis=1))))
 
 # %% [markdown]
-# Training draws all images of a task closer together, the anomalous ones with the normal ones: to less than 0.6 of the
-# untrained distance with the lambdas of quick, to less than a quarter of it with the released ones, and that after
-# fewer epochs. With the lambdas of quick, TSD learns at the same time; with the released ones it does not come along.
+# Training draws all images of a task closer together, the anomalous ones with the normal ones. The released lambdas do
+# so most, to less than four tenths of the untrained distance, and after fewer epochs. With the lambdas of quick, TSD
+# learns at the same time; with the released ones it does not come along.
 #
-# ## What it does to the map
+# ## What training does to the map
 #
 # The same comparison at every **position** gives a picture of the disagreement: $1 - \cos$ over the channels between
 # $g_l$ and $h_l$ (the SSD map, the released code's only one), or between $f_l$ and $g_l$ (the TSD map). Both are summed
 # over the levels and blurred; notebook 06 takes that apart. The image score is the maximum of the map.
 
 # %%
-maps = {"SSD map": {"reading": p.reading}, "TSD map": {"reading": p.reading, "map_source": "tsd"}}
-fig, axes = plt.subplots(len(rows), 5, figsize=(7.4, 6.1))
-for b in range(len(rows)):
-    picture(axes[b, 0], queries[b].permute(1, 2, 0), masks[b])
-    axes[b, 0].set_ylabel("normal" if b < 2 else "anomalous", color=colour[b])
-for m, (kind, settings) in enumerate(maps.items()):
-    for j, name in enumerate(("untrained", "trained")):
+readings = {"SSD map": {"reading": p.reading}}
+readings["TSD map"] = {"reading": p.reading, "map_source": "tsd"}
+maps = {}
+for kind, settings in readings.items():
+    for name in ("untrained", "trained"):
         read = students[name].read_as(**settings)
-        values = read.predict(queries, read.encode_supports(supports)).anomaly_map  # (B, S, S)
-        for b in range(len(rows)):
-            picture(
-                axes[b, 1 + 2 * m + j],
-                values[b],
-                masks[b],
-                cmap="magma",
-                vmin=float(values.min()),
-                vmax=float(values.max()),
-            )
-        axes[0, 1 + 2 * m + j].set_title(f"{kind}\n{name}", fontsize=10, loc="center")
-lesson.save_figure(fig, "maps")
-plt.show()
+        bank = read.encode_supports(supports)
+        maps[f"{kind}\n{name}"] = read.predict(queries, bank).anomaly_map  # (B, S, S)
+figure = d2.query_maps_figure(queries, held_out.test.labels[rows], maps, masks)
+lesson.save_figure(figure, "maps")
+d2.show_figure(figure, "SSD and TSD maps of four images, untrained and trained")
 
 # %% [markdown]
 # Now in numbers, over several draws of the supports: does the score tell anomalous images from normal ones (**image
 # AUROC**), and does the map tell lesion pixels from others (**pixel AUROC**)? 0.5 is chance. The interval of 95 % is a
-# bootstrap over the test images.
+# bootstrap over draws and test images.
 
 # %%
-reports = {
-    (name, kind): d2.evaluate(
-        detector.to(lesson.device).read_as(**settings),
-        held_out,
-        shots=K,
-        draws=p.draws,
-        seed=lesson.seed,
-    )
-    for name, detector in students.items()
-    for kind, settings in maps.items()
-}
-worth = pd.DataFrame(
-    [
-        {
-            "student": name,
-            "map": kind,
-            "image AUROC": r.auroc,
-            "low": r.ci[0],
-            "high": r.ci[1],
-            "pixel AUROC": r.pixel_auroc,
-        }
-        for (name, kind), r in reports.items()
-    ]
-)
-one = reports["trained", "SSD map"]
-print(
-    f"{held_out.name}: {one.n_normal} normal and {one.n_anomalous} anomalous images, K = {K}, {p.draws} draws, "
-    "each image scored by itself"
-)
+same_draws = {"shots": K, "draws": p.draws, "seed": lesson.seed}
+reports, worth = {}, []
+for name, detector in students.items():
+    for kind, settings in readings.items():
+        read = detector.to(lesson.device).read_as(**settings)
+        reports[name, kind] = r = d2.evaluate(read, held_out, **same_draws)
+        worth.append({"student": name, "map": kind, "image AUROC": r.auroc})
+        worth[-1] |= {"low": r.ci[0], "high": r.ci[1], "pixel AUROC": r.pixel_auroc}
+worth = pd.DataFrame(worth)
+print(f"{held_out.name}: {r.n_normal} normal and {r.n_anomalous} anomalous images,", end=" ")
+print(f"K = {K}, {p.draws} draws, each image scored by itself, {lesson.data_kind}")
 worth.round(2)
 
 # %%
-gain = {
-    (name, kind): d2.compare_paired(reports[name, kind], reports["untrained", kind])
-    for name in ("trained", "released lambdas")
-    for kind in maps
-}
-for (name, kind), c in gain.items():
-    print(
-        f"{kind}, image AUROC, {name} less untrained: {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]"
-    )
-if as_shipped:
-    pixel = {key: r.pixel_auroc for key, r in reports.items()}
-    assert pixel["trained", "TSD map"] > max(0.7, pixel["untrained", "TSD map"] + 0.15)
-    assert gain["trained", "TSD map"].difference > max(0, gain["trained", "SSD map"].difference), (
-        gain
-    )
+gain = {}
+for name in ("trained", "released lambdas"):
+    for kind in readings:
+        c = d2.compare_paired(reports[name, kind], reports["untrained", kind])
+        gain[name, kind] = c
+        interval = f"[{c.low:+.2f}, {c.high:+.2f}]"
+        print(f"{kind}, {name} less untrained: {c.difference:+.2f} {interval}")
 
 # %% [markdown]
 # On APTOS the pixel AUROC of the TSD map rises from below chance to about 0.9. But look at the maps once more. The
@@ -566,7 +496,8 @@ if as_shipped:
 # %%
 def inside(images):
     """[N, S, S] bool: pixels of the object, dark spots within it included."""
-    return np.stack([binary_fill_holes(image.mean(dim=0).numpy() > 0.08) for image in images])
+    bright = images.mean(dim=1).numpy() > 0.08
+    return np.stack([binary_fill_holes(image) for image in bright])
 
 
 def where(detector, settings):
@@ -575,31 +506,21 @@ def where(detector, settings):
     for draw in d2.draw_supports(len(held_out.train), K, p.draws, lesson.seed):
         bank = read.encode_supports(held_out.train.images(p.image_size, draw))
         values = read.predict(images, bank).anomaly_map.numpy()  # (N, S, S)
-        on_lesion = [lesion[i].flat[values[i].argmax()] for i in bad]
-        found.append(
-            (
-                d2.image_auroc(lesion[object_pixels].astype(int), values[object_pixels]),
-                np.mean(on_lesion),
-            )
-        )
+        hits = [lesion[i].flat[values[i].argmax()] for i in bad]
+        pixels = lesion[object_pixels].astype(int), values[object_pixels]
+        found.append((d2.image_auroc(*pixels), np.mean(hits)))
     return np.mean(found, axis=0)
 
 
 # %%
+pointing = {}
 if held_out.has_masks:
-    lesion = held_out.test.masks(p.image_size, range(len(images))).bool().numpy()  # (N, S, S)
+    lesion = held_out.test.masks(p.image_size).bool().numpy()  # (N, S, S)
     object_pixels = inside(images)
-    pointing = {key: where(students[key[0]], maps[key[1]]) for key in reports}
-    for (name, kind), (pixels, peaks) in pointing.items():
-        print(
-            f"{kind}, {name:>16}: pixel AUROC inside {pixels:.2f}, peak on the lesion {100 * peaks:3.0f} %"
-        )
-    if as_shipped:
-        ssd_gain, tsd_gain = (
-            pointing["trained", k][0] - pointing["untrained", k][0] for k in ("SSD map", "TSD map")
-        )
-        assert tsd_gain > max(0.1, ssd_gain + 0.05), pointing
-        assert pointing["trained", "SSD map"][1] < 0.4, pointing
+    for name, kind in reports:
+        pointing[name, kind] = pixels, peaks = where(students[name], readings[kind])
+        at_lesion = f"peak on the lesion {100 * peaks:3.0f} %"
+        print(f"{kind}, {name:>16}: pixel AUROC inside {pixels:.2f}, {at_lesion}")
 
 # %% [markdown]
 # Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has learned
@@ -607,36 +528,103 @@ if held_out.has_masks:
 # image are dark corners. Its peak, which is its image score, seldom lies on a lesion.
 #
 # Nor does training clearly raise **how well the released map tells images apart**: here the image AUROC of the SSD map
-# falls, and the interval of the difference, printed above, says how sure 40 images are of that. The image AUROC of the
-# TSD map does rise, from below chance. After the short training with the released lambdas that of the SSD map is no
-# better either, and neither map has the pixel AUROC that it has with the lambdas of quick.
+# falls, and the interval of the difference, printed above, says how sure 40 images are of that. The explanation fits
+# the figures above. The untrained student is a random reading of the embedding and keeps the differences between
+# images; the training takes most of them away, also those that a lesion makes.
 #
 # And on the contrast, where the student has learned little of the unseen task?
 
 # %%
-if contrast in bench and contrast != task:
-    far_reports = [
-        d2.evaluate(
-            m.to(lesson.device).read_as(p.reading), far, shots=K, draws=p.draws, seed=lesson.seed
-        )
-        for m in (model, far_trained)
-    ]
-    c = d2.compare_paired(far_reports[1], far_reports[0])
-    far_pixel = [r.pixel_auroc for r in far_reports]
-    print(
-        f"{far.name}, SSD map, untrained -> trained: image AUROC {c.auroc_second:.2f} -> {c.auroc_first:.2f}, "
-        f"difference {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]; pixel AUROC "
-        + " -> ".join("no masks" if value is None else f"{value:.2f}" for value in far_pixel)
-    )
-    if as_shipped:
-        assert c.difference < 0.05, c
+if far is not None:
+    both = [m.to(lesson.device).read_as(p.reading) for m in (model, far_trained)]
+    pair = [d2.evaluate(read, far, **same_draws) for read in both]
+    c = d2.compare_paired(pair[1], pair[0])
+    print(f"{far.name}, SSD map: AUROC {c.auroc_second:.2f} -> {c.auroc_first:.2f},", end=" ")
+    print(f"difference {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}]")
 
 # %% [markdown]
-# On RSNA the image AUROC of the released map is lower after training, too. So on neither task does training make the
-# released map tell images apart better.
+# On RSNA the image AUROC of the released map is lower after training, too.
 #
-# The explanation fits the figure above. The untrained student is a random reading of the embedding and keeps the
-# differences between images; the training takes most of them away, also those that a lesion makes.
+# ## A setting in which training helps
+#
+# This teacher has seen photographs, and an untrained student already reads it well. The **embedded** teacher, a
+# ResNet-18 that has only seen fractals, is read poorly by an untrained student, so there is something to gain. The
+# table was measured on a sample world that chose nothing (synthetic, level plain, world seed 101): every task held out
+# in turn, four training tasks, 300 steps, K = 4, 10 draws, each image scored by itself, intervals of 95 % over training
+# seeds, draws and test images. The numbers are from
+# `benchmarks/regimes.py --teacher resnet18 --weights embedded --world-seed 101 --draws 10 --test-images 20`;
+# `benchmarks/REGIMES.md` has the other 30 settings.
+
+# %%
+columns = ["TSD : SSD", "rate", "trainings", "TSD", "SSD", "trained", "untrained"]
+columns += ["gain", "from", "to"]
+regimes = pd.DataFrame(
+    [
+        ("1 : 0.1", 5e-3, 15, "2.03 → 0.73", "0.02 → 0.049", 0.795, 0.719, 0.077, 0.020, 0.138),
+        ("0.1 : 1", 1e-4, 5, "2.01 → 1.86", "0.03 → 0.014", 0.761, 0.740, 0.021, -0.018, 0.067),
+        ("1 : 1", 5e-3, 5, "2.01 → 0.81", "0.03 → 0.024", 0.711, 0.740, -0.029, -0.088, 0.033),
+        ("0.1 : 1", 5e-3, 5, "2.01 → 0.90", "0.03 → 0.011", 0.709, 0.740, -0.032, -0.1, 0.03),
+    ],
+    columns=columns,
+)  # losses on unseen normal images, image AUROC of the released map; means over five tasks
+print("`matched`, which reads nothing that was trained: 0.973 [0.947, 0.991]")
+regimes
+
+# %% [markdown]
+# **One line of four is clear of zero: TSD with ten times the weight of SSD.** The trained map reaches 0.795
+# [0.746, 0.840] against 0.719, and a pixel AUROC of 0.84 against 0.66. The mechanism above fits: TSD gets ten times the
+# weight, so SSD does not collapse first. TSD falls by nearly two thirds on tasks that were never seen, and SSD ends
+# *above* where it began, so different images are not drawn alike. With the released lambdas TSD falls, too, but SSD
+# ends at a third of its start, and nothing is gained; at the released rate of 1e-4 hardly anything changes in 300
+# steps. It is not the whole story: with 1 : 1, SSD ends not far below its start, and there is no gain either. The last
+# three lines rest on one training seed (the first on three, hence the other twin), and their intervals hold zero.
+#
+# Two things keep this in proportion. `matched` compares the same teacher's features without any student and reaches
+# 0.973: the setting in which training helps is not one in which it is needed. And a gain of 0.08 cannot be seen on one
+# task of 40 images. Run this notebook with the embedded teacher (`d24fad notebooks 04 -p teacher=resnet18
+# -p weights=embedded`, some minutes on two cores), and the line below may well be negative. It was on the shipped
+# samples, seed 0: -0.07 [-0.22, +0.10] on APTOS and -0.02 [-0.12, +0.09] on RSNA, while the pixel AUROC rose, from 0.61
+# to 0.72 and from 0.76 to 0.90 (K = 4, 5 draws, 20 normal and 20 anomalous images each). What that run does show is the
+# mechanism: the mean distance between normal images of APTOS *grows* from 0.019 to 0.061, and falls to 0.003 with the
+# released lambdas.
+
+# %%
+c = gain["trained", "SSD map"]
+pixel = [reports[name, "SSD map"].pixel_auroc for name in ("untrained", "trained")]
+shown = " -> ".join("no masks" if value is None else f"{value:.2f}" for value in pixel)
+print(f"this run, {held_out.name}, teacher {p.teacher} ({p.weights}), SSD map:")
+print(f"gain {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}], pixel AUROC {shown}")
+
+# %% [markdown]
+# ## What this lesson claims
+
+# %%
+if as_shipped:  # the losses
+    assert tsd_at_start > 2.8 and ssd_at_start < 0.7, (tsd_at_start, ssd_at_start)
+    assert fall_tsd > 1 / 3, f"TSD falls by {fall_tsd:.2f} only"
+    assert 0.03 < ssd_trained / ssd_untrained < 0.7, "SSD collapsed, or did not fall"
+    assert far_fall < min(0.3, fall_tsd - 0.1), "RSNA is drawn nearly as well as APTOS"
+    assert left["loss_tsd"] > 0.75 and left["loss_ssd"] < 0.1, left
+    assert frame["loss_tsd"].iloc[-1] / start["loss_tsd"] < 0.4
+    assert pull_ssd > 5 * pull_tsd, (pull_tsd, pull_ssd)
+    at = {name: d.mean(axis=1) for name, d in apart.items()}  # both kinds of pairs
+    assert (at["trained"] < 0.8 * at["untrained"]).all(), at
+    assert (at["released lambdas"] < 0.4 * at["untrained"]).all(), at
+    assert at["released lambdas"].mean() < at["trained"].mean(), at
+    print("all hold")
+
+# %%
+if as_shipped:  # the maps
+    inside_gain = {k: pointing["trained", k][0] - pointing["untrained", k][0] for k in readings}
+    assert inside_gain["TSD map"] > max(0.1, inside_gain["SSD map"] + 0.05), pointing
+    assert pointing["trained", "SSD map"][1] < 0.4, pointing
+    before, after = (reports[name, "TSD map"].pixel_auroc for name in ("untrained", "trained"))
+    assert before < 0.5 and after > max(0.7, before + 0.15), (before, after)
+    assert gain["trained", "TSD map"].difference > max(0, gain["trained", "SSD map"].difference)
+    assert gain["trained", "SSD map"].low < 0 and pair[1].auroc < pair[0].auroc + 0.05
+    print("all hold")
+clear = regimes[regimes["from"] > 0]
+assert list(clear["TSD : SSD"]) == ["1 : 0.1"] and regimes["trained"].max() < 0.947
 
 # %% [markdown]
 # ## What you saw
@@ -644,11 +632,13 @@ if contrast in bench and contrast != task:
 # - The student predicts the teacher's maps from a narrow embedding; the teacher never moves.
 # - TSD and SSD are the same formula with another partner: the teacher on the query, or the student's weighted supports.
 # - On the unseen fundus task TSD falls by more than a third; on the chest X-rays, which resemble no training task, by
-#   less than a quarter.
-# - SSD can be made small by drawing every image of a task alike. With the released lambdas at this rate that happens
-#   within a few epochs, before TSD has learned.
+#   less.
+# - SSD pulls many times harder at the start, and it can be made small by drawing every image of a task alike. With the
+#   released lambdas at this rate that happens within a few epochs, before TSD has learned.
 # - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside
 #   the fundus, and on neither task does it tell images apart better than with an untrained student.
+# - With the embedded teacher and TSD at ten times the weight of SSD, training helps the released map, on the mean of
+#   five tasks; `matched`, without any student, remains far better.
 #
 # **What to question:** Is the flattened cosine what you would have chosen? Would a student of a hundred tasks draw a
 # chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks 08 to 10 go on.
@@ -658,7 +648,7 @@ if contrast in bench and contrast != task:
 # 1. What does the student see of the image, and why can it not simply copy the teacher's maps?
 # 2. What are the two partners that the query's student features are compared with?
 # 3. Why is the SSD loss of an untrained student already small?
-# 4. What is the cheapest way to bring SSD to zero, and which figure shows that it was taken?
+# 4. What is the cheapest way to bring SSD to zero, which figure shows that it was taken, and why is it taken first?
 # 5. Which map tells lesions from their surroundings better after training, and which hardly does?
 #
 # The answers: `lesson.answer()`, or one of them, `lesson.answer(3)`.
@@ -694,26 +684,28 @@ def nearest_other(level_map): ...  # your turn
 lesson.check(2, nearest_other)
 
 # %%
-where_it_points = (
-    "; ".join(
-        f"the {kind}'s pixel AUROC inside the object goes from {pointing['untrained', kind][0]:.2f} to "
-        f"{pointing['trained', kind][0]:.2f}"
-        for kind in reversed(maps)
-    )
-    if held_out.has_masks
-    else "no masks"
-)
+alike = float(apart["released lambdas"].mean() / apart["untrained"].mean())
+told = "no masks"
+if pointing:
+    inside_auroc = [pointing[name, kind][0] for kind in ("TSD map", "SSD map") for name in two]
+    told = f"{lesson.data_kind}, inside the object the pixel AUROC goes "
+    both = "from {:.2f} to {:.2f} (TSD map), from {:.2f} to {:.2f} (SSD map)"
+    told += both.format(*inside_auroc)
 lesson.finish(
     {
-        "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; {where_it_points}; the image AUROC "
-        f"of the SSD map from {reports['untrained', 'SSD map'].auroc:.2f} to {one.auroc:.2f} ({lesson.data_kind})",
+        "headline": f"unseen {held_out.name}: TSD falls by {100 * fall_tsd:.0f} %; {told}",
         "loss_tsd": float(frame["loss_tsd"].iloc[-1]),
         "loss_ssd": float(frame["loss_ssd"].iloc[-1]),
         "tsd_unseen": [tsd_untrained, tsd_trained],
         "ssd_unseen": [ssd_untrained, ssd_trained],
+        "ssd_pulls_harder": harder,
         "tables": {
             "Training": frame[["epoch", "loss", "loss_tsd", "loss_ssd"]].round(4),
             "The map": worth.round(3),
+            "The embedded teacher, world seed 101": regimes,
         },
-    }
+    },
+    verdict=f"at the start SSD pulls {harder:.0f} times harder than TSD; with the released "
+    f"lambdas different images of {held_out.name} end at {100 * alike:.0f} % of their distance, "
+    f"while {100 * left['loss_tsd']:.0f} % of TSD are left.",
 )

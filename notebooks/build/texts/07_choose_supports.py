@@ -7,7 +7,7 @@
 #
 # **You will learn**
 # - to pick, lock, undo and save a choice of supports, with the mouse, the keyboard or a script;
-# - five ways of letting the teacher's features suggest supports, and whether they help;
+# - six ways of letting the features suggest supports, and whether they help;
 # - to read a query's map, weights and effective number of supports while you choose;
 # - where your choice stands among random ones, under a reading that works and under the released one;
 # - which support does harm, and when the choice matters at all;
@@ -88,9 +88,13 @@ print("undo:", scratch.names)
 #   $\arg\max_i \min_{s \in S} \lVert x_i - x_s\rVert$;
 # - **medoids** makes the distance of every image to its nearest support small:
 #   $\min_S \sum_i \min_{s\in S} \lVert x_i - x_s\rVert$;
-# - **typical** takes the images closest to the mean, **diverse** those that span the largest volume.
+# - **typical** takes the images closest to the mean, **diverse** those that span the largest volume;
+# - **herding** (MaxHerding, Bae et al. 2024) lets each support cover its neighbourhood softly, by a kernel
+#   $k = e^{-d^2 / 2\sigma^2}$, and adds the one that covers most of what is left;
+# - **typicality** (after TypiClust, Hacohen et al. 2022) takes the images with the closest neighbours.
 #
-# The first by hand, against the package's:
+# The last two are the opposites of **farthest**: they look for the crowd, where it looks for the loneliest image, be
+# that a rare normal one or an odd one. Farthest points by hand, against the package's:
 
 # %%
 vectors = d2.describe_images(model, held_out.train)  # (N, D)
@@ -207,7 +211,7 @@ influence
 
 # %% [markdown]
 # On the samples, read as `matched`, four supports of nearly any kind reach the top of the scale: there is nothing to
-# choose. Does the choice matter with fewer supports, or under the released reading? The same random sets, and the five
+# choose. Does the choice matter with fewer supports, or under the released reading? The same random sets, and the
 # suggestions, for K = 1 and K = 4 and both readings:
 
 

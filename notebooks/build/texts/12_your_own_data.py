@@ -91,7 +91,7 @@ def write_dicom(path, grey):
 
 # %%
 def new_scan(path, target, as_dicom):
-    """Copy a grey image to `target`, as DICOM where that is asked for and possible; the path written."""
+    """Copy an image to `target`, a grey one as DICOM where that is asked for; the path written."""
     with Image.open(path) as image:
         if as_dicom and image.mode == "L":
             target = target.with_suffix(".dcm")
