@@ -86,12 +86,14 @@ def roc_figure(report: EvaluationReport, title: str = "") -> Figure:
 
 def _score_histogram(ax: Axes, report: EvaluationReport) -> None:
     """Scores of normal and anomalous test images in common bins, side by side."""
+    from matplotlib.ticker import MaxNLocator
+
     scores = report.scores.mean(axis=0)
     parts = [scores[report.labels == label] for label in (0, 1)]
-    bins = np.linspace(scores.min(), scores.max(), 18)
+    bins = np.linspace(scores.min(), scores.max(), 18).tolist()
     ax.hist(parts, bins, color=[NORMAL, ANOMALOUS], label=["normal", "anomalous"])
     ax.set(xlabel=f"image score, mean over {report.draws} draws", ylabel="test images")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(fontsize=9)
     ax.set_title("Scores")
 

@@ -89,5 +89,6 @@ def _show(ax: Axes, picture: Tensor | np.ndarray, limits: tuple[float, float], m
         ax.images[0].set(cmap=MAP_COLOURS, clim=limits)
     else:
         plain_picture(ax, pixels(picture))
-    if mask is not None and mask.any() and mask.shape == ax.images[0].get_array().shape[:2]:
+    side = picture.shape[-2:] if _is_map(picture) or isinstance(picture, Tensor) else picture.shape[:2]
+    if mask is not None and mask.any() and mask.shape == side:
         ax.contour(np.asarray(mask), [0.5], colors=COLORS[5], linewidths=1.2)

@@ -29,7 +29,7 @@ class LessonExercises:
 
         return load_exercises(self.name)
 
-    def check(self, number: int | str, answer: Any, *old: Any, **old_options: Any) -> None:
+    def check(self, number: int, answer: Any) -> None:
         """Run your function on the cases of an exercise; prints one line, and metrics.json holds the last outcome.
 
         Parameters
@@ -43,12 +43,6 @@ class LessonExercises:
         """
         from d24fad_lite.lessons.exercises.judging import judge_answer
 
-        if isinstance(number, str):  # OLD CHECKS: goes with the last lesson that calls check with a name
-            from d24fad_lite.lessons.old_checks import judge
-
-            self.checks[number], line = judge(number, answer, *old, **old_options)
-            print(line)
-            return
         exercise = self.exercises.exercise(number)
         self.checks[exercise.title], line = judge_answer(exercise, answer)
         print(line)

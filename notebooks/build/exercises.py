@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 HEADING = "## Exercises"
-DROPPED = {"lesson-only", "solution"}  # OLD CHECKS: "solution" goes with the last lesson that has such cells
+DROPPED = "lesson-only"  # tag of cells that the exercises do not need
 
 
 def exercise_notebook(lesson: NotebookNode, name: str) -> NotebookNode | None:
@@ -36,7 +36,7 @@ def exercise_notebook(lesson: NotebookNode, name: str) -> NotebookNode | None:
     for index, cell in enumerate(lesson.cells):
         tags = cell.metadata.get("tags", [])
         before = index < starts[0]
-        if DROPPED & set(tags) or (before and cell.cell_type != "code") or "lesson.finish(" in cell.source:
+        if DROPPED in tags or (before and cell.cell_type != "code") or "lesson.finish(" in cell.source:
             continue
         if cell.cell_type == "markdown":
             cells.append(new_markdown_cell(source=cell.source))

@@ -43,8 +43,6 @@ def read_text(path: Path) -> NotebookNode:
         make = new_code_cell if cell.cell_type == "code" else new_markdown_cell
         tags = sorted(cell.metadata.get("tags", []))
         metadata = {"tags": tags} if tags else {}
-        if "solution" in tags:  # OLD CHECKS: goes with the last lesson that has such cells
-            metadata["jupyter"] = {"source_hidden": True}  # folded in JupyterLab, a click away
         cells.append(make(source=cell.source, metadata=metadata))
     notebook = new_notebook(cells=cells, metadata=METADATA)
     set_cell_ids(notebook)

@@ -13,7 +13,6 @@ import torch
 
 from d24fad_lite.lessons.checks import same
 from d24fad_lite.lessons.lesson import start_lesson
-from d24fad_lite.lessons.old_checks import judge  # OLD CHECKS
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.weights import local
 from d24fad_lite.model.weights.source import WeightsSource
@@ -124,28 +123,6 @@ def test_finish_writes_metrics_with_tables_figures_and_checks(
     assert written["checks"] == {"sum": True} and written["tables"] == {"t": [{"a": None}]}
     assert (written["notebook"], written["profile"], written["auroc"]) == ("04_x", "quick", 0.5)
     assert [path.name for path in (tmp_path / "out").iterdir() if path.suffix not in {".json", ".png"}] == []
-
-
-def raises() -> None:  # OLD CHECKS: this and the next test go with `old_checks`
-    raise NameError("fuse")
-
-
-@pytest.mark.parametrize(
-    ("actual", "expected", "line"),
-    [
-        (lambda: 9.0, 9, "✓ q: correct"),
-        (lambda: None, 9, "✗ q: not done yet. Hint: h"),
-        (..., 9, "✗ q: not done yet. Hint: h"),
-        (raises, 9, "✗ q: not done yet (NameError: fuse). Hint: h"),
-        (8, 9, "✗ q: not yet, got 8. Hint: h"),
-        (torch.zeros(2), torch.zeros(3), "✗ q: not yet, got shape [2], expected [3]. Hint: h"),
-        (torch.zeros(2), lambda: torch.ones(2), "✗ q: not yet, the largest difference is 1. Hint: h"),
-        ("a", "b", "✗ q: not yet, got 'a'. Hint: h"),
-        ([torch.ones(1)], [torch.ones(1)], "✓ q: correct"),
-    ],
-)
-def test_a_self_check_says_what_is_missing_and_never_raises(actual: Any, expected: Any, line: str) -> None:
-    assert judge("q", actual, expected, "h") == (line.startswith("✓"), line)
 
 
 def test_a_lesson_that_disagrees_with_the_package_fails() -> None:

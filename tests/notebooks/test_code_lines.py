@@ -10,22 +10,6 @@ from build.pairing import read_text, text_names, text_path
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LONGEST = 100
-# Lessons that still have longer lines; a lesson that is mended leaves the set, and when it is empty, the set goes.
-TO_MEND = {
-    "00_check_setup",
-    "01_load_data",
-    "02_teacher_features",
-    "03_episodes_and_supports",
-    "04_dual_distillation",
-    "05_learn_to_weight",
-    "06_anomaly_maps_and_scores",
-    "07_choose_supports",
-    "08_ablations",
-    "09_evaluate_task",
-    "10_full_benchmark",
-    "11_audit_the_protocol",
-    "12_your_own_data",
-}
 
 
 def long_lines(path: Path) -> list[str]:
@@ -38,8 +22,6 @@ def long_lines(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", text_names(NOTEBOOKS))
 def test_no_line_of_code_is_over_100_characters(name: str) -> None:
     found = long_lines(text_path(NOTEBOOKS, name))
-    if found and name in TO_MEND:
-        pytest.skip(f"{len(found)} lines to mend")
     assert not found, "\n".join(found)
 
 

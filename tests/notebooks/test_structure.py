@@ -144,28 +144,15 @@ def test_the_end_says_what_was_seen_asks_and_writes_metrics(name: str) -> None:
         assert re.search(rf"^{heading}", words(name), re.MULTILINE), f"{heading} is absent"
     last = code_cells(name)[-1]
     assert "lesson.finish(" in last.source and "metrics.json written" in printed(last)
+    assert "What this showed: " in printed(last), "finish(verdict=...): one sentence, built from values of the run"
 
 
 @every_notebook
 def test_exercises_are_open_and_no_solution_stands_beside_them(name: str) -> None:
-    if not has_exercises(name):
-        pytest.skip("OLD CHECKS: goes with the last lesson that has no module of exercises")
     exercises = tagged(name, "exercise")
-    assert exercises and not tagged(name, "solution")
+    assert has_exercises(name) and exercises and not tagged(name, "solution")
     for cell in exercises:
         assert re.fullmatch(r"… \d · .+: not done yet\n", printed(cell)), cell.source
-
-
-@every_notebook
-def test_old_exercises_are_open_and_their_solutions_right(name: str) -> None:
-    if has_exercises(name):
-        pytest.skip("OLD CHECKS: this test goes with the last lesson that has no module of exercises")
-    exercises, solutions = tagged(name, "exercise"), tagged(name, "solution")
-    assert exercises and len(exercises) == len(solutions)
-    for cell in exercises:
-        assert "not done yet" in printed(cell) and "✓" not in printed(cell), cell.source
-    for cell in solutions:
-        assert "✓" in printed(cell) and "✗" not in printed(cell), cell.source
 
 
 @every_notebook

@@ -14,12 +14,11 @@ def expected_distinct(n, shots):
 
 def one_per_group(order, groups, shots):
     """The first `shots` positions of `order` [n] whose groups are all different; groups [n] names."""
-    chosen, taken = [], set()
+    chosen: dict[str, int] = {}  # group -> its first position
     for position in order:
-        if groups[position] not in taken and len(chosen) < shots:
-            chosen.append(int(position))
-            taken.add(groups[position])
-    return chosen
+        if groups[position] not in chosen and len(chosen) < shots:
+            chosen[groups[position]] = int(position)
+    return list(chosen.values())
 
 
 def _distinct_by_recursion(n, shots):
@@ -77,7 +76,7 @@ EXERCISES = (
         cases=_orders,
         hints=(
             "Walk through the order once and remember which groups you have already taken.",
-            "A set of names: `if groups[position] not in taken`.",
+            "A dict from name to position remembers both: `if groups[position] not in chosen`.",
             "Stop, or take nothing more, when there are `shots` of them; there may be fewer.",
         ),
     ),

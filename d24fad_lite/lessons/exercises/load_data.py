@@ -16,8 +16,8 @@ def equal_pairs(arrays):
 
 def rows_of_test(groups, count):
     """Positions of the test images: whole patients in alphabetical order until there are at least `count` images."""
-    rows = []
-    for patient in sorted(set(groups)):
+    rows = [i for i, group in enumerate(groups) if group == min(groups)]
+    for patient in sorted(set(groups))[1:]:
         if len(rows) >= count:
             break
         rows += [i for i, group in enumerate(groups) if group == patient]

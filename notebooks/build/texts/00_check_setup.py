@@ -7,7 +7,7 @@
 #
 # **You will learn**
 # - what the kit is about, in one picture, and its whole way from folder to result in five lines;
-# - whether the twelve notebooks that follow will run here, and which parts are optional;
+# - whether the notebooks that follow will run here, and which parts are optional;
 # - where the teacher's weights come from on this machine, and what to do where the good ones are absent;
 # - what the profiles quick, standard and full would cost on this machine.
 #
@@ -147,6 +147,15 @@ def check(name, function, remedy):
 
 
 # %%
+def installed(requirement):
+    """The installed version, "absent" where there is none, and whether it fits."""
+    try:
+        found = version(requirement.name)
+    except PackageNotFoundError:
+        return "absent", False
+    return found, requirement.specifier.contains(found, prereleases=True)
+
+
 def packages():
     """Compare what is installed with what the kit requires; raises for a required package."""
     from packaging.requirements import Requirement
@@ -154,31 +163,21 @@ def packages():
     try:
         wanted = [Requirement(text) for text in requires("d24fad-lite") or []]
     except PackageNotFoundError:
-        return (
-            "the kit is used from its folder without being installed, so it states no requirements"
-        )
-    wrong, optional, good = [], [], 0
+        return "the kit is used from its folder without being installed: it states no requirements"
+    wrong, optional = [], []
     for requirement in wanted:
-        extra = (
-            str(requirement.marker).partition("extra == ")[2].strip("\"'")
-            if requirement.marker
-            else ""
-        )
-        try:
-            fits = requirement.specifier.contains(version(requirement.name), prereleases=True)
-            found = version(requirement.name)
-        except PackageNotFoundError:
-            fits, found = False, "absent"
-        good += fits
+        found, fits = installed(requirement)
         if not fits:
-            (optional if extra else wrong).append(
-                f"{requirement.name} {found}, needs {requirement.specifier}"
-            )
+            of_an_extra = "extra ==" in str(requirement.marker)
+            unfit = f"{requirement.name} {found}, needs {requirement.specifier}"
+            (optional if of_an_extra else wrong).append(unfit)
     if wrong:
         raise RuntimeError("; ".join(wrong))
+    good = len(wanted) - len(optional)
     return f"{good} fit" + (f"; optional and not usable: {'; '.join(optional)}" if optional else "")
 
 
+# %%
 check(
     "Python", lambda: f"{platform.python_version()} on {platform.system()} {platform.machine()}", ""
 )
@@ -217,6 +216,7 @@ def memory():
     return f"{free:.1f} GiB free"
 
 
+# %%
 def disk():
     free = shutil.disk_usage(lesson.out).free / 2**30
     probe = lesson.out / "probe"
@@ -268,6 +268,7 @@ def data():
     return f"{len(files)} files are, byte for byte, what MANIFEST.json says"
 
 
+# %%
 check(
     "data",
     data,
@@ -493,6 +494,7 @@ def hours(profile, images):
     return passes * per_pass[q.teacher] * (q.image_size / 128) ** 2 / per_second / 3600
 
 
+# %%
 here = sum(len(task.train) for task in bench.values()) * (len(bench) - 1) // len(bench)
 cost = pd.DataFrame(
     [
@@ -528,7 +530,7 @@ assert ratio > 100, ratio
 # - An anomaly map says how unlike the supports each place of a query is. With a good teacher it points at most of these
 #   lesions, before any training.
 # - Every part of the kit works here, or the page said which does not and what to do.
-# - A detector is five lines; what these lines mean is what the next twelve notebooks are about.
+# - A detector is five lines; what these lines mean is what the other notebooks are about.
 # - The profile full costs over a hundred times as much as quick; all lessons are written for quick.
 #
 # **What to question:** a check that passes has tried one case. It did not try your data, your GPU, or a run of eight

@@ -397,6 +397,7 @@ shuffled = np.stack([rng.permutation(source.test.labels) for _ in range(1000)])
 extreme = np.abs(auroc_of_ranks(ranks, shuffled) - 0.5).max(axis=1)
 band = np.quantile(extreme, 0.95)
 
+# %%
 fig, ax = plt.subplots(figsize=(8.4, 4.6))
 image = ax.imshow(aurocs.to_numpy(), cmap="PuOr", vmin=0, vmax=1, aspect="auto")
 for (i, j), value in np.ndenumerate(aurocs.to_numpy()):

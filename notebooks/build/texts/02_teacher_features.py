@@ -142,6 +142,7 @@ def teacher_by_hand(images):
     return maps  # three levels and the embedding
 
 
+# %%
 if hasattr(net.backbone, "layer1") or hasattr(net.backbone, "blocks"):
     with torch.no_grad():
         mine = teacher_by_hand(queries)
@@ -345,6 +346,7 @@ class WithEmbedding(torch.nn.Module):
         return [*maps, e, e]
 
 
+# %%
 with_embedding = d2.Teacher(WithEmbedding(net), image_size=p.image_size, normalize=False)
 four = d2.SharedTeacher(with_embedding)  # each image is seen once
 by_level = {
@@ -446,6 +448,7 @@ def chaos_game(system, steps, rng):
     return np.array(orbit)
 
 
+# %%
 shown, stage = (0, 1, 2, 3), d2.PretrainingRecipe().stages[0]
 systems = [d2.find_fractal(0, number, 80) for number in shown]
 fig, axes = plt.subplots(len(shown), 6, figsize=(7.6, 5.3))

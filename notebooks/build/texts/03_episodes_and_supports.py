@@ -64,6 +64,7 @@ def picture(number):
     return sets[owner].images(p.image_size, number - starts[owner])[0].permute(1, 2, 0)  # (S, S, 3)
 
 
+# %%
 columns = [int(np.flatnonzero(batch.tasks == t)[0]) for t in np.unique(batch.tasks)][:3]
 fig, axes = plt.subplots(len(columns), K + 1, figsize=(8, 1.75 * len(columns)), squeeze=False)
 for row, b in zip(axes, columns):
@@ -218,6 +219,7 @@ for name, some_sampler in zip(
         met |= pairs(some_sampler, epoch)
         seen[name].append(len(met) / (n_small * (n_small - 1)))
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.6))
 grid = np.arange(12, 401)
 counted = (20, 40, 80, 160, 320)
@@ -475,6 +477,7 @@ def one_patient(visits):
     ]
 
 
+# %%
 export = tempfile.TemporaryDirectory()
 folder = Path(export.name) / held_out.name
 for part in ("train/good", "test/good", "test/bad"):
@@ -515,6 +518,7 @@ cover = {
     name: report.scores[:, labels == 0].mean(axis=1) for name, report in lines.items()
 }  # one per support set
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), sharey=True)
 for y, (name, report) in enumerate(lines.items()):
     alone = len(cover[name]) == 1

@@ -45,7 +45,7 @@ p = lesson.profile
 # %% [markdown]
 # ## A model that has never seen this task
 #
-# Trained on the other tasks, as in notebook 04, or read from `model_file`. It is read in two ways (notebook 06): as
+# Trained on the other tasks, as in notebook 04, or read from `model_file`. It is read in two ways (notebook 06b): as
 # `matched`, which compares the teacher's features and works on the samples, and as `released`, which compares what the
 # student draws. The choice is made under the first, the last sections compare both.
 

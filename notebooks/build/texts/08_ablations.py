@@ -114,6 +114,7 @@ def both_scores(maps):
     return {"max": maps.amax(dim=(1, 2)).numpy(), "mean": maps.mean(dim=(1, 2)).numpy()}
 
 
+# %%
 def read_batch(readers, queries, banks):
     """One batch of queries against D banks: {(weighting, source, score): [D, B]}."""
     tsd = sum(
@@ -129,6 +130,7 @@ def read_batch(readers, queries, banks):
     return {key: np.stack(values) for key, values in cells.items()}
 
 
+# %%
 @torch.no_grad()
 def read(model, name, shots=p.shots, weightings=weightings, batch=64):
     """Every reading of a model on a task: {(weighting, K, source, score): [D, N]}."""
@@ -219,6 +221,7 @@ curve = pd.concat(
 )
 
 
+# %%
 def own_auroc(model, where, source):
     """AUROC of each draw, read by the map that the model would be used with."""
     scores = read(model, where, (K,), ("learned",))["learned", K, source, "max"]
@@ -426,6 +429,7 @@ def from_cells(name, where, label, kind="learned", shots=K, source=None, score="
     return replace(frames[where, shots], method=label, scores=scores.astype(np.float64))
 
 
+# %%
 frames, comparisons = {}, {}
 for where, task in tested.items():
     reports = {
@@ -492,6 +496,7 @@ for where, comparison in comparisons.items():
         pairs[f"D²4FAD - {other}", where] = d2.compare_paired(ours, comparison.methods[other])
     pairs["D²4FAD - best shortcut", where] = d2.compare_paired(ours, comparison.best_shortcut)
 
+# %%
 labels = tested[first].test.labels
 a, b = (
     aurocs(cells["TSD + SSD", first, kind, K, "ssd", "max"], labels) for kind in ("learned", "mean")
@@ -547,6 +552,7 @@ def verdict(pair):
     )
 
 
+# %%
 paired = pd.DataFrame(
     [
         {

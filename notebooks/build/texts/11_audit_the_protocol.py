@@ -138,6 +138,7 @@ def official_by_hand(raw_maps, labels, sigma=4.0, batch=16):
     return (scores - scores.min()) / np.ptp(scores), kept  # scaled over the whole test set
 
 
+# %%
 close = bench[task]
 supports = reports[close.name, "official"].supports[0]
 bank = untrained.encode_supports(close.train.images(p.image_size, supports))
@@ -178,6 +179,7 @@ def in_company(index, companions):
     return gaussian_filter(batch, sigma=4.0).max(axis=(1, 2))[7]
 
 
+# %%
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True)
 for ax, blur in zip(axes, ("each image by itself", "blurred along the batch (LEAK)")):
     for x, company in enumerate((normal, bad)):
@@ -240,6 +242,7 @@ for _ in range(200):
     for way, scores in zip(tossed, (maps[order].max(axis=(1, 2)), np.concatenate(leaked))):
         tossed[way].append(d2.image_auroc(fake, scores))
 
+# %%
 fig, ax = plt.subplots(figsize=(8.5, 3.2))
 for (way, values), color in zip(tossed.items(), (NORMAL, ANOMALOUS)):
     ax.hist(values, bins=np.linspace(0, 1, 26), color=color, alpha=0.65, label=way)

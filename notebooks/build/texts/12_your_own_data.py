@@ -101,6 +101,7 @@ def new_scan(path, target, as_dicom):
     return target
 
 
+# %%
 def generate_hospital(place):
     """Folders `normal` and `new`; returns {name of a new image: 1 if anomalous}."""
     if (place / "made" / "MANIFEST.json").is_file():  # of an earlier run of this notebook
@@ -216,7 +217,7 @@ if truth is not None and with_dicom and Image.open(normals.paths[0]).mode == "L"
 # ## A detector
 #
 # Trained on **other** kinds of images (here: the samples), or loaded. Your normal images teach it nothing; they will
-# only be its references. It is read as `matched` (notebook 06): each position of a new image looks for its like in the
+# only be its references. It is read as `matched` (notebook 06b): each position of a new image looks for its like in the
 # teacher's features of all supports. That reads nothing which training has changed; the student is there for the other
 # readings, `reading="released"` or `"paper"`.
 
@@ -433,7 +434,7 @@ else:
 
 # %% [markdown]
 # Twenty images cannot tell a good detector from a fair one, however well they come out. Notebook 09 shows how wide the
-# interval is, notebook 06 whether an alarm rests on the lesion at all, notebook 11 what else can go wrong. And these
+# interval is, notebook 06b whether an alarm rests on the lesion at all, notebook 11 what else can go wrong. And these
 # are generated images with lesions that are plain to see.
 #
 # ## What this lesson claims
