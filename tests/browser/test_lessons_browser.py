@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 from lab_server import ABANDONED, ROOT, end_tree, environment
 
+from d24fad_lite.lessons.exercises.exercise import has_exercises, load_exercises
+
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }"
 # The open notebook as the page holds it: each cell's source, tags and outputs as text.
 CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => ({
   source: cell.model.sharedModel.getSource(),
   tags: cell.model.sharedModel.getMetadata('tags') ?? [],
   outputs: (cell.model.sharedModel.toJSON().outputs ?? []).map(out =>
-    out.output_type === 'error' ? `${out.ename}: ${out.evalue}` : [out.text ?? ''].flat().join('')),
+    out.output_type === 'error' ? `${out.ename}: ${out.evalue}`
+      : [out.text ?? out.data?.['text/plain'] ?? ''].flat().join('')),
   failed: (cell.model.sharedModel.toJSON().outputs ?? []).some(out => out.output_type === 'error'),
 }))"""
 ANSWER = """async ([index, source]) => {
@@ -132,48 +135,39 @@ def test_all_of_the_start_page_runs_and_its_links_open(opened: Opened, page: Any
 
 
 @pytest.mark.timeout(900)
-def test_an_exercise_judges_wrong_failing_and_right_answers_and_no_source_changes(opened: Opened, page: Any) -> None:
+@pytest.mark.parametrize("name", ["00_check_setup", "04_dual_distillation", "07_choose_supports", "12_your_own_data"])
+def test_a_lesson_runs_and_judges_answers_and_no_source_changes(opened: Opened, page: Any, name: str) -> None:
     sources = {path: path.read_bytes() for path in (opened.notebooks / "build").rglob("*.py")}
-    open_lesson(page, "04_dual_distillation")
-    page.set_default_timeout(600_000)
-    page.evaluate(RUN_ALL)
-    cells = page.evaluate(CELLS)
-    assert [cell["outputs"] for cell in cells if cell["failed"]] == []
-    assert not any("solution" in cell["tags"] for cell in cells)
-    index = next(i for i, cell in enumerate(cells) if "exercise" in cell["tags"])
-    blank = cells[index]["source"]
-    assert "lesson.check(1, " in blank
-    name, arguments = re.search(r"def (\w+)\(([^)]*)\)", blank).groups()
-    check = f"lesson.check(1, {name})"
-
-    def outcome(body: str) -> str:
-        page.evaluate(ANSWER, [index, f"def {name}({arguments}):\n    {body}\n\n\n{check}"])
-        return " ".join(page.evaluate(CELLS)[index]["outputs"])
-
-    said = [outcome("..."), outcome("return 0"), outcome('raise KeyError("lost")')]
-    assert len(set(said)) == 3 and not any("correct" in line for line in said), said
-    assert "KeyError" in said[2]
-    solution = load_solution("04_dual_distillation")
-    page.evaluate(ANSWER, [index, f"{solution}\n\n\n{check}"])
-    assert "correct" in " ".join(page.evaluate(CELLS)[index]["outputs"])
-    page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save') }")
-    assert name in (opened.notebooks / "04_dual_distillation.ipynb").read_text()
-    assert {path: path.read_bytes() for path in sources} == sources
-
-
-def load_solution(lesson: str) -> str:
-    """The text of the solution of exercise 1, as `lesson.solution(1)` shows it."""
-    from d24fad_lite.lessons.exercises.exercise import load_exercises
-
-    return load_exercises(lesson).exercise(1).solution_source()
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["00_check_setup", "07_choose_supports", "12_your_own_data"])
-def test_a_lesson_runs_from_the_start_page(page: Any, name: str) -> None:
     open_lesson(page, name)
     page.set_default_timeout(600_000)
     page.evaluate(RUN_ALL)
     cells = page.evaluate(CELLS)
     assert [cell["outputs"] for cell in cells if cell["failed"]] == []
     assert any("finished" in text for text in cells[-1]["outputs"])
+    if not has_exercises(name):
+        pytest.skip("OLD CHECKS: this lesson has no module of exercises yet")
+    answer_the_first_exercise(page, cells, load_exercises(name).exercise(1).solution_source())
+    page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save') }")
+    assert "# the reader was here" in (opened.notebooks / f"{name}.ipynb").read_text()
+    assert {path: path.read_bytes() for path in sources} == sources
+
+
+def answer_the_first_exercise(page: Any, cells: list[dict[str, Any]], solution: str) -> None:
+    """Leave it blank, answer wrongly, raise, ask for help, and answer rightly; each has its own message."""
+    assert not any(solution.strip() in text for cell in cells for text in (cell["source"], *cell["outputs"]))
+    index, blank = next((i, cell["source"]) for i, cell in enumerate(cells) if "exercise" in cell["tags"])
+    head, name = re.search(r"^(def (\w+)\(.*?\):) \.\.\.", blank, re.MULTILINE | re.DOTALL).groups()
+    check = f"lesson.check(1, {name})  # the reader was here"
+    assert f"lesson.check(1, {name})" in blank
+
+    def said(source: str) -> str:
+        page.evaluate(ANSWER, [index, source])
+        return "\n".join(page.evaluate(CELLS)[index]["outputs"])
+
+    bodies = ("...", "return 0", 'raise KeyError("lost")')
+    refused = [said(f"{head}\n    {body}\n\n\n{check}") for body in bodies]
+    assert len(set(refused)) == 3 and not any("correct" in line for line in refused), refused
+    assert "KeyError" in refused[2]
+    assert "hint 1 of" in said("lesson.hint(1)")
+    assert solution.strip() in said("lesson.solution(1)")
+    assert "correct" in said(f"{solution}\n\n\n{check}")
