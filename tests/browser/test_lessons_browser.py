@@ -17,31 +17,38 @@ from typing import Any
 import pytest
 from lab_server import ABANDONED, ROOT, end_tree, environment
 
-RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }"
-# The open notebook as the page holds it: each cell's source, tags and outputs as text.
-CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => ({
-  source: cell.model.sharedModel.getSource(),
-  tags: cell.model.sharedModel.getMetadata('tags') ?? [],
-  outputs: (cell.model.sharedModel.toJSON().outputs ?? []).map(out =>
-    out.output_type === 'error' ? `${out.ename}: ${out.evalue}` : [out.text ?? ''].flat().join('')),
-  failed: (cell.model.sharedModel.toJSON().outputs ?? []).some(out => out.output_type === 'error'),
-}))"""
-ANSWER = """async ([index, source]) => {
-  const notebook = window.jupyterapp.shell.currentWidget.content
+from d24fad_lite.lessons.exercises.exercise import has_exercises, load_exercises
+
+START = "start_here.ipynb"
+# The notebook of a path, in front: a tab may open behind the one whose link was clicked, as a reader may see it.
+IN_FRONT = """const shell = window.jupyterapp.shell
+const panel = [...shell.widgets('main')].find(widget => widget.context?.path === path)
+if (panel && shell.currentWidget !== panel) shell.activateById(panel.id)
+"""
+READY = f"""path => {{ {IN_FRONT}
+  return panel && shell.currentWidget === panel && panel.sessionContext.session?.kernel?.status === 'idle'
+}}"""
+RUN_ALL = f"""async path => {{ {IN_FRONT}
+  await window.jupyterapp.commands.execute('notebook:run-all-cells')
+}}"""
+SAVE = f"async path => {{ {IN_FRONT} await panel.context.save() }}"
+# Each cell's source, tags and outputs as text.
+CELLS = f"""path => {{ {IN_FRONT}
+  return panel.content.widgets.map(cell => cell.model.sharedModel.toJSON()).map(cell => ({{
+    source: [cell.source].flat().join(''),
+    tags: cell.metadata.tags ?? [],
+    outputs: (cell.outputs ?? []).map(out => out.output_type === 'error' ? `${{out.ename}}: ${{out.evalue}}`
+      : [out.text ?? out.data?.['text/plain'] ?? ''].flat().join('')),
+    failed: (cell.outputs ?? []).some(out => out.output_type === 'error'),
+  }}))
+}}"""
+ANSWER = f"""async ([path, index, source]) => {{ {IN_FRONT}
+  const notebook = panel.content
   notebook.widgets[index].model.sharedModel.setSource(source)
   notebook.activeCellIndex = index
   notebook.deselectAll()
   await window.jupyterapp.commands.execute('notebook:run-cell')
-}"""
-
-
-# A tab that has opened behind the one whose link was clicked is brought to the front, as a reader would.
-READY = """path => {
-  const shell = window.jupyterapp.shell
-  const opened = [...shell.widgets('main')].find(widget => widget.context?.path === path)
-  if (opened && shell.currentWidget !== opened) shell.activateById(opened.id)
-  return opened && shell.currentWidget === opened && opened.sessionContext.session?.kernel?.status === 'idle'
-}"""
+}}"""
 
 
 @dataclass
@@ -92,14 +99,16 @@ def printed_line(log: Path, server: subprocess.Popen, seconds: float = 120) -> s
 @pytest.fixture
 def page(opened: Opened, browser: Any) -> Iterator[Any]:
     """The start page as the printed line opens it."""
+    shutil.rmtree(opened.notebooks.parent / "workspaces", ignore_errors=True)  # no tabs of the test before
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(60_000)
     page.goto(opened.line)
     page.get_by_role("heading", name="Start here").wait_for()
     page.evaluate("() => window.jupyterapp.restored")  # until then JupyterLab may bring another tab to the front
-    await_kernel(page, "start_here.ipynb")
+    await_kernel(page, START)
     yield page
+    page.evaluate("() => window.jupyterapp.serviceManager.sessions.shutdownAll()")
     context.close()
 
 
@@ -110,7 +119,7 @@ def await_kernel(page: Any, path: str) -> None:
 
 def open_lesson(page: Any, name: str, folder: str = "") -> None:
     """Follow the start page's link to a lesson or its exercises, and wait until its kernel is ready."""
-    page.locator(f'.jp-RenderedMarkdown a[href*="/files/{folder}{name}.ipynb"]').first.click()
+    page.locator(f'.jp-RenderedMarkdown a[href*="/files/{folder}{name}.ipynb"]:visible').first.click()
     await_kernel(page, f"{folder}{name}.ipynb")
 
 
@@ -124,56 +133,47 @@ def test_the_printed_line_lands_on_the_start_page_without_a_log_in(opened: Opene
 
 
 def test_all_of_the_start_page_runs_and_its_links_open(opened: Opened, page: Any) -> None:
-    page.evaluate(RUN_ALL)
-    assert not any(cell["failed"] or cell["outputs"] for cell in page.evaluate(CELLS))
+    page.evaluate(RUN_ALL, START)
+    assert not any(cell["failed"] or cell["outputs"] for cell in page.evaluate(CELLS, START))
     assert page.locator(".jp-Dialog").count() == 0
     open_lesson(page, "04_dual_distillation", folder="exercises/")
     assert page.locator(".jp-Dialog").count() == 0
 
 
 @pytest.mark.timeout(900)
-def test_an_exercise_judges_wrong_failing_and_right_answers_and_no_source_changes(opened: Opened, page: Any) -> None:
+@pytest.mark.parametrize("name", ["00_check_setup", "04_dual_distillation", "07_choose_supports", "12_your_own_data"])
+def test_a_lesson_runs_and_judges_answers_and_no_source_changes(opened: Opened, page: Any, name: str) -> None:
     sources = {path: path.read_bytes() for path in (opened.notebooks / "build").rglob("*.py")}
-    open_lesson(page, "04_dual_distillation")
+    open_lesson(page, name)
     page.set_default_timeout(600_000)
-    page.evaluate(RUN_ALL)
-    cells = page.evaluate(CELLS)
+    page.evaluate(RUN_ALL, f"{name}.ipynb")
+    cells = page.evaluate(CELLS, f"{name}.ipynb")
     assert [cell["outputs"] for cell in cells if cell["failed"]] == []
-    assert not any("solution" in cell["tags"] for cell in cells)
-    index = next(i for i, cell in enumerate(cells) if "exercise" in cell["tags"])
-    blank = cells[index]["source"]
-    assert "lesson.check(1, " in blank
-    name, arguments = re.search(r"def (\w+)\(([^)]*)\)", blank).groups()
-    check = f"lesson.check(1, {name})"
-
-    def outcome(body: str) -> str:
-        page.evaluate(ANSWER, [index, f"def {name}({arguments}):\n    {body}\n\n\n{check}"])
-        return " ".join(page.evaluate(CELLS)[index]["outputs"])
-
-    said = [outcome("..."), outcome("return 0"), outcome('raise KeyError("lost")')]
-    assert len(set(said)) == 3 and not any("correct" in line for line in said), said
-    assert "KeyError" in said[2]
-    solution = load_solution("04_dual_distillation")
-    page.evaluate(ANSWER, [index, f"{solution}\n\n\n{check}"])
-    assert "correct" in " ".join(page.evaluate(CELLS)[index]["outputs"])
-    page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save') }")
-    assert name in (opened.notebooks / "04_dual_distillation.ipynb").read_text()
+    assert any("finished" in text for text in cells[-1]["outputs"])
+    if not has_exercises(name):
+        pytest.skip("OLD CHECKS: this lesson has no module of exercises yet")
+    answer_the_first_exercise(page, f"{name}.ipynb", cells, load_exercises(name).exercise(1).solution_source())
+    page.evaluate(SAVE, f"{name}.ipynb")
+    assert "# the reader was here" in (opened.notebooks / f"{name}.ipynb").read_text()
     assert {path: path.read_bytes() for path in sources} == sources
 
 
-def load_solution(lesson: str) -> str:
-    """The text of the solution of exercise 1, as `lesson.solution(1)` shows it."""
-    from d24fad_lite.lessons.exercises.exercise import load_exercises
+def answer_the_first_exercise(page: Any, path: str, cells: list[dict[str, Any]], solution: str) -> None:
+    """Leave it blank, answer wrongly, raise, ask for help, and answer rightly; each has its own message."""
+    assert not any(solution.strip() in text for cell in cells for text in (cell["source"], *cell["outputs"]))
+    index, blank = next((i, cell["source"]) for i, cell in enumerate(cells) if "exercise" in cell["tags"])
+    head, name = re.search(r"^(def (\w+)\(.*?\):) \.\.\.", blank, re.MULTILINE | re.DOTALL).groups()
+    check = f"lesson.check(1, {name})  # the reader was here"
+    assert f"lesson.check(1, {name})" in blank
 
-    return load_exercises(lesson).exercise(1).solution_source()
+    def said(source: str) -> str:
+        page.evaluate(ANSWER, [path, index, source])
+        return "\n".join(page.evaluate(CELLS, path)[index]["outputs"])
 
-
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["00_check_setup", "07_choose_supports", "12_your_own_data"])
-def test_a_lesson_runs_from_the_start_page(page: Any, name: str) -> None:
-    open_lesson(page, name)
-    page.set_default_timeout(600_000)
-    page.evaluate(RUN_ALL)
-    cells = page.evaluate(CELLS)
-    assert [cell["outputs"] for cell in cells if cell["failed"]] == []
-    assert any("finished" in text for text in cells[-1]["outputs"])
+    bodies = ("...", "return 0", 'raise KeyError("lost")')
+    refused = [said(f"{head}\n    {body}\n\n\n{check}") for body in bodies]
+    assert len(set(refused)) == 3 and not any("correct" in line for line in refused), refused
+    assert "KeyError" in refused[2]
+    assert "hint 1 of" in said("lesson.hint(1)")
+    assert solution.strip() in said("lesson.solution(1)")
+    assert "correct" in said(f"{solution}\n\n\n{check}")
