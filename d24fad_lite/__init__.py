@@ -105,6 +105,9 @@ _HOME = {
     "score_support_sets": "supports.influence:score_sets",
     "SupportLottery": "supports.lottery",
     "suspicious_supports": "supports.suspicion",
+    "flag_trial": "supports.flag_trial",
+    "contamination_experiment": "supports.contamination",
+    "read_by_weighting": "supports.contamination:by_weighting",
     # predicting, figures, widgets
     "predict_folder": "predicting.folder",
     "FolderPrediction": "predicting.folder",
@@ -193,6 +196,9 @@ if TYPE_CHECKING:
     from d24fad_lite.model.weights.local import best_local_teacher, weights_available
     from d24fad_lite.predicting.folder import FolderPrediction, predict_folder
     from d24fad_lite.runs.grid import run_grid
+    from d24fad_lite.supports.contamination import by_weighting as read_by_weighting
+    from d24fad_lite.supports.contamination import contamination_experiment
+    from d24fad_lite.supports.flag_trial import flag_trial
     from d24fad_lite.supports.influence import assess_choice
     from d24fad_lite.supports.influence import score_sets as score_support_sets
     from d24fad_lite.supports.live import LiveDetector

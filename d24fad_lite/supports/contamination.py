@@ -28,7 +28,17 @@ BLUR_SIDES = 1 / 32  # sigma of the blurred contaminant, in sides of the image
 
 
 def by_weighting(model: D24FAD) -> dict[str, DetectorVariant]:
-    """The model read with each weighting of the supports, around one shared teacher."""
+    """The model read with each weighting of the supports, around one shared teacher.
+
+    Parameters
+    ----------
+    model : D24FAD
+
+    Returns
+    -------
+    dict of str to DetectorVariant
+        Name of each weighting -> scorer: learned, mean, nearest, single.
+    """
     teacher = SharedTeacher(model)
     return {
         kind: DetectorVariant(model, kind, teacher=teacher, maps=False, weighting=kind) for kind in CHOICES["weighting"]
