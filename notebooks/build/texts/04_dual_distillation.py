@@ -12,7 +12,7 @@
 # - why the second loss collapses, and what that does to the features;
 # - what training changes in the map, and one setting in which it helps.
 #
-# **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
+# **Needs:** CPU · about 1 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

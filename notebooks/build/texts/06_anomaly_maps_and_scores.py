@@ -12,7 +12,7 @@
 # - what the width of the blur changes, and for which score;
 # - what the levels and the source of the map (SSD, TSD, both) change.
 #
-# **Needs:** CPU · about 30 s, 2 GB (quick)
+# **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

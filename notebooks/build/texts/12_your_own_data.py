@@ -15,7 +15,7 @@
 # - to set a threshold from normal images, and what to do when the package refuses;
 # - what to keep, so that the same result can be had again.
 #
-# **Needs:** CPU · about 1 min, 1.25 GB (quick)
+# **Needs:** CPU · about 30 s, 1.25 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
