@@ -12,7 +12,7 @@
 # - what training changed, in pairs: trained against untrained on the same draws and images;
 # - when nothing can be claimed.
 #
-# **Needs:** CPU · about 2 min, 2.75 GB (quick)
+# **Needs:** CPU · about 1.5 min, 2.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
