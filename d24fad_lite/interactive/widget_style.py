@@ -17,7 +17,7 @@ STYLE = """<style>
 .d24 .widget-html, .d24 .widget-html-content { min-width: 0; max-width: 100%; overflow-wrap: anywhere; }
 .d24 .widget-html-content { line-height: 1.45; }
 .d24 .d24-bar { flex-flow: row wrap; align-items: center; gap: 2px 8px; overflow: visible; }
-.d24 .d24-group { flex-flow: row nowrap; align-items: center; overflow: visible; }
+.d24 .d24-group { flex-flow: row wrap; align-items: center; max-width: 100%; overflow: visible; }
 .d24 .d24-body { flex-flow: row wrap; align-items: flex-start; gap: 12px; }
 .d24 .d24-grid { flex: 3 1 300px; display: grid; gap: 6px; align-content: start; padding: 4px; box-sizing: border-box;
   grid-template-columns: repeat(auto-fill, minmax(var(--side), 1fr)); max-height: 486px; overflow-y: auto; }

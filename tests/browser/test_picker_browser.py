@@ -193,6 +193,22 @@ class Person:
             self.key(key)
         raise AssertionError(f"{key} does not lead to {text!r}; the focus is on {self.focused()!r}")
 
+    def arrow_to(self, text: str) -> None:
+        """Enter the grid of candidates, which is one tab stop, and move within it with the arrow keys."""
+        for _ in range(90):
+            if self.on_a_card():
+                break
+            self.key("Tab")
+        self.key("Home")
+        for _ in range(90):
+            if self.focused() == text:
+                return
+            self.key("ArrowRight")
+        raise AssertionError(f"arrows do not lead to {text!r}; the focus is on {self.focused()!r}")
+
+    def on_a_card(self) -> bool:
+        return self.page.evaluate("() => document.activeElement.matches('.d24-card')")
+
     def theme(self, name: str) -> None:
         """Choose a theme of JupyterLab in its menu."""
         for label in ("Settings", "Theme", f"JupyterLab {name}"):
@@ -265,7 +281,7 @@ def pick_by_mouse(person: Person) -> Seen:
 
 
 def pick_by_keyboard(person: Person) -> Seen:
-    """The same from the cell on with Tab, Space and Enter alone; the focus stays on the button and is seen."""
+    """The same from the cell on with Tab, arrows, Space and Enter alone; the focus stays on the button and is seen."""
     person.leave_for_the_cell()
     person.tab_to("Clear")
     person.key("Space")
@@ -273,7 +289,7 @@ def pick_by_keyboard(person: Person) -> Seen:
     person.expect("Pick a support", place=1)
     pictures = set()
     for number, name in enumerate(CHOICE, start=1):
-        person.tab_to(name)
+        person.arrow_to(name)
         person.key("Space" if number % 2 else "Enter")
         person.expect(f"{number} of 4")
         person.expect(f"{number} of 4", place=1)
@@ -281,6 +297,8 @@ def pick_by_keyboard(person: Person) -> Seen:
         assert person.focused() == f"✓ {number} · {name}"
         assert person.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     assert len(pictures) == 4
+    person.key("Tab")
+    assert not person.on_a_card()  # the next Tab leaves the grid, wherever in it the focus was
     return person.sees()
 
 
