@@ -45,14 +45,14 @@ def by_level_figure(seen: Mapping[str, pd.DataFrame], levels: Sequence[str], tit
     if not seen or any(table.shape[1] != len(levels) for table in seen.values()):
         found = ", ".join(f"{name} {table.shape[1]}" for name, table in seen.items()) or "no panel"
         raise ValueError(f"by_level_figure() needs tables of {len(levels)} columns, one for each level, got {found}")
-    with new_figure(4.8 * len(seen), 3.6) as figure:
+    with new_figure(4.9 * len(seen), 3.6) as figure:
         axes = np.atleast_1d(figure.subplots(1, len(seen), sharey=True))
         for ax, (name, table) in zip(axes, seen.items(), strict=True):
             for color, (task, values) in zip(COLORS, table.iterrows()):
                 ax.plot(range(len(levels)), values, "o-", color=color, label=str(task))
             ax.axhline(0.5, color=INK, ls=":", lw=1.2)
             ax.set(xticks=range(len(levels)))
-            ax.set_xticklabels(levels)
+            ax.set_xticklabels(levels, fontsize=9)
             ax.set_title(f"{title}{name}", fontsize=11)
         axes[0].set_ylim(0.2, 1.03)
         axes[0].legend(loc="lower left", fontsize=9, ncols=2)

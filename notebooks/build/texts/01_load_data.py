@@ -528,7 +528,8 @@ lazy_table = aurocs.rename(columns=lambda name: name.replace("\n", " ")).round(2
 faults = f"{len(in_report)} of {len(expected)} planted faults are in the intake report"
 lesson.finish(
     {
-        "headline": f"{len(bench)} tasks ({lesson.data_kind}); {faults}; strongest lazy number: {best}",
+        "headline": f"{len(bench)} tasks ({lesson.data_kind}); {faults}; "
+        f"strongest lazy number: {best}",
         "tables": {
             "AUROC of numbers that know no disease": lazy_table.rename_axis("number").reset_index()
         },
