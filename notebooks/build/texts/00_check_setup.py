@@ -397,16 +397,15 @@ assert ratio > 100, ratio
 #
 # Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
 #
-# **1.** How many trainings does a profile need for the full benchmark? One for each seed and each left-out task; and
-# one for each K where `train_shots` is 0, else one for all K.
+# **1.** Of several anomaly maps: which image has the highest score, and at which pixel does its map peak?
 
 
 # %% tags=["exercise"]
-# profile has .seeds, .shots and .train_shots; tasks is a number -> a number
-def trainings(profile, tasks): ...  # your turn
+# maps [N, H, W] -> three whole numbers: image, row, column
+def highest_peak(maps): ...  # your turn
 
 
-lesson.check(1, trainings)
+lesson.check(1, highest_peak)
 
 # %% [markdown]
 # **2.** Write the check of the samples: which files are missing, or have another SHA-256 than expected?
