@@ -118,6 +118,9 @@ _HOME = {
     "roc_figure": "figures.evaluation",
     "errors_figure": "figures.evaluation",
     "image_rows_figure": "figures.rows",
+    "shortcuts_figure": "figures.shortcuts",
+    "by_level_figure": "figures.features",
+    "teachers_figure": "figures.features",
     "score_strips_figure": "figures.scores",
     "lottery_figure": "figures.scores",
     "episode_figure": "figures.distillation",
@@ -179,11 +182,13 @@ if TYPE_CHECKING:
     from d24fad_lite.figures.benchmark import benchmark_figure
     from d24fad_lite.figures.distillation import collapse_figure, episode_figure, level_bars_figure, losses_figure
     from d24fad_lite.figures.evaluation import errors_figure, methods_figure, roc_figure
+    from d24fad_lite.figures.features import by_level_figure, teachers_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
     from d24fad_lite.figures.rows import image_rows_figure
     from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
+    from d24fad_lite.figures.shortcuts import shortcuts_figure
     from d24fad_lite.figures.where import mean_maps_figure, overlap_figure, peaks_figure, threshold_figure
     from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
     from d24fad_lite.model.config import READ_AT_SCORING, READINGS, D24FADConfig

@@ -25,6 +25,7 @@ def image_rows_figure(
     captions: Sequence[Sequence[str]] = (),
     mask: Tensor | None = None,
     width: float = 1.35,
+    masks: Mapping[str, Sequence[Tensor | None]] | None = None,
 ) -> Figure:
     """One row per name, one picture per column; maps of a row share one colour scale.
 
@@ -41,6 +42,8 @@ def image_rows_figure(
         A lesion whose outline is drawn into every picture of its size.
     width : float, default 1.35
         Inches of a picture.
+    masks : mapping of str to sequence, optional
+        Name of a row -> the lesion of each of its pictures, or None: outlines where every picture has its own.
 
     Returns
     -------
@@ -49,11 +52,12 @@ def image_rows_figure(
     Raises
     ------
     ValueError
-        No rows, or a row without pictures.
+        No rows, or a row without pictures; masks for a row that is not there, or another number than its pictures.
     """
     empty = [name for name, pictures in rows.items() if len(pictures) == 0]
     if not rows or empty:
         raise ValueError(f"image_rows_figure() got no pictures{' for ' + ', '.join(empty) if empty else ''}")
+    outlines = _outlines(rows, mask, masks or {})
     columns = max(map(len, rows.values()))
     height = (width + 0.12) * len(rows) + 0.35 * bool(titles) + 0.25 * len(captions)
     with new_figure(width * columns + 0.16 * max(map(len, rows)) * (width > 0), height) as figure:
@@ -64,13 +68,27 @@ def image_rows_figure(
                 if column >= len(pictures):
                     ax.set_axis_off()
                     continue
-                _show(ax, pictures[column], limits, mask)
+                _show(ax, pictures[column], limits, outlines[name][column])
                 if number < len(captions) and column < len(captions[number]):
                     ax.set_xlabel(captions[number][column], fontsize=9)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
         for ax, title in zip(axes[0], titles, strict=False):
             ax.set_title(title, fontsize=10, loc="center")
     return figure
+
+
+def _outlines(
+    rows: Mapping[str, Sequence[Tensor | np.ndarray]],
+    mask: Tensor | None,
+    masks: Mapping[str, Sequence[Tensor | None]],
+) -> dict[str, Sequence[Tensor | None]]:
+    """The lesion of every picture, by row: the row's own masks, else the one mask for all."""
+    for name, own in masks.items():
+        if name not in rows or len(own) != len(rows[name]):
+            raise ValueError(
+                f"image_rows_figure() got {len(own)} masks for {name!r}, which has {len(rows.get(name, ()))} pictures"
+            )
+    return {name: masks.get(name, [mask] * len(pictures)) for name, pictures in rows.items()}
 
 
 def _is_map(picture: Tensor | np.ndarray) -> bool:

@@ -26,7 +26,9 @@ _HOME = {
     "PROFILES": "lessons.profiles",
     "Profile": "lessons.profiles",
     "names_of": "listings",
-    # where it runs
+    # where it runs, and whether it can
+    "SetupChecks": "lessons.setup_checks",
+    "rough_duration": "lessons.setup_checks",
     "find_checkout": "lessons.checkout",
     "widgets_wanted": "lessons.attended",
     # colours of plots
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from d24fad_lite.lessons.exercises.judging import grade
     from d24fad_lite.lessons.lesson import Lesson, start_lesson
     from d24fad_lite.lessons.profiles import PROFILES, Profile
+    from d24fad_lite.lessons.setup_checks import SetupChecks, rough_duration
     from d24fad_lite.listings import names_of
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

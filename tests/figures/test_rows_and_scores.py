@@ -27,6 +27,17 @@ def test_maps_of_a_row_share_a_scale_and_images_keep_their_colours() -> None:
     assert all(len(ax.collections) for ax in axes[1])  # the outline
 
 
+def test_a_row_may_give_each_picture_its_own_lesion() -> None:
+    pictures = {"image": [torch.zeros(3, 8, 8)] * 2, "map": [np.eye(8)] * 2}
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[2:5, 2:5] = True
+    axes = image_rows_figure(pictures, masks={"map": [None, mask]}).axes
+    assert [len(ax.collections) for ax in axes] == [0, 0, 0, 1]
+    for wrong in ({"map": [mask]}, {"maps": [mask, mask]}):
+        with pytest.raises(ValueError, match=f"got {len(next(iter(wrong.values())))} masks for '{next(iter(wrong))}'"):
+            image_rows_figure(pictures, masks=wrong)
+
+
 @pytest.mark.parametrize("rows", [{}, {"empty": []}])
 def test_rows_without_pictures_are_refused(rows: dict) -> None:
     with pytest.raises(ValueError, match="no pictures"):

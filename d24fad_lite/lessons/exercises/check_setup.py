@@ -1,18 +1,21 @@
-"""Exercises to lesson 00: the trainings of a benchmark, and files that are not what they were."""
+"""Exercises to lesson 00: the highest peak of several maps, and files that are not what they were."""
 
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
+
+import numpy as np
+import torch
 
 from d24fad_lite.files import sha256_of
 from d24fad_lite.lessons.exercises.exercise import Case, Exercise
-from d24fad_lite.lessons.profiles import PROFILES
 
 
-def trainings(profile, tasks):
-    """Trainings of a full benchmark: one for each seed and left-out task, and for each K where each K trains anew."""
-    return len(profile.seeds) * tasks * (1 if profile.train_shots else len(profile.shots))
+def highest_peak(maps):
+    """Which image has the highest score, and where the peak of its map lies: [N, H, W] -> image, row, column."""
+    image = int(maps.flatten(1).amax(dim=1).argmax())  # the score of an image is the maximum of its map
+    row, column = divmod(int(maps[image].argmax()), maps.shape[2])
+    return image, row, column
 
 
 def changed(contents, hashes):
@@ -24,14 +27,8 @@ def changed(contents, hashes):
     ]
 
 
-def _trainings_by_listing(profile, tasks):
-    runs = {
-        (seed, task, shots if profile.train_shots == 0 else profile.train_shots)
-        for seed in profile.seeds
-        for task in range(tasks)
-        for shots in profile.shots
-    }
-    return len(runs)
+def _peak_by_numpy(maps):
+    return tuple(int(i) for i in np.unravel_index(maps.numpy().argmax(), tuple(maps.shape)))
 
 
 def _changed_by_package(contents, hashes):
@@ -39,12 +36,23 @@ def _changed_by_package(contents, hashes):
     return [i for i, fine in enumerate(right) if not fine]
 
 
-def _profiles():
-    small = SimpleNamespace(seeds=(0, 1), shots=(1, 2, 4, 8), train_shots=0)
+def _maps():
+    rng = torch.Generator().manual_seed(1)
+
+    def maps(*shape):
+        return torch.randn(*shape, generator=rng)
+
+    corner = maps(3, 5, 5)
+    corner[1, 4, 4] = 9.0
+    flat = torch.full((2, 6, 6), 0.9)
+    flat[0, 2, 3], flat[1, 5, 0] = 1.3, 0.95
     return [
-        Case("the profile full, five tasks", (PROFILES["full"], 5)),
-        Case("the profile quick, five tasks", (PROFILES["quick"], 5)),
-        Case("two seeds, four K, three tasks", (small, 3)),
+        Case("six maps", (maps(6, 16, 16),)),
+        Case("height unlike width", (maps(4, 5, 12),)),
+        Case("one map", (maps(1, 8, 8),)),
+        Case("a peak in the last corner", (corner,)),
+        Case("all values below zero", (maps(3, 7, 7) - 100,)),
+        Case("the peak that stands out is not the highest one", (torch.stack([flat[0] - 0.5, flat[1]]),)),
     ]
 
 
@@ -62,14 +70,14 @@ def _files():
 EXERCISES = (
     Exercise(
         number=1,
-        title="trainings of a profile",
-        solution=trainings,
-        reference=_trainings_by_listing,
-        cases=_profiles,
+        title="highest peak",
+        solution=highest_peak,
+        reference=_peak_by_numpy,
+        cases=_maps,
         hints=(
-            "Every seed is trained for every task that is left out. When does K need trainings of its own?",
-            "profile.train_shots == 0 means: trained anew for each K of profile.shots. Any other value: once.",
-            "The product of len(profile.seeds), tasks, and len(profile.shots) or 1.",
+            "The score of an image is the maximum of its map, so the highest pixel of all maps is in the right image.",
+            "maps[image].argmax() counts through the rows: which row and column is position 17 of a map 5 wide?",
+            "divmod(position, width) is (row, column). The width is maps.shape[2].",
         ),
     ),
     Exercise(

@@ -1,69 +1,86 @@
-"""Exercises to lesson 12: what a few normal images can promise, and how much hangs on the supports."""
+"""Exercises to lesson 12: how many normal images may be supports, and what other supports change at the top."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
-from scipy.stats import spearmanr
 
 from d24fad_lite.lessons.exercises.exercise import Case, Exercise
 
 
-def lowest_rate(n):
-    """The lowest false-alarm rate that n normal images beside the supports can promise."""
-    return 1 / (n + 1)
+def most_supports(n, alpha):
+    """How many of n normal images may be supports, if the others shall promise a false-alarm rate of at most alpha."""
+    needed = int(np.ceil(1 / alpha - 1e-9)) - 1  # the smallest m with 1 / (m + 1) <= alpha
+    return max(n - needed, 0)
 
 
-def rank_correlation(a, b):
-    """Correlation of the ranks of two score lists [N] without ties: 1 for the same order, -1 for the opposite one."""
-    return np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1]
+def same_top(a, b, m):
+    """Share of the m highest scores of a whose images are also among the m highest of b: [N], [N] -> 0..1."""
+    return len(set(np.argsort(-a)[:m]) & set(np.argsort(-b)[:m])) / m
 
 
-def _rate_by_counting(n):
-    ranks = np.arange(n + 1)  # of a new normal image among n + 1, all equally likely
-    return float((ranks == n).mean())  # above all others: the rarest alarm there is
+def _most_supports_by_trying(n, alpha):
+    """Every split of n, in whole numbers: m calibration images promise 1 / (m + 1)."""
+    rate = Fraction(alpha).limit_denominator(10_000)
+    return max((k for k in range(n + 1) if Fraction(1, n - k + 1) <= rate), default=0)
 
 
-def _correlation_by_scipy(a, b):
-    return spearmanr(a, b).statistic
+def _same_top_by_ranks(a, b, m):
+    """An image is at the top where fewer than m images score higher."""
+    top = [(scores[None, :] > scores[:, None]).sum(axis=1) < m for scores in (a, b)]
+    return float((top[0] & top[1]).sum() / m)
 
 
 def _counts():
-    return [Case(f"{n} images", (n,)) for n in (4, 9, 24, 1)]
+    return [
+        Case("28 images, 5 %", (28, 0.05)),
+        Case("30 images, 10 %", (30, 0.1)),
+        Case("too few images", (8, 0.1)),
+        Case("just enough for one support", (10, 0.1)),
+        Case("1 / alpha is no whole number", (100, 0.3)),
+        Case("120 images, 1 %", (120, 0.01)),
+    ]
 
 
 def _lists():
     rng = np.random.default_rng(121)
     a = rng.normal(size=12)
+    b = a + 0.7 * rng.normal(size=12)
     return [
-        Case("twelve scores", (a, a + rng.normal(size=12))),
-        Case("the same order, other values", (a, np.exp(3 * a))),
-        Case("the opposite order", (a, -a)),
-        Case("two scores", (np.array([0.3, 0.1]), np.array([5.0, 7.0]))),
+        Case("twelve scores, the five highest", (a, b, 5)),
+        Case("the same order, other values", (a, np.exp(3 * a), 4)),
+        Case("the opposite order", (a, -a, 6)),
+        Case("the opposite order, a top of more than half", (a, -a, 8)),
+        Case("all images", (a, b, 12)),
+        Case("only the highest", (np.array([0.3, 0.9, 0.1]), np.array([5.0, 7.0, 6.0]), 1)),
     ]
 
 
 EXERCISES = (
     Exercise(
         number=1,
-        title="lowest rate",
-        solution=lowest_rate,
-        reference=_rate_by_counting,
+        title="most supports",
+        solution=most_supports,
+        reference=_most_supports_by_trying,
         cases=_counts,
         hints=(
-            "A new normal image is as likely to take any rank among the n + 1 as any other.",
-            "The strictest threshold lies above all n scores. How likely is a new normal image to exceed it?",
+            "Begin with the others: how many calibration images does the rate alpha need at least?",
+            "m calibration images promise 1 / (m + 1). Find the smallest m for which that is at most alpha.",
+            "m is the next whole number from 1 / alpha - 1 upwards; mind that 1 / 0.1 may not be exactly 10, and that "
+            "the result must not be below 0.",
         ),
     ),
     Exercise(
         number=2,
-        title="rank correlation",
-        solution=rank_correlation,
-        reference=_correlation_by_scipy,
+        title="same top",
+        solution=same_top,
+        reference=_same_top_by_ranks,
         cases=_lists,
         hints=(
-            "Replace each score by its rank first; then it is an ordinary correlation.",
-            "a.argsort() gives the positions in ascending order, a.argsort().argsort() the ranks.",
-            "np.corrcoef(x, y) is a 2 x 2 matrix; the number is at [0, 1].",
+            "Which images are at the top of each list? Positions are what is compared, not scores.",
+            "np.argsort(-a)[:m] holds the positions of the m highest scores.",
+            "Make both a set of positions; the size of their intersection (&), divided by m.",
         ),
     ),
 )

@@ -9,10 +9,10 @@
 # anything about a patient with it, and a score without alarm does not mean "healthy".
 #
 # **You will learn**
-# - to open a folder of PNG, JPEG, TIFF or DICOM files, and to read its intake report before any score;
-# - to choose supports (a file, a suggestion, or chance) and to look for the odd one among them;
-# - to score, by hand and by the package, and to draw heatmaps on one scale for all images;
-# - to set a threshold from normal images, and what to do when the package refuses;
+# - to open a folder of PNG, JPEG, TIFF or DICOM files and read its intake report;
+# - to choose supports, and to look for the odd one among them;
+# - to score new images, and to draw heatmaps on one scale;
+# - to set a threshold from normal images, and what a refusal means;
 # - what to keep, so that the same result can be had again.
 #
 # **Needs:** CPU · about 30 s, 1.25 GB (quick)
@@ -41,7 +41,6 @@ from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 
 import d24fad_lite as d2
@@ -52,10 +51,8 @@ p = lesson.profile
 if shots < 2:
     raise ValueError(f"shots={shots}: leave-one-out needs at least 2 supports")
 if bool(folder) != bool(new_images):
-    raise ValueError(
-        "give both folder (normal images) and new_images (images to score), or neither for the "
-        "example"
-    )
+    given = "folder (normal images) and new_images (images to score)"
+    raise ValueError(f"give both {given}, or neither for the example")
 
 # %% [markdown]
 # ## Your data, or data to practise on
@@ -140,11 +137,11 @@ intake = {
     name: d2.intake_report(place, image_size=p.image_size)
     for name, place in (("normal", normal_place), ("new", new_place))
 }
-overview = pd.concat([report.tasks.assign(folder=name) for name, report in intake.items()])
-overview = overview.rename(columns={"normal": "files"})
-overview = overview[
-    ["folder", "files", "unreadable", "sizes", "bits", "format", "turned"]
-].reset_index(drop=True)
+overview = pd.concat(
+    report.tasks.assign(folder=name, errors=report.errors) for name, report in intake.items()
+)
+overview = overview.rename(columns={"normal": "files"}).reset_index(drop=True)
+overview = overview[["folder", "files", "errors", "sizes", "bits", "format", "turned"]]
 for name, report in intake.items():
     report.save(lesson.out / f"intake_{name}.html")
     for _, row in report.findings.iterrows():
@@ -184,15 +181,13 @@ print(
 for reason in (*broken_normals.values(), *broken_new.values()):
     print("left out:", reason.split(",")[0])
 if len(normals) < shots + 1:
-    raise ValueError(
-        f"{len(normals)} readable normal images, {shots} shots need at least {shots + 1}: lower "
-        "shots"
-    )
+    few = f"{len(normals)} readable normal images, {shots} shots need at least {shots + 1}"
+    raise ValueError(f"{few}: lower shots")
 
 # %%
-few = {"normal": normals, "new": new}
-pictures = {name: images.images(size, range(min(8, len(images)))) for name, images in few.items()}
-kinds = [[path.suffix for path in images.paths[:8]] for images in few.values()]
+both = {"normal": normals, "new": new}
+pictures = {name: images.images(size, range(min(8, len(images)))) for name, images in both.items()}
+kinds = [[path.suffix for path in images.paths[:8]] for images in both.values()]
 figure = d2.image_rows_figure(pictures, captions=kinds)
 lesson.save_figure(figure, "first_look")
 d2.show_figure(figure, "the first images of both folders")
@@ -250,16 +245,17 @@ sheet = d2.contact_sheet(
     supports, selection.names, f"Supports, {'from a file' if support_file else choose_by}"
 )
 d2.show_figure(sheet, f"the {len(chosen)} supports, numbered")
-suspicion = (
-    d2.suspicious_supports(model, supports).to_frame(selection.names)
-    if len(chosen) > 2
-    else pd.DataFrame()
-)
-suspicion.round(2)
+
+# %%
+if len(chosen) > 2:  # of two supports, each is as odd as the other
+    suspicion = d2.suspicious_supports(model, supports).to_frame(selection.names)
+    suspicion["support"] += 1  # numbered as in the picture
+    print(suspicion.round(2).to_string(index=False))
 
 # %% [markdown]
-# The first row is the least familiar support; one of any set is. Look at it, and exchange it only for a reason that you
-# can see.
+# `novelty` is the mean distance of a support's least familiar patches to the other supports. `score` says how far that
+# lies above the median of the set, in units of the mean deviation from it. The support in the first row is the least
+# familiar one, and some support always is. Look at it, and exchange it only for a reason that you can see.
 #
 # ## Score
 #
@@ -282,8 +278,8 @@ print("not scored:", ", ".join(result.failures) or "nothing")
 # %% [markdown]
 # ## Which score is high?
 #
-# A score has no unit. Its only measure are normal images, scored in the same way. The supports themselves can serve:
-# each is scored against the $K-1$ others (**leave one out**).
+# A score has no unit. The only yardstick are the scores of normal images, computed in the same way. The supports
+# themselves can serve: each is scored against the $K-1$ others (**leave one out**).
 
 
 # %%
@@ -303,8 +299,10 @@ same(
 )
 
 # %% [markdown]
-# Four such scores cannot promise much. If a new normal image is exchangeable with the $n$ calibration images, its score
-# is the highest of all $n + 1$ with probability $1/(n+1)$; no threshold that gives alarms at all can promise less.
+# Four such scores cannot promise much. Suppose that a new normal image is *exchangeable* with the $n$ normal images
+# that the threshold is set from (the calibration images): nothing tells it from them, so each of the $n + 1$ is as
+# likely as any other to have the highest score. Then it has the highest score with probability $1/(n+1)$, and no
+# threshold that gives alarms at all can promise fewer false ones.
 
 # %% tags=["nbval-check-output"]
 try:
@@ -312,10 +310,8 @@ try:
 except d2.ThresholdError as refusal:
     print("refused:", refusal)
 for rate in (0.2, 0.1, 0.05, 0.01):
-    print(
-        f"at most {100 * rate:3.0f} % false alarms: {d2.images_needed(rate):3d} normal images "
-        "beside the supports"
-    )
+    needed = d2.images_needed(rate)
+    print(f"at most {100 * rate:3.0f} % false alarms: {needed:3d} calibration images")
 
 # %% [markdown]
 # So the other normal images of your folder come in. The detector has not seen them; with enough of them the promise is
@@ -324,14 +320,15 @@ for rate in (0.2, 0.1, 0.05, 0.01):
 
 # %%
 spare = np.setdiff1d(np.arange(len(normals)), chosen)[:400]
+further = normals.images(size, spare) if len(spare) else None
 threshold = None
 try:
-    threshold = d2.calibrate(
-        model, supports, false_alarms, normals.images(size, spare) if len(spare) else None
-    )
+    threshold = d2.calibrate(model, supports, false_alarms, further)
     print(threshold.summary())
 except d2.ThresholdError as refusal:
     print("no threshold:", refusal)
+
+# %%
 table = pd.DataFrame({"image": new.names, "score": scores})
 if threshold is not None:
     table["p"] = threshold.p_values(scores)
@@ -349,11 +346,12 @@ table.head(8).round(4)
 
 # %%
 other_bank = model.encode_supports(normals.images(size, spare[-shots:]))
-with_others = torch.cat(
-    [model.predict(new.images(size, [i]), other_bank).score for i in range(len(new))]
-).numpy()
-by_rank = pd.Series(scores).corr(pd.Series(with_others), method="spearman")
-print(f"rank correlation of the scores with two sets of {shots} supports: {by_rank:.2f}")
+with_others = np.array(
+    [float(model.predict(new.images(size, [i]), other_bank).score[0]) for i in range(len(new))]
+)
+by_rank = float(pd.Series(scores).corr(pd.Series(with_others), method="spearman"))
+order_kept = f"{by_rank:.2f}" if len(new) > 1 else "nothing to compare with one image"
+print(f"rank correlation of the scores with two sets of supports: {order_kept}")
 
 # %% [markdown]
 # ## Heatmaps
@@ -379,12 +377,8 @@ print("heatmaps of all images:", len(result.heatmaps))
 calibration = threshold.scores if threshold is not None else leave_one_out(bank, supports)
 strips = {f"{len(calibration)} normal images": calibration, f"{len(scores)} new images": scores}
 value = None if threshold is None else threshold.value
-figure = d2.score_strips_figure(
-    strips,
-    value,
-    f"at most {100 * false_alarms:g} %\nof normal images",
-    "New images beside normal ones",
-)
+label = f"at most {100 * false_alarms:g} %\nof normal images"
+figure = d2.score_strips_figure(strips, value, label, "New images beside normal ones")
 lesson.save_figure(figure, "new_beside_normal")
 d2.show_figure(figure, "scores of normal and of new images, with the threshold")
 
@@ -398,11 +392,10 @@ d2.show_figure(figure, "scores of normal and of new images, with the threshold")
 again = d2.D24FAD.load(saved).eval()
 bank_again = again.encode_supports(supports)
 last = len(new) - 1
-same(
-    "score of the saved detector",
-    again.predict(new.images(size, [last]), bank_again).score,
-    predictions[last].score,
-)
+last_score = again.predict(new.images(size, [last]), bank_again).score
+same("score of the saved detector", last_score, predictions[last].score)
+
+# %%
 for name in ("model.safetensors", "supports.json", "decisions.csv", "results/scores.csv"):
     print(f"{name:20s} {(lesson.out / name).stat().st_size / 1000:10.1f} kB")
 line = [f"d24fad predict model.safetensors {new.root.name}"]
@@ -419,23 +412,29 @@ print("\n" + " \\\n    ".join([*line, "--out results"]))
 # best of other patients and another day.
 
 # %%
-if truth is not None:
-    labels = np.array([truth[name] for name in new.names])
-    print(f"image AUROC on {len(labels)} new images: {d2.image_auroc(labels, scores):.2f}")
-    if threshold is not None:
-        alarms = threshold.alarms(scores)
-        print(
-            f"alarms: {alarms[labels == 1].sum()} of {(labels == 1).sum()} anomalous, "
-            f"{alarms[labels == 0].sum()} of {(labels == 0).sum()} normal images"
-        )
-else:
-    labels = None
+labels = np.array([truth[name] for name in new.names]) if truth is not None else None
+outcome = "no threshold" if threshold is None else f"{int((scores > threshold.value).sum())} alarms"
+if labels is None:
     print("your data: the truth is not known here")
+else:
+    low, high = d2.bootstrap_auroc(labels, scores[None], seed=lesson.seed)
+    auroc = f"image AUROC {d2.image_auroc(labels, scores):.2f} [{low:.2f}, {high:.2f}]"
+    n = f"n={int((labels == 0).sum())}+{int((labels == 1).sum())}"
+    print(f"{auroc} (each image by itself, K={len(chosen)}, one set of supports, {n})")
+    outcome += f", {auroc}"
+
+# %%
+if labels is not None and threshold is not None:
+    alarms = threshold.alarms(scores)
+    print(
+        f"alarms: {alarms[labels == 1].sum()} of {(labels == 1).sum()} anomalous, "
+        f"{alarms[labels == 0].sum()} of {(labels == 0).sum()} normal images"
+    )
 
 # %% [markdown]
-# Twenty images cannot tell a good detector from a fair one, however well they come out. Notebook 09 shows how wide the
-# interval is, notebook 06b whether an alarm rests on the lesion at all, notebook 11 what else can go wrong. And these
-# are generated images with lesions that are plain to see.
+# Behind the AUROC stands its 95 % interval over test images. Twenty images cannot tell a good detector from a fair one,
+# however well they come out, and these are generated images with lesions that are plain to see. Notebook 09 shows what
+# the interval covers, notebook 06b whether an alarm rests on the lesion at all, notebook 11 what else can go wrong.
 #
 # ## What this lesson claims
 
@@ -482,40 +481,39 @@ if not folder:
 #
 # Stuck? `lesson.hint(1)`; the solution: `lesson.solution(1)`.
 #
-# **1.** You have n normal images beside the supports. What is the lowest false-alarm rate that they can promise?
+# **1.** You have n normal images altogether. Some become supports, the others calibrate the threshold. How many may
+# become supports at most, if the threshold shall promise a false-alarm rate of at most alpha? 0 where n is too small.
 
 
 # %% tags=["exercise"]
-# a number -> a number in 0..1
-def lowest_rate(n): ...  # your turn
+# two numbers, n and 0 < alpha < 1 -> a whole number
+def most_supports(n, alpha): ...  # your turn
 
 
-lesson.check(1, lowest_rate)
+lesson.check(1, most_supports)
 
 # %% [markdown]
-# **2.** How much do scores hang on the choice of supports? Compute the **rank correlation** of two score lists: the
-# correlation of their ranks (1: the same order).
+# **2.** Somebody can look at only m images, those with the highest scores. Which share of them would be the same with
+# other supports? Give it for two lists of scores of the same images.
 
 
 # %% tags=["exercise"]
-# a, b [N] without ties -> a number in -1..1
-def rank_correlation(a, b): ...  # your turn
+# a, b [N] without ties, m from 1 to N -> a number in 0..1
+def same_top(a, b, m): ...  # your turn
 
 
-lesson.check(2, rank_correlation)
+lesson.check(2, same_top)
 
 # %%
-found = "no threshold" if threshold is None else f"{int((scores > threshold.value).sum())} alarms"
-found += f", image AUROC {d2.image_auroc(labels, scores):.2f}" if labels is not None else ""
+kind_of_data = "generated example" if truth is not None else lesson.data_kind
+scored = f"{len(new)} new image{'s' * (len(new) != 1)} against {len(chosen)} supports"
 lesson.finish(
     {
-        "headline": f"{len(new)} new images against {len(chosen)} supports: {found} "
-        f"({'your data' if truth is None else 'generated example'}; not for clinical use)",
+        "headline": f"{scored}: {outcome} ({kind_of_data}; not for clinical use)",
         "threshold": None if threshold is None else threshold.value,
-        "rank_correlation": float(by_rank),
+        "rank_correlation": by_rank if len(new) > 1 else None,
         "tables": {"Folders": overview, "Highest scores": table.head(8).round(4)},
     },
-    verdict=f"{len(new)} new images were scored against {len(chosen)} supports ({found}); with "
-    "other supports the "
-    f"order of the scores correlates by {by_rank:.2f} ({lesson.data_kind}).",
+    verdict=f"{scored}: {outcome}; rank correlation with the scores from other supports: "
+    f"{order_kept} ({kind_of_data}).",
 )
