@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from d24fad_lite.figures.plots import new_figure, plain_picture
-from d24fad_lite.figures.style import ANOMALOUS, COLORS, NORMAL
+from d24fad_lite.figures.card import new_figure, plain_picture
+from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, GREY, NORMAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CROSS = COLORS[5]  # sky blue: the one colour that neither `magma` nor a medical image holds
-GREY = "#8a8d91"
-CHANCE: dict[str, Any] = {"color": "#55585c", "linestyle": ":", "linewidth": 1.2}
 
 
 def query_maps_figure(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from d24fad_lite.figures.plots import new_figure
-from d24fad_lite.figures.style import COLORS
+from d24fad_lite.figures.card import new_figure
+from d24fad_lite.figures.style import CHANCE, COLORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def _means_with_intervals(ax: Axes, methods: list[str], means: pd.DataFrame) -> 
         spread = [part["AUROC"] - part["low"], part["high"] - part["AUROC"]]
         sign, colour = SIGNS[number % len(SIGNS)], COLORS[number % len(COLORS)]
         ax.errorbar(x, part["AUROC"], spread, fmt=sign, ms=6, capsize=3, color=colour, label=name)
-    ax.axhline(0.5, color="#55585c", ls=":", lw=1.2)
+    ax.axhline(0.5, **CHANCE)
     ax.set(xticks=range(len(counts)), xlim=(-0.5, len(counts) - 0.5), ylabel="mean image AUROC")
     ax.set_xticklabels([f"K = {k}" for k in counts])
     ax.set_title("Mean over tasks, 95 % interval")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from d24fad_lite.figures.plots import new_figure, plain_picture
-from d24fad_lite.figures.style import ANOMALOUS, COLORS, NORMAL
+from d24fad_lite.figures.card import new_figure, plain_picture
+from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, NORMAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,7 +111,7 @@ def collapse_figure(pulls: Mapping[str, tuple[float, float]], paths: Mapping[str
 
 def _paths(ax: Axes, paths: Mapping[str, np.ndarray]) -> None:
     lowest = min(float(np.min(path)) for path in paths.values())
-    ax.plot([1, lowest], [1, lowest], color="#55585c", linestyle=":", linewidth=1.2, label="both fall alike")
+    ax.plot([1, lowest], [1, lowest], label="both fall alike", **CHANCE)
     for (name, path), color, marker in zip(paths.items(), (COLORS[1], COLORS[2], COLORS[3]), "osd", strict=False):
         ax.plot(path[:, 0], path[:, 1], color=color, marker=marker, markersize=4, linewidth=1.2, label=name)
     ax.plot(1, 1, "*", color=COLORS[6], markersize=12)

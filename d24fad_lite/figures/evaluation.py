@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.card import left_title, new_figure, plain_picture
 from d24fad_lite.figures.overlay import overlay, pixels
-from d24fad_lite.figures.plots import new_figure, plain_picture
-from d24fad_lite.figures.style import ANOMALOUS, NORMAL
+from d24fad_lite.figures.style import ANOMALOUS, CHANCE, GREY, NORMAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from d24fad_lite.evaluation.report import EvaluationReport
-
-GREY = "#8a8d91"
 
 
 def methods_figure(reports: Mapping[str, EvaluationReport], title: str = "") -> Figure:
@@ -43,7 +41,7 @@ def methods_figure(reports: Mapping[str, EvaluationReport], title: str = "") -> 
             spread = [[report.auroc - low], [high - report.auroc]]
             label = "mean, 95 % interval" if first else None
             ax.errorbar(report.auroc, y, xerr=spread, fmt="D", capsize=4, color=NORMAL, label=label)
-        ax.axvline(0.5, color="#55585c", ls=":", lw=1.2, label="chance")
+        ax.axvline(0.5, label="chance", **CHANCE)
         ax.set(yticks=range(len(reports)), xlim=(0, 1.03), ylim=(len(reports) - 0.5, -0.5), xlabel="image AUROC")
         ax.set_yticklabels(list(reports))
         ax.set_title(title)
@@ -73,14 +71,13 @@ def roc_figure(report: EvaluationReport, title: str = "") -> Figure:
             false_alarms, found, _ = roc_curve(report.labels, scores, drop_intermediate=False)
             label = f"{report.draws} draws, mean {report.auroc:.2f}\n[{low:.2f}, {high:.2f}]" if draw == 0 else None
             left.plot(false_alarms, found, color=NORMAL, lw=1.4, alpha=0.55, label=label)
-        left.plot([0, 1], [0, 1], color="#55585c", ls=":", lw=1.2, label="chance")
+        left.plot([0, 1], [0, 1], label="chance", **CHANCE)
         left.set(xlabel="false alarms (share of normal images)", ylabel="found (share of anomalous ones)")
         left.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         left.legend(fontsize=9, loc="lower right")
         left.set_title(f"ROC, K = {report.shots}")
         _score_histogram(right, report)
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        left_title(figure, title)
     return figure
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from d24fad_lite.figures.plots import new_figure
-from d24fad_lite.figures.style import COLORS, NORMAL
+from d24fad_lite.figures.card import new_figure
+from d24fad_lite.figures.style import CHANCE, COLORS, GREY, NORMAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from d24fad_lite.evaluation.report import EvaluationReport
 
-INK, GREY = "#55585c", "#8a8d91"
 OF_TEACHERS = (NORMAL, COLORS[2], GREY, COLORS[3])
 
 
@@ -50,7 +49,7 @@ def by_level_figure(seen: Mapping[str, pd.DataFrame], levels: Sequence[str], tit
         for ax, (name, table) in zip(axes, seen.items(), strict=True):
             for color, (task, values) in zip(COLORS, table.iterrows()):
                 ax.plot(range(len(levels)), values, "o-", color=color, label=str(task))
-            ax.axhline(0.5, color=INK, ls=":", lw=1.2)
+            ax.axhline(0.5, **CHANCE)
             ax.set(xticks=range(len(levels)))
             ax.set_xticklabels(levels, fontsize=9)
             ax.set_title(f"{title}{name}", fontsize=11)
@@ -102,7 +101,7 @@ def _draws(ax: Axes, reports: Mapping[str, Sequence[EvaluationReport]], colors: 
         ax.plot(place, means, "_", ms=14, mew=3, color=colors[name], label=label)
     tasks = [report.task for report in next(iter(reports.values()))]
     first = next(iter(reports.values()))[0]
-    ax.axhline(0.5, color=INK, ls=":", lw=1.2)
+    ax.axhline(0.5, **CHANCE)
     ax.set(xticks=range(len(tasks)), ylabel="image AUROC", ylim=(0, 1.03))
     ax.set_xticklabels(tasks)
     ax.set_title(f"K = {first.shots}, {first.draws} draws (dots) and mean", fontsize=11)
@@ -116,7 +115,7 @@ def _differences(ax: Axes, paired: pd.DataFrame, colors: Mapping[str, str], task
         ax.errorbar(
             part["difference"], y, xerr=errors, fmt="D", ms=5, color=colors[other], capsize=3, label=f"minus {other}"
         )
-    ax.axvline(0, color=INK, ls=":", lw=1.2)
+    ax.axvline(0, **CHANCE)
     ax.set(yticks=range(len(tasks)), xlabel="difference of AUROC")
     ax.set_yticklabels(list(tasks)[::-1])
     ax.set_title("Paired, 95 % interval", fontsize=11)

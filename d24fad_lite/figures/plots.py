@@ -7,15 +7,15 @@ without pyplot, so that nothing stays open. `show_figure` displays one in a note
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.card import left_title, new_figure, plain_picture
 from d24fad_lite.figures.overlay import STRENGTH, overlay, pixels
-from d24fad_lite.figures.style import COLORS, MARGIN, settings
+from d24fad_lite.figures.style import COLORS, INK, MARGIN, SOFT_INK
 from d24fad_lite.model.weighting import effective_number
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def contact_sheet(images: Tensor, names: Sequence[str], title: str = "", columns
             )
         for ax in axes[len(images) :]:
             ax.set_axis_off()
-        _title(figure, title)
+        left_title(figure, title)
     return figure
 
 
@@ -162,15 +162,15 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
                     va="center",
                     fontsize=9,
                     ha="right" if inside else "left",
-                    color="white" if inside else "#2b2d30",
+                    color="white" if inside else INK,
                 )
-            ax.axvline(1 / count, color="#55585c", linewidth=1, linestyle=":")
+            ax.axvline(1 / count, color=SOFT_INK, linewidth=1, linestyle=":")
             ax.set(xlim=(0, 1.04), yticks=range(count), xlabel="weight")
             ax.set_yticklabels(labels, fontsize=9)
             ax.set_title(f"level {level}: effective K {number:.2f}", fontsize=10)
             ax.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
-        _title(figure, title)
+        left_title(figure, title)
     return figure
 
 
@@ -213,7 +213,7 @@ def _influence_bars(ax: Axes, report: ChoiceReport) -> None:
     """One bar per support, a flagged one in another colour and with an exclamation mark."""
     values = [i.change for i in report.influence]
     ax.barh(range(len(values)), values, color=[MARKED if i.flags else PLAIN for i in report.influence])
-    ax.axvline(0, color="#2b2d30", linewidth=1)
+    ax.axvline(0, color=INK, linewidth=1)
     labels = [f"{'! ' if i.flags else ''}{k}  {_short(i.name, 12)}" for k, i in enumerate(report.influence, start=1)]
     ax.set(yticks=range(len(values)), xlabel="AUROC with it minus without")
     ax.set_yticklabels(labels, fontsize=9)
@@ -245,33 +245,6 @@ def show_figure(figure: Figure, alt: str, dpi: int = 80) -> None:
     from IPython.display import Image, display
 
     display(Image(data=png(figure, dpi), alt=alt))
-
-
-@contextmanager
-def new_figure(width: float, height: float) -> Iterator[Figure]:
-    """A figure in the series' look, also outside a lesson; the caller's matplotlib settings stay as they are."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(settings()):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _title(figure: Figure, title: str) -> None:
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-
-
-def plain_picture(ax: Axes, square: np.ndarray) -> None:
-    """Show an image without ticks, grid and frame."""
-    ax.imshow(square)
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
 
 
 def _short(name: str, most: int = 18) -> str:

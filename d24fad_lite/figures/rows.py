@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.card import new_figure, plain_picture
 from d24fad_lite.figures.overlay import pixels
-from d24fad_lite.figures.plots import new_figure, plain_picture
 from d24fad_lite.figures.style import COLORS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def image_rows_figure(
     outlines = _outlines(rows, mask, masks or {})
     columns = max(map(len, rows.values()))
     height = (width + 0.12) * len(rows) + 0.35 * bool(titles) + 0.25 * len(captions)
-    with new_figure(width * columns + 0.16 * max(map(len, rows)) * (width > 0), height) as figure:
+    with new_figure(width * columns + 0.16 * max(map(len, rows)), height) as figure:
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
             limits = _limits(pictures)

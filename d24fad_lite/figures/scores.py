@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from d24fad_lite.figures.plots import new_figure
-from d24fad_lite.figures.style import ANOMALOUS, COLORS
+from d24fad_lite.figures.card import new_figure
+from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, INK
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GREY, INK = "#b9bec4", "#2b2d30"
+PALE = "#b9bec4"  # of the many random sets behind the few suggested ones
 
 
 def score_strips_figure(
@@ -82,11 +82,11 @@ def lottery_figure(
         ax = figure.subplots()
         for y, (row, values) in enumerate(drawn.items()):
             label = None if y else f"{len(values)} random sets"
-            ax.plot(values, y + rng.uniform(-0.15, 0.15, len(values)), "o", color=GREY, ms=5, label=label)
+            ax.plot(values, y + rng.uniform(-0.15, 0.15, len(values)), "o", color=PALE, ms=5, label=label)
             for k, (name, value) in enumerate(suggested.get(row, {}).items()):
                 place = y + 0.24 + 0.055 * k
                 ax.plot(value, place, "D", color=COLORS[k % len(COLORS)], ms=6, label=None if y else name)
-        ax.axvline(0.5, color="#55585c", ls=":", lw=1.2)
+        ax.axvline(0.5, **CHANCE)
         ax.set(yticks=range(len(drawn)), xlabel="image AUROC", ylim=(len(drawn) - 0.2, -0.4))
         ax.set_yticklabels(list(drawn))
         ax.set_title(title)

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from d24fad_lite.figures.plots import new_figure
+from d24fad_lite.figures.card import new_figure
+from d24fad_lite.figures.style import INK
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-INK = "#2b2d30"
 
 
 def shortcuts_figure(aurocs: pd.DataFrame, band: float, title: str = "") -> Figure:

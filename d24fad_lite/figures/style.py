@@ -7,7 +7,8 @@ from typing import Any
 # Okabe and Ito's palette; normal is blue, anomalous vermilion, wherever the two classes meet.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 NORMAL, ANOMALOUS = COLORS[0], COLORS[1]
-CARD, INK, SOFT_INK = "#fbfbf9", "#2b2d30", "#55585c"
+CARD, INK, SOFT_INK, GREY = "#fbfbf9", "#2b2d30", "#55585c", "#8a8d91"
+CHANCE: dict[str, Any] = {"color": SOFT_INK, "linestyle": ":", "linewidth": 1.2}  # the line of chance, or of no change
 MARGIN = 0.18  # inches of the card around everything drawn
 
 RC: dict[str, Any] = {

@@ -9,15 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from d24fad_lite.evaluation.uncertainty.thresholds import Threshold, false_alarm_interval, images_needed
-from d24fad_lite.figures.anomaly_maps import CHANCE, GREY
-from d24fad_lite.figures.plots import new_figure, plain_picture
-from d24fad_lite.figures.style import ANOMALOUS, COLORS, NORMAL
+from d24fad_lite.figures.card import new_figure, plain_picture
+from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, GREY, INK, NORMAL, SOFT_INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK = "#2b2d30"
 
 
 def peaks_figure(
@@ -154,7 +151,7 @@ def _promise(ax: Axes, calibration: int, alpha: float) -> None:
     low, high = np.transpose([false_alarm_interval(int(count), alpha) for count in counts])
     ax.fill_between(counts, 100 * low, 100 * high, color=COLORS[0], alpha=0.25, lw=0, label="95 % of thresholds")
     ax.axhline(100 * alpha, color=COLORS[0], label="promised, on average")
-    ax.axvline(calibration, color="#55585c", linestyle=":", linewidth=1.4, label=f"here: {calibration} images")
+    ax.axvline(calibration, color=SOFT_INK, linestyle=":", linewidth=1.4, label=f"here: {calibration} images")
     ax.set(xscale="log", xlabel="normal images for calibration", ylabel="false alarms, %", ylim=(0, None))
     ax.set_title("How sure is the promise?")
     ax.legend(fontsize=9)

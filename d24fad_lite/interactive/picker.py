@@ -73,7 +73,6 @@ class SupportPicker:
         self.scope = f"d24-{uuid.uuid4().hex[:8]}"
         self._on_cards: list[int | None] = []  # the candidate that each card shows, None for a hidden card
         self._note = ""
-        self._reasons: dict[str, str] = {}  # why a button can do nothing, by its name
         self.cards: list[w.Button] = []
         self._make_controls(path, thumbnail)
         self._lay_out(thumbnail)
@@ -133,7 +132,7 @@ class SupportPicker:
         """A button of `BUTTONS` that says why, in the status line, where it can do nothing."""
 
         def press() -> None:
-            reason = self._reasons.get(name, "")
+            reason = idle_reasons(self.selection)[name]
             self._say(reason) if reason else action()
 
         return button(*BUTTONS[name], press)
@@ -233,8 +232,7 @@ class SupportPicker:
         self.lock.description = "Unlock" if index in s.locked else "Lock"
 
     def _show_idle(self) -> None:
-        self._reasons = idle_reasons(self.selection)
-        for name, reason in self._reasons.items():
+        for name, reason in idle_reasons(self.selection).items():
             show_idle(getattr(self, name), reason, BUTTONS[name][1])
 
     def _show_status(self) -> None:

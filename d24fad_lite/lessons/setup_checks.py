@@ -8,7 +8,6 @@ checks.verdict
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -18,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from d24fad_lite.files import file_sha256
+from d24fad_lite.files import file_sha256, read_json
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -108,10 +107,11 @@ def _unfit(requirement: Requirement) -> str:
     """What is wrong with the installed version; '' where it fits."""
     try:
         found = version(requirement.name)
+        if requirement.specifier.contains(found, prereleases=True):
+            return ""
     except PackageNotFoundError:
-        return f"{requirement.name} absent, needs {requirement.specifier}"
-    fits = requirement.specifier.contains(found, prereleases=True)
-    return "" if fits else f"{requirement.name} {found}, needs {requirement.specifier}"
+        found = "absent"
+    return f"{requirement.name} {found}, needs {requirement.specifier}"
 
 
 def compute() -> str:
@@ -151,7 +151,7 @@ def disk(folder: Path) -> str:
 
 def unchanged(root: Path) -> str:
     """Compare files with the hashes in their MANIFEST.json. Raises RuntimeError for the first that differs."""
-    files = json.loads((root / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
+    files = read_json(root / "MANIFEST.json")["files"]
     absent = [name for name in files if not (root / name).is_file()]
     if absent:
         raise RuntimeError(f"{len(absent)} of {len(files)} files of MANIFEST.json are absent, first: {absent[0]}")

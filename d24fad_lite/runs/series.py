@@ -237,7 +237,7 @@ def _run_or_take_over(
         timeout=timeout,
         environment={PROFILE_VARIABLE: series.profile.name, **environment},
     )
-    _write_page(series, name)
+    _write_page(series.folder, name)
     return result
 
 
@@ -282,12 +282,12 @@ def _earlier_results(folder: Path) -> dict[str, NotebookResult]:
     return {r.name: r for r in results if r.status == "completed" and (folder / f"{r.name}.ipynb").is_file()}
 
 
-def _write_page(series: Series, name: str) -> None:
+def _write_page(folder: Path, name: str) -> None:
     from d24fad_lite.runs.notebook_page import write_page
 
-    source = series.folder / f"{name}.ipynb"
+    source = folder / f"{name}.ipynb"
     if source.is_file():
-        write_page(source, series.folder / "pages" / f"{name}.html")
+        write_page(source, folder / "pages" / f"{name}.html")
 
 
 def _close(series: Series, checkout: Path) -> None:

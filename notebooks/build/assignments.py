@@ -18,6 +18,7 @@ from build.exercises import HEADING
 from build.pairing import METADATA, notebook_text, read_text, set_cell_ids, text_names, text_path
 from d24fad_lite.files import write_text
 from d24fad_lite.lessons.exercises.exercise import Exercise, has_exercises, load_exercises
+from d24fad_lite.lessons.numbering import words_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -55,9 +56,7 @@ def write_assignments(
         if has_exercises(name):
             texts[name] = notebook_text(assignment(read_text(text_path(notebooks, name)), name))
         else:
-            left_out[name] = (
-                f"no module d24fad_lite/lessons/exercises/{name.partition('_')[2]}.py, so nothing can grade it"
-            )
+            left_out[name] = f"no module d24fad_lite/lessons/exercises/{words_of(name)}.py, so nothing can grade it"
     paths = {name: out / "source" / name / f"{name}.ipynb" for name in texts}
     for name, path in paths.items():
         if path.is_file() and path.read_text(encoding="utf-8") != texts[name]:
@@ -65,7 +64,6 @@ def write_assignments(
                 f"{path} is there and differs from what would be written; move it away, or name another folder"
             )
     for name, path in paths.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, texts[name])
     return paths, left_out
 

@@ -127,9 +127,13 @@ def table(entries: Mapping[str, Any], folder: str = "notebooks/") -> str:
     """The table of notebooks in Markdown, for README: title, five words, needs."""
     rows = ["| notebook | in five words | needs |", "|---|---|---|"]
     for name, entry in entries.items():
-        link = f"[{number_of(name)} · {entry['title']}]({folder}{name}.ipynb)"
-        rows.append(f"| {link} | {entry.get('brief', '')} | {needs(entry)} |")
+        rows.append(f"| {link(name, entry, folder)} | {entry.get('brief', '')} | {needs(entry)} |")
     return "\n".join(rows)
+
+
+def link(name: str, entry: Mapping[str, Any], folder: str = "") -> str:
+    """ "[06b · Title](06b_name.ipynb)": number and title of a lesson, leading to it."""
+    return f"[{number_of(name)} · {entry['title']}]({folder}{name}.ipynb)"
 
 
 def time_of(entry: Mapping[str, Any], profile: str = "quick") -> str:

@@ -5,13 +5,13 @@ It is text only: it opens rendered, "Run All Cells" has nothing to run, and neit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from build.catalog import largest_memory, read_catalog, time_of, total_time
-from d24fad_lite.files import read_json_or_none, write_text
+from build.catalog import largest_memory, link, read_catalog, time_of, total_time
+from d24fad_lite.files import read_json_or_none, write_json
+from d24fad_lite.lessons.numbering import number_of
 
 NAME = "start_here"
 HEAD = """# Start here
@@ -62,7 +62,7 @@ def _table(entries: Mapping[str, Any]) -> str:
     rows = ["| lesson | in five words | time | |", "|:--|:--|--:|:--|"]
     for name, entry in entries.items():
         exercises = f"[exercises](exercises/{name}.ipynb)"
-        rows.append(f"| {_link(name, entry)} | {entry.get('brief', '')} | {time_of(entry)} | {exercises} |")
+        rows.append(f"| {link(name, entry)} | {entry.get('brief', '')} | {time_of(entry)} | {exercises} |")
     return "\n".join(rows)
 
 
@@ -72,7 +72,7 @@ def _paths(entries: Mapping[str, Any]) -> str:
         f"**All of them:** {total_time(entries)} of computing on two cores, at most {largest_memory(entries)} of memory"
     )
     lines = [f"{every} (profile `quick`)."]
-    by_number = {name.partition("_")[0]: name for name in entries}
+    by_number = {number_of(name): name for name in entries}
     for reader, numbers in PATHS.items():
         chosen = {by_number[number]: entries[by_number[number]] for number in numbers if number in by_number}
         links = " → ".join(f"[{number}]({by_number[number]}.ipynb)" for number in numbers if number in by_number)
@@ -80,14 +80,10 @@ def _paths(entries: Mapping[str, Any]) -> str:
     return "  \n".join(lines)
 
 
-def _link(name: str, entry: Mapping[str, Any]) -> str:
-    return f"[{name.partition('_')[0]} · {entry['title']}]({name}.ipynb)"
-
-
 def update_start_page(notebooks: Path) -> bool:
     """Renew notebooks/start_here.ipynb; returns whether it changed."""
     path, page = notebooks / f"{NAME}.ipynb", start_page(read_catalog(notebooks))
     if read_json_or_none(path) == page:
         return False
-    write_text(path, json.dumps(page, indent=1, ensure_ascii=False) + "\n")
+    write_json(path, page, indent=1)
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_server import ABANDONED, ROOT, end_tree, environment
+from lab_server import ABANDONED, ROOT, end_tree, environment, free_port
 
 from d24fad_lite.lessons.exercises.exercise import has_exercises, load_exercises
 
@@ -69,9 +68,7 @@ def opened(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     words = next(shlex.split(line) for line in recipe.splitlines() if "jupyter lab" in line)
     home = tmp_path_factory.mktemp("fresh")
     shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns("__pycache__"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     extra = ["--no-browser", "--allow-root", f"--port={port}", "--expose-app-in-browser", *ABANDONED]
     command = [sys.executable, "-m", "jupyter", *words[1:], *extra]
     log = home / "lab.log"

@@ -16,8 +16,8 @@ def equal_pairs(arrays):
 
 def rows_of_test(groups, count):
     """Positions of the test images: whole patients in alphabetical order until there are at least `count` images."""
-    rows = [i for i, group in enumerate(groups) if group == min(groups)]
-    for patient in sorted(set(groups))[1:]:
+    rows: list[int] = []
+    for patient in sorted(set(groups)):
         if len(rows) >= count:
             break
         rows += [i for i, group in enumerate(groups) if group == patient]
