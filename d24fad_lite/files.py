@@ -148,13 +148,27 @@ def sha256_of(*parts: str | bytes) -> str:
 
 
 def file_sha256(path: str | Path) -> str:
-    """The sha256 of a file's content. Kept as long as its size and time of change stay the same."""
+    """The sha256 of a file's content. Kept as long as its size and times of change stay the same."""
     path = Path(path)
+    return _file_sha256(path, state_of(path))
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """What shows that a file may have changed: its size, and when content and entry were last changed, in ns.
+
+    The entry's time (ctime) also moves where a copy brings the old time of change with it.
+    """
     facts = path.stat()
-    return _file_sha256(path, facts.st_size, facts.st_mtime_ns)
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 @lru_cache(maxsize=65_536)
-def _file_sha256(path: Path, size: int, changed: int) -> str:
+def _file_sha256(path: Path, state: tuple[int, int, int]) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_root() -> Path:
+    """Where the kit keeps what it can make again: $D24FAD_CACHE, else ~/.cache/d24fad_lite."""
+    root = os.environ.get("D24FAD_CACHE")
+    return Path(root).expanduser() if root else Path.home() / ".cache" / "d24fad_lite"

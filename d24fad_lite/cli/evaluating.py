@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ from d24fad_lite.cli.options import (
 )
 from d24fad_lite.files import fitting_name, write_text
 from d24fad_lite.listings import names_of, numbers_of
+from d24fad_lite.sole_writer import sole_writer
 
 if TYPE_CHECKING:
     from d24fad_lite.evaluation.report import EvaluationReport
@@ -100,25 +102,26 @@ def evaluate(
         else _untrained(teacher, weights, image_size, teacher_module, device)
     )
     scorers, rows = _readings(detector, names_of(reading)), []
-    for name in dict.fromkeys(map(bench.resolve, wanted)):
-        _warn_if_seen(model, name)
-        for k, (read_as, scorer) in product(counts, scorers.items()):
-            report = measure(
-                scorer,
-                bench[name],
-                k,
-                draws,
-                seed,
-                protocol=protocol,
-                batch_size=batch_size,
-                pixel=pixel,
-                progress=sys.stderr.isatty(),
-            )
-            typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
-            rows.append(_row(report, read_as))
-            if folder is not None:
-                report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"))
-    _print_table(rows, folder)
+    with sole_writer(folder, "an evaluation") if folder else nullcontext():
+        for name in dict.fromkeys(map(bench.resolve, wanted)):
+            _warn_if_seen(model, name)
+            for k, (read_as, scorer) in product(counts, scorers.items()):
+                report = measure(
+                    scorer,
+                    bench[name],
+                    k,
+                    draws,
+                    seed,
+                    protocol=protocol,
+                    batch_size=batch_size,
+                    pixel=pixel,
+                    progress=sys.stderr.isatty(),
+                )
+                typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
+                rows.append(_row(report, read_as))
+                if folder is not None:
+                    report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"))
+        _print_table(rows, folder)
 
 
 def _readings(detector: D24FAD, names: list[str]) -> dict[str, D24FAD | DetectorScorer]:

@@ -12,6 +12,7 @@ from d24fad_lite.cli.errors import FAILED, resumable, say
 from d24fad_lite.cli.options import pair, writable_folder
 from d24fad_lite.files import write_text
 from d24fad_lite.listings import names_of, numbers_of
+from d24fad_lite.sole_writer import sole_writer
 
 if TYPE_CHECKING:
     from d24fad_lite.runs.grid import GridCell
@@ -131,10 +132,10 @@ def benchmark(
         epochs=epochs,
         checkout=checkout,
     )
-    folder = writable_folder(out).resolve()
-    with resumable("finished cells are kept; the same command goes on from there"):
-        cells = run_grid(plan.notebook, plan.points, folder, timeout=plan.timeout if timeout is None else timeout)
-    _report(cells, folder)
+    with sole_writer(writable_folder(out), "a benchmark") as folder:
+        with resumable("finished cells are kept; the same command goes on from there"):
+            cells = run_grid(plan.notebook, plan.points, folder, timeout=plan.timeout if timeout is None else timeout)
+        _report(cells, folder)
 
 
 def _report(cells: Sequence[GridCell], folder: Path) -> None:

@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -25,22 +24,20 @@ from torch import Tensor, nn
 
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.data.styles import styled_tasks
-from d24fad_lite.files import sha256_of
+from d24fad_lite.files import cache_root, sha256_of
 from d24fad_lite.lessons.profiles import Profile
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.config import MAP_ALONE, D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.teacher import Teacher
-from d24fad_lite.training.cache import cache_root, make_room
+from d24fad_lite.training.cache import make_room
 from d24fad_lite.training.fit import fit
 from d24fad_lite.training.history import History
+from d24fad_lite.training.identity import code_digest, images_identity
 from d24fad_lite.training.settings import FitSettings
 
 LIMIT = 2 * 2**30  # bytes of the folder; a ResNet-18's student takes 43 MB, and three times that while it trains
 STORED, TRAINING = "detector.safetensors", "training"
-PACKAGE = Path(__file__).resolve().parents[1]
-# The package's code that can change a weight: the method, its training, and how files become pixels.
-SOURCES = ("model/**/*.py", "training/*.py", "data/*.py", "data/formats/*.py")
 
 
 @dataclass(frozen=True)
@@ -116,27 +113,12 @@ def digest_of(model: D24FAD, tasks: Mapping[str, Task], recipe: DetectorRecipe, 
         "settings": {name: value for name, value in settings.items() if name not in ("teacher", "weights")},
         "recipe": asdict(recipe),
         "teacher": model.teacher.fingerprint(),
-        "images": [(name, sha256_of(*task.train.hashes())) for name, task in tasks.items()],
-        "groups": [task.train.groups for task in tasks.values()] if recipe.validation else None,  # see hold_out
+        "images": list(images_identity(tasks, groups=bool(recipe.validation)).items()),  # in order; see hold_out
         "code": code_digest(),
         "torch": torch.__version__,
         "device": torch.device(device).type,
     }
     return sha256_of(json.dumps(facts))[:32]
-
-
-@cache
-def code_digest() -> str:
-    """sha256 over the package's sources that can change a weight."""
-    parts: list[str | bytes] = []
-    for path in source_files():
-        parts += [path.relative_to(PACKAGE).as_posix(), path.read_bytes()]
-    return sha256_of(*parts)
-
-
-def source_files() -> list[Path]:
-    """The package's files that `SOURCES` names, in a fixed order."""
-    return sorted({path for pattern in SOURCES for path in PACKAGE.glob(pattern)})
 
 
 class _Training:

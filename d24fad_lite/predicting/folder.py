@@ -24,6 +24,7 @@ from d24fad_lite.predicting.heatmaps import SupportReference, support_reference
 from d24fad_lite.predicting.inputs import FolderImages, choose_supports, list_images
 from d24fad_lite.predicting.score_store import FAILURES, SCORES, ScoreStore
 from d24fad_lite.predicting.scoring import FailureHook, FolderScorer, content_sha256
+from d24fad_lite.sole_writer import sole_writer
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def predict_folder(
     FileNotFoundError, LayoutError : no such model, no images, no supports.
     ImageError : a support cannot be read.
     ResultsConflict : `out` holds results of other settings, or a scores.csv of another origin.
+    FolderInUse : another process writes into `out`.
     ValueError : a number, reading or device that is not possible.
     OSError : results cannot be written; what was scored is kept.
 
@@ -172,10 +174,11 @@ def predict_folder(
     warn_of_data(listing.warnings(), stacklevel=2)
     images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
-    store.begin(_facts(chosen, reference, listing))
-    scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure)
-    counts = scorer.score(listing.images, batch_size, set(settings["supports"]), progress)
-    gone = store.finish([image.name for image in listing.images])
+    with sole_writer(out, "a prediction"):
+        store.begin(_facts(chosen, reference, listing))
+        scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure)
+        counts = scorer.score(listing.images, batch_size, set(settings["supports"]), progress)
+        gone = store.finish([image.name for image in listing.images])
     scores = store.frame()
     heatmaps = {name: store.heatmap(name) for name in scores["name"]}
     return FolderPrediction(

@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from d24fad_lite.files import JsonError, fitting_name, read_json, write_text
+from d24fad_lite.sole_writer import LOCK, OWNER
 
 SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
-FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps")  # all that a run writes
+FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", LOCK, OWNER)  # all that a run writes
 HEADER = ("name", "score", "sha256")
 SHA_LENGTH = 64
 

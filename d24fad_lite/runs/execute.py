@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -10,13 +9,11 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d24fad_lite.files import sha256_of
-from d24fad_lite.lessons.checkout import PACKAGE_PARENT
 from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters
+from d24fad_lite.runs.identity import hashes_of_results, run_key
 from d24fad_lite.runs.kernel import Watch, kernel_manager_class
 
 if TYPE_CHECKING:
@@ -48,6 +45,7 @@ class NotebookResult:
     cell : where it ended, None when completed or not known
     parameters : as they were given to the notebook
     key : what resume compares, see `run_key`
+    files : sha256 of what it wrote, by path from the executed notebook's folder; resume believes nothing else
     resumed : whether it was taken over from an earlier run of the same folder
     """
 
@@ -59,6 +57,7 @@ class NotebookResult:
     cell: FailingCell | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     key: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     resumed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,11 +66,18 @@ class NotebookResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NotebookResult:
-        """Back from summary.json; entries it does not know are ignored."""
-        known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
-        if isinstance(known.get("cell"), Mapping):
-            known["cell"] = FailingCell(**known["cell"])
-        return cls(**known)
+        """Back from summary.json; entries it does not know are ignored. Raises ValueError for what is no result."""
+        try:
+            known = {key: value for key, value in values.items() if key in cls.__dataclass_fields__}
+            if known.get("cell") is not None:
+                known["cell"] = FailingCell(**known["cell"])
+            result = cls(**known)
+            texts = (result.name, result.status, result.key, *result.files, *result.files.values())
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"not the result of a notebook ({error})") from error
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("not the result of a notebook (a name, status, key or hash is no text)")
+        return result
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -95,24 +101,6 @@ def declared_parameters(notebook: NotebookNode, name: str) -> list[Parameter]:
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
     return []
-
-
-def run_key(notebook: NotebookNode, parameters: Mapping[str, Any]) -> str:
-    """Equal keys, equal run: a hash of the code cells, the parameters (without `out`) and the package's code."""
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    values = {key: value for key, value in parameters.items() if key != "out"}
-    return sha256_of(json.dumps([code, values, _package_hash()], sort_keys=True))[:16]
-
-
-@cache
-def _package_hash() -> str:
-    package = PACKAGE_PARENT / "d24fad_lite"
-    sources = sorted(package.rglob("*.py"))
-    return sha256_of(*(part for path in sources for part in _named_content(path, package)))
-
-
-def _named_content(path: Path, package: Path) -> tuple[str, bytes]:
-    return f"{path.relative_to(package).as_posix()}\0", path.read_bytes()
 
 
 def run_notebook(
@@ -148,7 +136,7 @@ def run_notebook(
     notebook = read_notebook(source)
     declared = declared_parameters(notebook, name)
     values = check_parameters(declared, parameters or {}, name)
-    key = run_key(notebook, values)
+    key = run_key(source, notebook, declared, values, cwd)
     metrics = _metrics_path(declared, values, output.resolve(), cwd)
     if metrics is not None:
         metrics.unlink(missing_ok=True)  # an old run's numbers must not pass for this one's
@@ -161,6 +149,7 @@ def run_notebook(
         _papermill(notebook, output, values, cwd, watch, dict(environment or {}))
         result.error = _not_executed(output) or _no_metrics(metrics)
         result.status = "failed" if result.error else "completed"
+        result.files = hashes_of_results(output, metrics)
     except Exception as error:  # everything a notebook can do to itself becomes its result
         _describe_failure(result, error, output, watch)
     finally:

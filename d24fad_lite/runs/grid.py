@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from d24fad_lite.files import read_json_or_none, sha256_of, write_json
 from d24fad_lite.lessons.parameters import check_parameters
-from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
+from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
+from d24fad_lite.runs.identity import changed_result, run_key
 from d24fad_lite.runs.parallel import side_by_side, thread_limit
+from d24fad_lite.sole_writer import sole_writer
 
 LONGEST = 120  # bytes of a label
 UNLABELLED = {"profile", "root", "out"}
@@ -44,8 +46,8 @@ def run_grid(
 ) -> list[GridCell]:
     """Run a notebook once for each parameter set; a failing cell of the grid does not stop the others.
 
-    A cell that is finished under `out` with the same notebook, parameters and package code is taken over, so a stopped
-    grid goes on where it was. Prints one line per cell.
+    A cell that is finished under `out`, as the same run (see `run_key`) and with its results as they were written, is
+    taken over, so a stopped grid goes on where it was. Prints one line per cell.
 
     Parameters
     ----------
@@ -62,6 +64,7 @@ def run_grid(
     Raises
     ------
     ValueError : before anything runs, for a point that names an unknown parameter, has a wrong type or comes twice.
+    FolderInUse : another process runs a grid in `out`.
     """
     source, out = Path(notebook), Path(out)
     content = read_notebook(source)
@@ -71,18 +74,17 @@ def run_grid(
     for name in labels:
         if labels.count(name) > 1:
             raise ValueError(f"two cells of the grid are the same ({name}); parameter sets must differ")
+    cwd = source.parent.resolve()
+    keys = [run_key(source, content, declared, point, cwd) for point in checked]
     calls = [
-        partial(_cell, source, out / name, name, point, run_key(content, point), timeout, thread_limit(jobs))
-        for name, point in zip(labels, checked, strict=True)
+        partial(_cell, source, out / name, name, point, key, timeout, thread_limit(jobs))
+        for name, point, key in zip(labels, checked, keys, strict=True)
     ]
     cells: dict[int, GridCell] = {}
-    for position, cell in side_by_side(calls, jobs):
-        how = "kept" if cell.result.resumed else f"{cell.result.seconds:.1f} s"
-        cells[position] = cell
-        print(
-            f"[{len(cells):2d}/{len(labels)}] {cell.label}  {cell.result.status} ({how})  {cell.result.error}",
-            flush=True,
-        )
+    with sole_writer(out, "a grid of experiments"):
+        for position, cell in side_by_side(calls, jobs):
+            cells[position] = cell
+            print(_line(cell, len(cells), len(labels)), flush=True)
     return [cells[position] for position in range(len(cells))]
 
 
@@ -96,12 +98,20 @@ def label(point: Mapping[str, Any]) -> str:
     return f"{os.fsencode(text)[: LONGEST - 9].decode(errors='ignore')}~{end}"
 
 
+def _line(cell: GridCell, ended: int, count: int) -> str:
+    how = "kept" if cell.result.resumed else f"{cell.result.seconds:.1f} s"
+    return f"[{ended:2d}/{count}] {cell.label}  {cell.result.status} ({how})  {cell.result.error}"
+
+
 def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridCell | None:
-    values, metrics = read_json_or_none(folder / "result.json"), read_json_or_none(folder / "cell" / "metrics.json")
-    if not values or metrics is None or values.get("key") != key or values.get("status") != "completed":
+    """The cell as an earlier run left it, where that was the same run and its files are as they were written."""
+    try:
+        result = NotebookResult.from_dict(read_json_or_none(folder / "result.json"))
+    except ValueError:
         return None
-    result = NotebookResult.from_dict({**values, "resumed": True})
-    return GridCell(name, point, result, metrics)
+    if result.status != "completed" or result.key != key or changed_result(folder, result.files):
+        return None
+    return GridCell(name, point, replace(result, resumed=True), read_json_or_none(folder / "cell" / "metrics.json"))
 
 
 def _cell(

@@ -1,4 +1,4 @@
-"""The command that goes on with a run: printed where it ended early, and written into its report."""
+"""How a series goes on: the command for it, printed where it ended early; and what an earlier run left to take over."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from d24fad_lite.files import read_json
+from d24fad_lite.runs.execute import NotebookResult
+from d24fad_lite.runs.identity import changed_result
 
 
 def shown_path(path: Path, checkout: Path) -> str:
@@ -37,3 +41,25 @@ def resume_command(
     for name, number in (options or {}).items():
         words += [] if number is None else [f"--{name}", f"{number:g}"]
     return shlex.join([*words, "--out", shown_path(folder, checkout), "--resume"])
+
+
+def earlier_results(folder: Path) -> dict[str, NotebookResult]:
+    """What the folder's summary calls completed and was not touched since; a notice says what is not believed."""
+    path = folder / "summary.json"
+    if not path.exists():
+        return {}
+    try:
+        results = [NotebookResult.from_dict(values) for values in read_json(path)["notebooks"]]
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        print(f"notice: {path.name} of the earlier run is damaged, so every notebook runs again ({error})", flush=True)
+        return {}
+    return {
+        result.name: result for result in results if result.status == "completed" and _is_as_written(result, folder)
+    }
+
+
+def _is_as_written(result: NotebookResult, folder: Path) -> bool:
+    changed = changed_result(folder, result.files)
+    if changed:
+        print(f"notice: {result.name} is not taken over: {changed}", flush=True)
+    return changed is None

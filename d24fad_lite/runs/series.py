@@ -22,21 +22,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from d24fad_lite.files import read_json_or_none, write_json
+from d24fad_lite.files import write_json
 from d24fad_lite.lessons.checkout import find_checkout
 from d24fad_lite.lessons.environment import package_version
 from d24fad_lite.lessons.numbering import is_called, lesson_files
 from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
 from d24fad_lite.messages import did_you_mean
-from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_key, run_notebook
+from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
+from d24fad_lite.runs.identity import PACKAGES, run_key, runs_notebooks
 from d24fad_lite.runs.parallel import side_by_side, thread_limit
 from d24fad_lite.runs.processor import cores
-from d24fad_lite.runs.resuming import resume_command, shown_path
+from d24fad_lite.runs.resuming import earlier_results, resume_command, shown_path
+from d24fad_lite.sole_writer import sole_writer
 
 COMPLETED, FAILED, INTERRUPTED = 0, 1, 130
 SUMMARY_SCHEMA = 1
-PACKAGES = ("d24fad-lite", "torch", "timm", "numpy", "scikit-learn", "papermill", "ipykernel")
 
 
 @dataclass
@@ -132,8 +133,8 @@ def run_series(
     out : the run's folder, default <root>/runs/<stamp>
     parameters : given to each chosen notebook that declares them; a name no chosen notebook declares is an error
     timeout : seconds without progress after which a notebook is stopped, None for the profile's, 0 for no limit
-    resume : take over completed notebooks of the same folder (default: the latest run) whose code, parameters and
-        package code are unchanged
+    resume : take over completed notebooks of the same folder (default: the latest run) that would be the same run, see
+        `run_key`, and whose results are as they were written
     root : the checkout, default found from the working directory. Kernels work in <root>/notebooks.
     jobs : notebooks at a time; default the profile's, at most one per core. A notebook that runs a grid of others comes
         last, alone.
@@ -146,6 +147,7 @@ def run_series(
     ------
     ValueError, FileNotFoundError : before anything runs, for an unknown notebook, profile or parameter, a wrong type,
         or a checkout without notebooks.
+    FolderInUse, OSError : another series writes into the run's folder, or it cannot be written.
     """
     checkout = find_checkout(Path(root) if root is not None else None)
     sources = {path.stem: path for path in lesson_files(checkout / "notebooks")}
@@ -153,26 +155,27 @@ def run_series(
     resolved = resolve_profile(profile)
     plans = plan_parameters({name: sources[name] for name in chosen}, resolved, parameters or {})
     folder = _run_folder(checkout, Path(out) if out is not None else None, resume)
-    earlier = _earlier_results(folder) if resume else {}
-    others = [replace(result, resumed=True) for name, result in earlier.items() if name not in chosen]
-    results = sorted([*others, *map(NotebookResult, chosen)], key=lambda result: result.name)
     options = {"timeout": timeout, "jobs": jobs}
     again = resume_command(folder, checkout, names, resolved.name, parameters or {}, options)
-    series = Series(folder, resolved, dict(parameters or {}), results, resume=again)
-    limit = resolved.timeout if timeout is None else timeout
-    print(f"{len(chosen)} notebooks, profile {resolved.name}, into {shown_path(folder, checkout)}", flush=True)
+    with sole_writer(folder, "a series of notebooks"):
+        earlier = earlier_results(folder) if resume else {}
+        others = [replace(result, resumed=True) for name, result in earlier.items() if name not in chosen]
+        results = sorted([*others, *map(NotebookResult, chosen)], key=lambda result: result.name)
+        series = Series(folder, resolved, dict(parameters or {}), results, resume=again)
+        limit = resolved.timeout if timeout is None else timeout
+        print(f"{len(chosen)} notebooks, profile {resolved.name}, into {shown_path(folder, checkout)}", flush=True)
 
-    def call(name: str, environment: Mapping[str, str]) -> Callable[[], NotebookResult]:
-        return partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name), environment)
+        def call(name: str, environment: Mapping[str, str]) -> Callable[[], NotebookResult]:
+            return partial(_run_or_take_over, series, sources[name], plans[name], limit, earlier.get(name), environment)
 
-    try:
-        _run_all(series, sources, chosen, max(1, min(jobs or resolved.jobs, cores())), call)
-        series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
-    except KeyboardInterrupt:
-        series.status = "interrupted"
-        print("\nstopped", flush=True)
-    series.save()
-    _close(series, checkout)
+        try:
+            _run_all(series, sources, chosen, max(1, min(jobs or resolved.jobs, cores())), call)
+            series.status = "completed" if all(r.status == "completed" for r in series.results) else "failed"
+        except KeyboardInterrupt:
+            series.status = "interrupted"
+            print("\nstopped", flush=True)
+        series.save()
+        _close(series, checkout)
     return {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}[series.status]
 
 
@@ -187,7 +190,7 @@ def _run_all(
 
     Those that run notebooks themselves fill the cores alone, so they come last, one by one.
     """
-    grids = [name for name in chosen if _runs_notebooks(sources[name])]
+    grids = [name for name in chosen if runs_notebooks(read_notebook(sources[name]))]
     width, ended = max(map(len, chosen)), 0
     for names, at_a_time in (([name for name in chosen if name not in grids], jobs), (grids, 1)):
         calls = [call(name, thread_limit(at_a_time)) for name in names]
@@ -226,7 +229,9 @@ def _run_or_take_over(
     environment: Mapping[str, str],
 ) -> NotebookResult:
     name = source.stem
-    if earlier is not None and earlier.key == run_key(read_notebook(source), parameters):
+    if earlier is not None and _is_the_run(series, source, parameters, earlier):
+        if not _page(series.folder, name).is_file():
+            _write_page(series.folder, name)
         return replace(earlier, resumed=True)
     # A reader of summary.json, or a resume after a crash, sees where the run was.
     series.put(NotebookResult(name, "interrupted", error="stopped before its end"))
@@ -241,8 +246,13 @@ def _run_or_take_over(
     return result
 
 
-def _runs_notebooks(source: Path) -> bool:
-    return any("run_grid(" in cell.source for cell in read_notebook(source).cells if cell.cell_type == "code")
+def _is_the_run(series: Series, source: Path, parameters: dict[str, Any], earlier: NotebookResult) -> bool:
+    """Whether a completed notebook stands for running it again; a notice where it does not."""
+    notebook = read_notebook(source)
+    key = run_key(source, notebook, declared_parameters(notebook, source.stem), parameters, source.parent.resolve())
+    if earlier.key != key:
+        print(f"notice: {source.stem} runs again: its code, parameters, data or environment are others", flush=True)
+    return earlier.key == key
 
 
 def _line(result: NotebookResult, width: int) -> str:
@@ -256,7 +266,7 @@ def _line(result: NotebookResult, width: int) -> str:
 
 
 def _run_folder(checkout: Path, out: Path | None, resume: bool) -> Path:
-    """The folder of this run, made and writable. Raises ValueError when it cannot be written."""
+    """The folder of this run: the one named, the latest one to resume, or a new one."""
     runs = checkout / "runs"
     if out is None and resume:
         past = sorted(path.parent for path in runs.glob("*/summary.json"))
@@ -264,22 +274,7 @@ def _run_folder(checkout: Path, out: Path | None, resume: bool) -> Path:
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         out = next(p for n in range(1, 1000) if not (p := runs / (stamp if n == 1 else f"{stamp}-{n}")).exists())
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ValueError(
-            f"cannot write into the run folder {out} ({error.strerror}); name another with out="
-        ) from error
     return out.resolve()
-
-
-def _earlier_results(folder: Path) -> dict[str, NotebookResult]:
-    summary = read_json_or_none(folder / "summary.json") or {}
-    results = [NotebookResult.from_dict(values) for values in summary.get("notebooks", [])]
-    return {r.name: r for r in results if r.status == "completed" and (folder / f"{r.name}.ipynb").is_file()}
 
 
 def _write_page(folder: Path, name: str) -> None:
@@ -287,7 +282,11 @@ def _write_page(folder: Path, name: str) -> None:
 
     source = folder / f"{name}.ipynb"
     if source.is_file():
-        write_page(source, folder / "pages" / f"{name}.html")
+        write_page(source, _page(folder, name))
+
+
+def _page(folder: Path, name: str) -> Path:
+    return folder / "pages" / f"{name}.html"
 
 
 def _close(series: Series, checkout: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from d24fad_lite.data.image_set import ImageSet
-from d24fad_lite.files import PARTIAL, replacing_folder, sha256_of
+from d24fad_lite.files import PARTIAL, cache_root, replacing_folder, sha256_of
 from d24fad_lite.messages import choose_one_of
 from d24fad_lite.model.features import TeacherFeatures
 from d24fad_lite.model.teacher import Teacher
@@ -139,12 +138,6 @@ class TeacherCache:
         self._fill(maps)
         for array in maps:
             array.flush()
-
-
-def cache_root() -> Path:
-    """Where the kit keeps what it can make again: $D24FAD_CACHE, else ~/.cache/d24fad_lite."""
-    root = os.environ.get("D24FAD_CACHE")
-    return Path(root).expanduser() if root else Path.home() / ".cache" / "d24fad_lite"
 
 
 def default_folder() -> Path:

@@ -103,7 +103,9 @@ def fit(
     ValueError
         A task with too few images, or an argument out of range.
     CheckpointError
-        `out` holds the state of a run with other settings.
+        `out` holds the state of a run with other settings, other images, another teacher or other code of the package.
+    FolderInUse
+        Another process trains in `out`.
     FloatingPointError
         The loss became NaN or infinite; the last good state is kept.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from tqdm.auto import tqdm
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.files import write_text
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.sole_writer import sole_writer
 from d24fad_lite.training.cache import TeacherCache
 from d24fad_lite.training.episodes import EpisodeBatch, EpisodeSampler
 from d24fad_lite.training.history import History
+from d24fad_lite.training.identity import code_digest, images_identity
 from d24fad_lite.training.learner import Learner
 from d24fad_lite.training.schedule import learning_rate
 from d24fad_lite.training.settings import FitSettings
@@ -50,18 +53,32 @@ class TrainingRun:
         model.to(accelerator.device)
         features = TeacherCache(model.teacher, [task.train for task in tasks.values()], cache, progress=self.progress)
         self.learner = Learner(model, features, settings, accelerator)
-        # What a stored run must have been made with, so that this one may go on from it.
-        self.identity = settings.identity() | {
-            "config": model.config.to_dict(),
-            "teacher": model.teacher.fingerprint(),
-            "tasks": {name: len(task.train) for name, task in tasks.items()},
-        }
+        self.tasks = tasks
         rounds = -(-len(self.sampler) // accelerator.num_processes)  # steps per epoch, of all processes together
         self.rounds, self.steps = rounds, settings.epochs * rounds
         self.best: dict[str, Tensor] | None = None  # weights of the best epoch, where patience may go back to them
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What a stored run must have been made with, so that this one may go on from it."""
+        return self.settings.identity() | {
+            "config": self.model.config.to_dict(),
+            "teacher": self.model.teacher.fingerprint(),
+            "tasks": images_identity(self.tasks, groups=bool(self.settings.validation)),
+            "code": code_digest()[:16],
+        }
+
     def train(self, resume: bool, on_epoch: OnEpoch | None = None) -> History:
-        """Train the epochs that are missing; the model ends in eval mode with the weights to keep."""
+        """Train the epochs that are missing; the model ends in eval mode with the weights to keep.
+
+        Raises FolderInUse where another process trains in the same folder.
+        """
+        if self.out is None or not self.accelerator.is_main_process:
+            return self._train(resume, on_epoch)
+        with sole_writer(self.out, "a training"):
+            return self._train(resume, on_epoch)
+
+    def _train(self, resume: bool, on_epoch: OnEpoch | None) -> History:
         history = self._resumed() if resume else None
         if history is None:  # a run that is stopped in its first epoch begins again from the weights it began with
             history = History()

@@ -18,6 +18,7 @@ from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.training.averaging import WeightAverage
 from d24fad_lite.training.history import History
+from d24fad_lite.training.identity import changes
 
 STATE_FILE = "training_state.safetensors"
 
@@ -58,11 +59,9 @@ def load_state(
     stored = facts["settings"]
     if "config" in stored:  # settings that came after the file have their defaults
         stored |= {"config": D24FADConfig.from_dict(stored["config"]).to_dict()}
-    differing = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
-    if differing:
-        changes = "; ".join(f"{k}: stored {stored.get(k)!r}, asked for {settings.get(k)!r}" for k in differing)
+    if differing := changes(stored, settings):
         raise CheckpointError(
-            f"{path} belongs to a run with other settings ({changes}); "
+            f"{path} belongs to a run with other settings ({'; '.join(differing)}); "
             "choose another output folder, or resume=False to begin anew"
         )
     model.load_trainable_state_dict(_part(tensors, "model."))

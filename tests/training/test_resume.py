@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +17,7 @@ from small_run import CONFIG, SETTINGS, Weights, equal, trained, weights
 
 import d24fad_lite as d2
 from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.sole_writer import LOCK, FolderInUse
 from d24fad_lite.training.learner import Learner
 from d24fad_lite.training.state import STATE_FILE
 
@@ -66,7 +70,7 @@ def test_a_run_stopped_while_it_writes_its_state_keeps_the_state_before(
         with pytest.raises(KeyboardInterrupt):
             d2.fit(d2.D24FAD(CONFIG), bench, out=tmp_path, **SETTINGS)
     assert (tmp_path / STATE_FILE).read_bytes() == kept
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["history.csv", STATE_FILE]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [LOCK, "history.csv", STATE_FILE]
     assert equal(trained(bench, out=tmp_path), uninterrupted)
 
 
@@ -143,11 +147,51 @@ def test_the_state_of_a_run_with_other_settings_is_refused_and_kept(
     kept = (tmp_path / STATE_FILE).read_bytes()
     with pytest.raises(CheckpointError, match=f"other settings.*{named}.*choose another output folder"):
         trained(bench, out=tmp_path, **changes)
-    with pytest.raises(CheckpointError, match="config: stored .*; teacher: stored"):
+    with pytest.raises(CheckpointError, match="config.seed: stored .*; teacher: stored"):
         trained(bench, CONFIG.replace(seed=2), out=tmp_path)
-    with pytest.raises(CheckpointError, match="tasks: stored .*Stripes.* asked for {'Blobs': 10}"):
+    with pytest.raises(CheckpointError, match="tasks.Stripes: stored '10 images, .*, asked for None"):
         trained(bench.without("Stripes"), out=tmp_path)
     assert (tmp_path / STATE_FILE).read_bytes() == kept
+
+
+@pytest.mark.parametrize("with_its_times", [False, True])
+def test_a_run_does_not_go_on_over_images_that_were_replaced(
+    with_its_times: bool, tiny_root: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(tiny_root, tmp_path / "data"))
+    trained(d2.open_benchmark(root), out=tmp_path / "run", epochs=1)
+    kept = (tmp_path / "run" / STATE_FILE).read_bytes()
+    first, second, *_ = sorted((root / "Blobs" / "train" / "good").iterdir())
+    times = (first.stat().st_atime_ns, first.stat().st_mtime_ns)
+    first.write_bytes(second.read_bytes())
+    if with_its_times:
+        os.utime(first, ns=times)
+    with pytest.raises(CheckpointError, match="tasks.Blobs: stored '10 images, contents .*, asked for '10 images, con"):
+        trained(d2.open_benchmark(root), out=tmp_path / "run")
+    assert (tmp_path / "run" / STATE_FILE).read_bytes() == kept
+
+
+def test_a_run_does_not_go_on_with_other_code_of_the_package(
+    bench: d2.Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(bench, out=tmp_path, epochs=1)
+    monkeypatch.setattr("d24fad_lite.training.run.code_digest", lambda: "another" * 4)
+    with pytest.raises(CheckpointError, match="code: stored '.*', asked for 'another"):
+        trained(bench, out=tmp_path)
+
+
+def test_two_trainings_in_one_folder_one_works_and_one_is_told(
+    bench: d2.Benchmark, uninterrupted: Weights, tmp_path: Path
+) -> None:
+    second: list[BaseException] = []
+
+    def try_another(*_: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            second.append(pool.submit(trained, bench, out=tmp_path).exception() or AssertionError("it ran"))
+
+    assert equal(trained(bench, out=tmp_path, on_epoch=try_another), uninterrupted)
+    assert len(second) == 2 and all(isinstance(error, FolderInUse) for error in second)
+    assert f"process {os.getpid()} (a training, since" in str(second[0])
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_state(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from PIL import Image
 from d24fad_lite.data.samples import brain, chest, fundus, histology
 from d24fad_lite.data.samples.canvas import OVERSAMPLING, Array, Camera, Canvas
 from d24fad_lite.data.samples.pairs import Yardstick
-from d24fad_lite.files import read_json_or_none, replacing_folder, sha256_of, write_bytes, write_json
+from d24fad_lite.files import cache_root, read_json_or_none, replacing_folder, sha256_of, write_bytes, write_json
 from d24fad_lite.messages import choose_one_of
 
 NAME = "d24fad_lite sample world"
@@ -334,8 +333,7 @@ def samples_root() -> Path:
     for folder in (checkout, here, *here.parents):
         if (folder / "data_samples" / "MANIFEST.json").is_file():
             return folder / "data_samples"
-    root = os.environ.get("D24FAD_CACHE")
-    cached = (Path(root) if root else Path.home() / ".cache" / "d24fad_lite") / f"samples-v{VERSION}"
+    cached = cache_root() / f"samples-v{VERSION}"
     if not (cached / "MANIFEST.json").is_file():
         with replacing_folder(cached) as partial:
             write_samples(partial)

@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from d24fad_lite.files import plain
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.device import pick_device
+from d24fad_lite.sole_writer import sole_writer
 from d24fad_lite.training.pretrain.fractals import fractal_bank
 from d24fad_lite.training.pretrain.views import draw_views
 from d24fad_lite.training.state import optimizer_tensors, restore_optimizer
@@ -217,16 +218,19 @@ def pretrain(
         The folder holds a run of another recipe.
     ValueError
         A device that this computer does not have.
+    FolderInUse
+        Another process pre-trains in the folder.
     OSError
         The folder cannot be written.
     """
     recipe, out = recipe or Recipe(), Path(out)
     name = pick_device(device)
-    trainer = Trainer(recipe, out, torch.device(name), progress)
-    if resume:
-        trainer.restore()
-    _train(trainer, progress)
-    return write_tensors(out / RESULT_FILE, _backbone(trainer.model), _facts(recipe, trainer.progress, name))
+    with sole_writer(out, "a pre-training"):
+        trainer = Trainer(recipe, out, torch.device(name), progress)
+        if resume:
+            trainer.restore()
+        _train(trainer, progress)
+        return write_tensors(out / RESULT_FILE, _backbone(trainer.model), _facts(recipe, trainer.progress, name))
 
 
 def _train(trainer: Trainer, progress: bool) -> None:
