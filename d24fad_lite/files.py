@@ -33,14 +33,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with replacing(target) as partial:
             image.save(partial, format="PNG")
 
-    Folders above are made. Permissions are those of any new file (mkstemp's 0600 would hide a report from colleagues),
+    Folders above are made. Permissions are those of any new file (0600 would hide a report from colleagues),
     and the name does not grow with that of `path`, which may already be as long as a file system allows.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
+    partial.touch()
+    mode = partial.stat().st_mode
+    partial.unlink()
     try:
         yield partial
+        partial.chmod(mode)  # some libraries write files for their owner alone
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -64,7 +64,7 @@ def _acquire(lock: FileLock, folder: Path, work: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
         if first:
-            _remove_partial(folder)
+            remove_partial(folder)
             write_json(folder / OWNER, _owner(work))
     except Timeout:
         raise FolderInUse(_refusal(folder, work)) from None
@@ -90,7 +90,8 @@ def _refusal(folder: Path, work: str) -> str:
     return f"folder '{folder}' is in use by {who}; wait until it has ended, stop it, or name another folder for {work}"
 
 
-def _remove_partial(folder: Path) -> None:
+def remove_partial(folder: Path) -> None:
+    """Remove what killed writers left in a folder (not in those below) that nobody else writes into."""
     for path in folder.glob(f"{PARTIAL}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -76,7 +76,10 @@ def test_the_longest_name_a_file_system_takes_can_be_written(tmp_path: Path) -> 
 def test_a_new_file_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     write_text(tmp_path / "kit.txt", "x")
     (tmp_path / "plain.txt").write_text("x")
-    modes = {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("kit.txt", "plain.txt")}
+    with replacing(tmp_path / "library.txt") as partial:
+        partial.write_text("x")
+        partial.chmod(0o600)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert len(modes) == 1
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters
 from d24fad_lite.runs.identity import hashes_of_results, run_key
 from d24fad_lite.runs.kernel import Watch, kernel_manager_class
+from d24fad_lite.sole_writer import remove_partial
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -140,6 +141,7 @@ def run_notebook(
     metrics = _metrics_path(declared, values, output.resolve(), cwd)
     if metrics is not None:
         metrics.unlink(missing_ok=True)  # an old run's numbers must not pass for this one's
+        remove_partial(metrics.parent)
     output.parent.mkdir(parents=True, exist_ok=True)
     watch = Watch(timeout)
     began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -123,10 +124,16 @@ class TeacherCache:
         hashes = (digest for image_set in self.sets for digest in image_set.hashes())
         home = folder / sha256_of(self.teacher.fingerprint(), *hashes)[:32]
         if not home.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            make_room(folder, self.nbytes // 2)  # float16
-            with replacing_folder(home) as partial:
-                self._write(partial)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                make_room(folder, self.nbytes // 2)  # float16
+                with replacing_folder(home) as partial:
+                    self._write(partial)
+            except OSError as error:
+                raise OSError(
+                    f"cannot keep {self.nbytes // 2 / 2**20:.0f} MiB of teacher features in '{folder}': "
+                    f"{error.strerror or error}; make room, set D24FAD_CACHE to another folder, or pass cache='off'"
+                ) from error
         home.touch()  # opened last
         return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
 
@@ -135,6 +142,8 @@ class TeacherCache:
             np.lib.format.open_memmap(folder / f"{i}.npy", "w+", np.float16, (len(self), *shape))
             for i, shape in enumerate(self._shapes)
         ]
+        for i in range(len(maps)):
+            _reserve(folder / f"{i}.npy")
         self._fill(maps)
         for array in maps:
             array.flush()
@@ -163,6 +172,13 @@ def make_room(folder: Path, needed: int, limit: int = DISK_LIMIT) -> list[Path]:
     for path in partial + removed:
         shutil.rmtree(path, ignore_errors=True)
     return removed
+
+
+def _reserve(file: Path) -> None:
+    """Have the disk keep room for a mapped file: writing into a map of a full disk would end the process (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _bytes(folder: Path) -> int:

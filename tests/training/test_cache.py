@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -167,3 +169,15 @@ def test_the_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPa
 def test_an_unknown_place_is_an_error(teacher: Teacher, sets: list[ImageSet]) -> None:
     with pytest.raises(ValueError, match="cache='ram' is not known; choose one of 'auto', 'memory', 'disk', 'off'"):
         TeacherCache(teacher, sets, "ram")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    teacher: Teacher, sets: list[ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("d24fad_lite.training.cache.os.posix_fallocate", full)
+    with pytest.raises(OSError, match=r"MiB of teacher features in '.*': No space left .*or pass cache='off'"):
+        TeacherCache(teacher, sets, "disk", tmp_path)
+    assert not list(tmp_path.iterdir())
