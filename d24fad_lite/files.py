@@ -143,7 +143,7 @@ def plain(value: Any) -> Any:
     raise ValueError(f"cannot write {type(value).__name__} as JSON: {value!r}; pass numbers, texts, lists or dicts")
 
 
-def sha256_of(*parts: str | bytes) -> str:
+def sha256_of(*parts: str | bytes | memoryview) -> str:
     """The sha256, in hexadecimal, of these parts one after the other; texts count as UTF-8."""
     digest = hashlib.sha256()
     for part in parts:

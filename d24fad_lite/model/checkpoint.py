@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from d24fad_lite.files import replacing
+from d24fad_lite.files import replacing, sha256_of
 
 
 class CheckpointError(ValueError):
@@ -24,14 +25,15 @@ class WeightsError(RuntimeError):
 
 
 def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Path:
-    """Write tensors and JSON metadata as one safetensors file, whole or not at all.
+    """Write tensors and JSON metadata as one safetensors file, whole or not at all, with a sha256 over both.
 
     Raises
     ------
     OSError : the file cannot be written; the text names it and the reason.
     """
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    texts = {"d24fad_lite": json.dumps(metadata)}
+    text = json.dumps(metadata)
+    texts = {"d24fad_lite": text, "sha256": _digest(on_cpu, text)}
     try:
         with replacing(path) as partial:
             save_file(on_cpu, partial, metadata=texts)
@@ -41,25 +43,32 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and metadata of a file written by `write_tensors`.
+    """Tensors and metadata of a file written by `write_tensors`, as they were written.
 
     Raises
     ------
     FileNotFoundError : no such file.
-    CheckpointError : not one of the kit's safetensors files.
+    CheckpointError : not one of the kit's safetensors files, or changed since it was written (files of version 0.1
+        hold no sha256 and are believed).
     """
     path = _existing(path)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get("d24fad_lite")
+            texts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file ({error}); "
             "D24FAD.save writes one, load_official_checkpoint reads .pth files"
         ) from error
+    metadata = texts.get("d24fad_lite")
     if metadata is None:
         raise CheckpointError(f"{path} was not written by d24fad_lite: its metadata is missing")
+    if texts.get("sha256") not in (None, _digest(tensors, metadata)):
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what was written (sha256 differs); "
+            "take it from a copy, or make it anew"
+        )
     return tensors, json.loads(metadata)
 
 
@@ -104,6 +113,14 @@ def strip_module_prefix(loaded: Any, origin: str | Path) -> dict[str, Tensor]:
             f"{origin} does not hold a state dict: expected names and tensors, found {type(loaded).__name__}"
         )
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
+    """sha256 over the metadata and over names, types, shapes and values of contiguous tensors on the CPU."""
+    parts: list[str | memoryview] = [metadata]
+    for name, tensor in sorted(tensors.items()):
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.view(-1).view(torch.uint8).numpy().data]
+    return sha256_of(*parts)
 
 
 def _existing(path: str | Path) -> Path:
