@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from d24fad_lite.csv_files import write_frame
 from d24fad_lite.evaluation.metrics import average_precision, f1_max, image_auroc
 from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, bootstrap_auroc
 from d24fad_lite.files import read_json, write_text
@@ -182,8 +183,8 @@ class EvaluationReport:
         scores = pd.DataFrame({"image": self.names, "label": self.labels})
         for draw, row in enumerate(self.scores):
             scores[f"draw_{draw}"] = row
-        write_text(folder / "draws.csv", self.to_frame().to_csv(index=False))
-        write_text(folder / "scores.csv", scores.to_csv(index=False))
+        write_frame(folder / "draws.csv", self.to_frame())
+        write_frame(folder / "scores.csv", scores)
         write_text(folder / "report.json", json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
         return folder
 
