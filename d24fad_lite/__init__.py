@@ -127,6 +127,9 @@ _HOME = {
     "losses_figure": "figures.distillation",
     "collapse_figure": "figures.distillation",
     "level_bars_figure": "figures.distillation",
+    "repeats_figure": "figures.draws",
+    "draws_figure": "figures.draws",
+    "support_sets_figure": "figures.draws",
     "query_maps_figure": "figures.anomaly_maps",
     "level_shares_figure": "figures.anomaly_maps",
     "blur_and_levels_figure": "figures.anomaly_maps",
@@ -181,6 +184,7 @@ if TYPE_CHECKING:
     from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
     from d24fad_lite.figures.benchmark import benchmark_figure
     from d24fad_lite.figures.distillation import collapse_figure, episode_figure, level_bars_figure, losses_figure
+    from d24fad_lite.figures.draws import draws_figure, repeats_figure, support_sets_figure
     from d24fad_lite.figures.evaluation import errors_figure, methods_figure, roc_figure
     from d24fad_lite.figures.features import by_level_figure, teachers_figure
     from d24fad_lite.figures.localisation import missed_figure
