@@ -130,6 +130,11 @@ _HOME = {
     "repeats_figure": "figures.draws",
     "draws_figure": "figures.draws",
     "support_sets_figure": "figures.draws",
+    "terms_figure": "figures.ablations",
+    "grid_figure": "figures.ablations",
+    "pairs_figure": "figures.ablations",
+    "steps_figure": "figures.ablations",
+    "winners_curse_figure": "figures.ablations",
     "query_maps_figure": "figures.anomaly_maps",
     "level_shares_figure": "figures.anomaly_maps",
     "blur_and_levels_figure": "figures.anomaly_maps",
@@ -180,6 +185,13 @@ if TYPE_CHECKING:
         images_needed,
         leave_one_out_scores,
         normal_scores,
+    )
+    from d24fad_lite.figures.ablations import (
+        grid_figure,
+        pairs_figure,
+        steps_figure,
+        terms_figure,
+        winners_curse_figure,
     )
     from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
     from d24fad_lite.figures.benchmark import benchmark_figure
