@@ -135,6 +135,10 @@ _HOME = {
     "pairs_figure": "figures.ablations",
     "steps_figure": "figures.ablations",
     "winners_curse_figure": "figures.ablations",
+    "protocols_figure": "figures.protocols",
+    "company_figure": "figures.protocols",
+    "tossed_labels_figure": "figures.protocols",
+    "readings_figure": "figures.protocols",
     "query_maps_figure": "figures.anomaly_maps",
     "level_shares_figure": "figures.anomaly_maps",
     "blur_and_levels_figure": "figures.anomaly_maps",
@@ -202,6 +206,7 @@ if TYPE_CHECKING:
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
     from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.figures.protocols import company_figure, protocols_figure, readings_figure, tossed_labels_figure
     from d24fad_lite.figures.rows import image_rows_figure
     from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
     from d24fad_lite.figures.shortcuts import shortcuts_figure

@@ -10,10 +10,6 @@ from build.pairing import read_text, text_names, text_path
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 LONGEST = 25
-# Lessons with longer cells, and how many they still have: a number may fall and must not rise.
-TO_CUT = {
-    "11_audit_the_protocol": 4,
-}
 
 
 def long_cells(path: Path) -> list[str]:
@@ -26,7 +22,7 @@ def long_cells(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", text_names(NOTEBOOKS))
 def test_no_cell_is_longer_than_25_lines(name: str) -> None:
     found = long_cells(text_path(NOTEBOOKS, name))
-    assert len(found) == TO_CUT.get(name, 0), "\n".join([f"{name}: TO_CUT says {TO_CUT.get(name, 0)}", *found])
+    assert not found, "\n".join(found)
 
 
 def test_a_long_cell_is_found(tmp_path: Path) -> None:
