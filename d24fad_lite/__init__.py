@@ -149,6 +149,7 @@ _HOME = {
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
+    "temperature_figure": "figures.plots",
     "choice_figure": "figures.plots",
     "show_figure": "figures.plots",
     "choose_supports": "interactive.inspector",
@@ -205,7 +206,14 @@ if TYPE_CHECKING:
     from d24fad_lite.figures.features import by_level_figure, teachers_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
-    from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.figures.plots import (
+        choice_figure,
+        contact_sheet,
+        map_figure,
+        show_figure,
+        temperature_figure,
+        weights_figure,
+    )
     from d24fad_lite.figures.protocols import company_figure, protocols_figure, readings_figure, tossed_labels_figure
     from d24fad_lite.figures.rows import image_rows_figure
     from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
