@@ -39,7 +39,7 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _line(row: Sequence[Any]) -> str:
-    # A writer puts a cell into quotes for the characters that end its lines; it is told both, for a name may hold either.
+    # A writer quotes cells that hold a character which ends its lines: it is told both, for a name may hold either.
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\r\n").writerow([defused(cell) for cell in row])
     return buffer.getvalue().removesuffix("\r\n") + "\n"

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable
 
 # What comes before a path: a colour of a terminal, or a character that no path or address goes on after.
-_BEFORE = r"(?P<before>^|\x1b\[[0-9;]*m|[^\w.:/\\<~-])"
+_BEFORE = r"(?P<before>^|\x1b\[[0-9;]*m|[^\w.:/\\<~+-])"
 _ROOT = r"(?:file://)?(?:~?/|[A-Za-z]:[/\\]|\\\\)"
 # Folders of an absolute path: in quotes they may hold anything, elsewhere they end where a word ends.
 _QUOTED = re.compile(rf"(?P<quote>['\"]){_ROOT}[^'\"\n]*[/\\](?=[^'\"/\\\n]+(?P=quote))")
+_PICTURE = re.compile(r"(data:[\w/.+-]+;base64,[\w+/=]*)")  # whose letters are no path
 _FOLDERS = re.compile(rf"{_BEFORE}{_ROOT}(?:[^\s/\\'\"<>|:*?`()\[\]{{}},;]+[/\\]+)+", re.MULTILINE)
 
 
@@ -34,4 +35,6 @@ def printable(text: str) -> str:
 
 def without_folders(text: str) -> str:
     """The text with every absolute path (from the root, a drive or ~) cut to its last name; addresses stay whole."""
-    return _FOLDERS.sub(r"\g<before>", _QUOTED.sub(r"\g<quote>", text))
+    parts = _PICTURE.split(text)
+    parts[::2] = [_FOLDERS.sub(r"\g<before>", _QUOTED.sub(r"\g<quote>", part)) for part in parts[::2]]
+    return "".join(parts)
