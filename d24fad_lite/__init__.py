@@ -127,6 +127,18 @@ _HOME = {
     "losses_figure": "figures.distillation",
     "collapse_figure": "figures.distillation",
     "level_bars_figure": "figures.distillation",
+    "repeats_figure": "figures.draws",
+    "draws_figure": "figures.draws",
+    "support_sets_figure": "figures.draws",
+    "terms_figure": "figures.ablations",
+    "grid_figure": "figures.ablations",
+    "pairs_figure": "figures.ablations",
+    "steps_figure": "figures.ablations",
+    "winners_curse_figure": "figures.ablations",
+    "protocols_figure": "figures.protocols",
+    "company_figure": "figures.protocols",
+    "tossed_labels_figure": "figures.protocols",
+    "readings_figure": "figures.protocols",
     "query_maps_figure": "figures.anomaly_maps",
     "level_shares_figure": "figures.anomaly_maps",
     "blur_and_levels_figure": "figures.anomaly_maps",
@@ -137,6 +149,7 @@ _HOME = {
     "contact_sheet": "figures.plots",
     "map_figure": "figures.plots",
     "weights_figure": "figures.plots",
+    "temperature_figure": "figures.plots",
     "choice_figure": "figures.plots",
     "show_figure": "figures.plots",
     "choose_supports": "interactive.inspector",
@@ -178,14 +191,30 @@ if TYPE_CHECKING:
         leave_one_out_scores,
         normal_scores,
     )
+    from d24fad_lite.figures.ablations import (
+        grid_figure,
+        pairs_figure,
+        steps_figure,
+        terms_figure,
+        winners_curse_figure,
+    )
     from d24fad_lite.figures.anomaly_maps import blur_and_levels_figure, level_shares_figure, query_maps_figure
     from d24fad_lite.figures.benchmark import benchmark_figure
     from d24fad_lite.figures.distillation import collapse_figure, episode_figure, level_bars_figure, losses_figure
+    from d24fad_lite.figures.draws import draws_figure, repeats_figure, support_sets_figure
     from d24fad_lite.figures.evaluation import errors_figure, methods_figure, roc_figure
     from d24fad_lite.figures.features import by_level_figure, teachers_figure
     from d24fad_lite.figures.localisation import missed_figure
     from d24fad_lite.figures.overlay import overlay
-    from d24fad_lite.figures.plots import choice_figure, contact_sheet, map_figure, show_figure, weights_figure
+    from d24fad_lite.figures.plots import (
+        choice_figure,
+        contact_sheet,
+        map_figure,
+        show_figure,
+        temperature_figure,
+        weights_figure,
+    )
+    from d24fad_lite.figures.protocols import company_figure, protocols_figure, readings_figure, tossed_labels_figure
     from d24fad_lite.figures.rows import image_rows_figure
     from d24fad_lite.figures.scores import lottery_figure, score_strips_figure
     from d24fad_lite.figures.shortcuts import shortcuts_figure

@@ -35,14 +35,13 @@ def restored(cell: str) -> str:
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """Rows of cells as the text of a CSV file, defused."""
-    return "".join(map(_line, rows))
-
-
-def _line(row: Sequence[Any]) -> str:
-    # A writer quotes cells that hold a character which ends its lines: it is told both, for a name may hold either.
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow([defused(cell) for cell in row])
-    return buffer.getvalue().removesuffix("\r\n") + "\n"
+    minimal, quoted = (csv.writer(buffer, lineterminator="\n", quoting=q) for q in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in rows:
+        cells = [defused(cell) for cell in row]
+        # A lone carriage return would end the row for readers, and the writer does not quote it by itself.
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in cells) else minimal).writerow(cells)
+    return buffer.getvalue()
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

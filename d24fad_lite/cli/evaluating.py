@@ -24,7 +24,8 @@ from d24fad_lite.cli.options import (
     model_facts,
     writable_folder,
 )
-from d24fad_lite.files import fitting_name, write_text
+from d24fad_lite.csv_files import write_frame
+from d24fad_lite.files import fitting_name
 from d24fad_lite.listings import names_of, numbers_of
 from d24fad_lite.sole_writer import sole_writer
 
@@ -184,5 +185,5 @@ def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:
     table = pd.DataFrame(rows)
     typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))
     if folder is not None:
-        write_text(folder / "summary.csv", table.to_csv(index=False))
+        write_frame(folder / "summary.csv", table)
         typer.echo(f"\nsaved {folder / 'summary.csv'} and one folder per row")

@@ -17,7 +17,7 @@ from d24fad_lite.cli.options import (
     make_config,
     writable_folder,
 )
-from d24fad_lite.files import write_text
+from d24fad_lite.csv_files import write_frame
 from d24fad_lite.listings import names_of
 from d24fad_lite.training.settings import FitSettings
 
@@ -148,7 +148,7 @@ def fit(
 
 def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> None:
     """Write the history beside the model and say in a few lines what was trained."""
-    write_text(path.parent / "history.csv", history.to_frame().to_csv(index=False))
+    write_frame(path.parent / "history.csv", history.to_frame())
     count = len(history)
     if count > epochs:
         say(f"note: {path.parent} already held {count} epochs, more than --epochs {epochs}; the model has all of them")

@@ -10,7 +10,7 @@ import typer
 
 from d24fad_lite.cli.errors import FAILED, resumable, say
 from d24fad_lite.cli.options import pair, writable_folder
-from d24fad_lite.files import write_text
+from d24fad_lite.csv_files import write_frame
 from d24fad_lite.listings import names_of, numbers_of
 from d24fad_lite.sole_writer import sole_writer
 
@@ -152,7 +152,7 @@ def _report(cells: Sequence[GridCell], folder: Path) -> None:
 
     table = results_table(cells)
     if len(table):
-        write_text(folder / "results.csv", table.to_csv(index=False))
+        write_frame(folder / "results.csv", table)
         typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         typer.echo(f"\nsaved {folder / 'results.csv'}")
     failed = [cell for cell in cells if cell.metrics is None]

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from d24fad_lite.csv_files import restored
 from d24fad_lite.data.names import composed
 
 
@@ -62,13 +63,14 @@ def _lines(path: Path) -> list[tuple[int, str, str]]:
             if not {"file", "group"} <= set(reader.fieldnames or ()):
                 header = ",".join(reader.fieldnames or ()) or "nothing"
                 raise GroupsError(f"'{path}' must start with the line 'file,group', found '{header}'")
-            lines = [
-                (reader.line_num, (row["file"] or "").strip().replace("\\", "/"), (row["group"] or "").strip())
-                for row in reader
-            ]
+            lines = [(reader.line_num, _cell(row["file"]).replace("\\", "/"), _cell(row["group"])) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise GroupsError(f"'{path}' is not a readable CSV file ({error}); save it as UTF-8 text") from error
     for line, file, group in lines:
         if not file or not group:
             raise GroupsError(f"'{path}', line {line}: file and group must both be given, got {file!r} and {group!r}")
     return lines
+
+
+def _cell(text: str | None) -> str:
+    return restored((text or "").strip())

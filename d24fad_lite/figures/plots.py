@@ -7,7 +7,7 @@ without pyplot, so that nothing stays open. `show_figure` displays one in a note
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from d24fad_lite.figures.card import left_title, new_figure, plain_picture
 from d24fad_lite.figures.overlay import STRENGTH, overlay, pixels
-from d24fad_lite.figures.style import COLORS, INK, MARGIN, SOFT_INK
+from d24fad_lite.figures.style import CHANCE, COLORS, INK, MARGIN, SOFT_INK
 from d24fad_lite.model.weighting import effective_number
 
 if TYPE_CHECKING:
@@ -171,6 +171,37 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
             ax.grid(axis="y", visible=False)
         axes[0].invert_yaxis()
         left_title(figure, title)
+    return figure
+
+
+def temperature_figure(
+    curves: Mapping[str, Mapping[str, np.ndarray]], temperatures: np.ndarray, shots: int, mark: float = 1.0
+) -> Figure:
+    """Effective number of supports against the temperature of the weights, one panel per way of scaling the scores.
+
+    Parameters
+    ----------
+    curves : mapping of str to mapping of str to float [T]
+        Title of a panel -> name of a line, such as a level -> effective K at each temperature.
+    temperatures : float [T], above 0
+    shots : int
+        K, the most that the effective number can be.
+    mark : float, default 1.0
+        The temperature that a dotted line marks.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    with new_figure(4.8 * len(curves), 3.2) as figure:
+        axes = figure.subplots(1, len(curves), sharey=True, squeeze=False)[0]
+        for ax, (title, lines) in zip(axes, curves.items(), strict=True):
+            for (name, values), color in zip(lines.items(), COLORS, strict=False):
+                ax.semilogx(temperatures, values, color=color, label=name)
+            ax.axvline(mark, **CHANCE)
+            ax.set(xlabel="temperature T", title=title)
+        axes[0].set(ylabel="mean effective K", ylim=(0.9, shots + 0.1))
+        axes[0].legend()
     return figure
 
 

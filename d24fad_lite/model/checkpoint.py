@@ -15,6 +15,8 @@ from torch import Tensor
 
 from d24fad_lite.files import replacing, sha256_of
 
+DIGEST = "content_sha256"  # over a file's tensors and its other metadata
+
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read, is refused, or belongs to another architecture."""
@@ -32,8 +34,8 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[s
     OSError : the file cannot be written; the text names it and the reason.
     """
     on_cpu = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(metadata)
-    texts = {"d24fad_lite": text, "sha256": _digest(on_cpu, text)}
+    # One entry alone: safetensors writes several in an order that changes from run to run.
+    texts = {"d24fad_lite": json.dumps({**metadata, DIGEST: _digest(on_cpu, metadata)})}
     try:
         with replacing(path) as partial:
             save_file(on_cpu, partial, metadata=texts)
@@ -54,22 +56,22 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = _existing(path)
     try:
         with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
+            text = (file.metadata() or {}).get("d24fad_lite")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file ({error}); "
             "D24FAD.save writes one, load_official_checkpoint reads .pth files"
         ) from error
-    metadata = texts.get("d24fad_lite")
-    if metadata is None:
+    if text is None:
         raise CheckpointError(f"{path} was not written by d24fad_lite: its metadata is missing")
-    if texts.get("sha256") not in (None, _digest(tensors, metadata)):
+    metadata = json.loads(text)
+    if metadata.pop(DIGEST, None) not in (None, _digest(tensors, metadata)):
         raise CheckpointError(
             f"{path} is damaged: its content is not what was written (sha256 differs); "
             "take it from a copy, or make it anew"
         )
-    return tensors, json.loads(metadata)
+    return tensors, metadata
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -115,9 +117,9 @@ def strip_module_prefix(loaded: Any, origin: str | Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: str) -> str:
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     """sha256 over the metadata and over names, types, shapes and values of contiguous tensors on the CPU."""
-    parts: list[str | memoryview] = [metadata]
+    parts: list[str | memoryview] = [json.dumps(metadata)]
     for name, tensor in sorted(tensors.items()):
         parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.view(-1).view(torch.uint8).numpy().data]
     return sha256_of(*parts)

@@ -1,16 +1,18 @@
 """Scores of a folder of images on disk, so that nothing once computed is lost or computed twice.
 
-<out>/predict.json          settings: what the scores depend on; the supports' own scores; versions
-<out>/scores.partial.csv    while a run is under way: rows are added after every batch
+<out>/predict.json          settings: what the scores depend on; the supports' own scores; versions; sha256 of results
+<out>/scores.partial.csv    while a run is under way: all that is known, a row more after every image of a batch
 <out>/scores.csv            name, score, sha256 of the file; written whole at the end of a run
 <out>/failures.csv          name, reason; only where files could not be used
 <out>/heatmaps/<name>.png   see heatmaps.py; a name too long for a file is shortened and gets a hash
+
+A later run believes scores.csv by its sha256 in predict.json, a row of scores.partial.csv by its check, and a heatmap
+by its sha256 in either; what is damaged is made again.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -19,13 +21,16 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from d24fad_lite.files import JsonError, fitting_name, read_json, write_text
+from d24fad_lite.csv_files import csv_text, read_csv, write_csv
+from d24fad_lite.data.layouts.left_out import warn_of_data
+from d24fad_lite.files import JsonError, file_sha256, fitting_name, read_json, sha256_of, write_text
 from d24fad_lite.sole_writer import LOCK, OWNER
 
 SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
 FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", LOCK, OWNER)  # all that a run writes
 HEADER = ("name", "score", "sha256")
-SHA_LENGTH = 64
+JOURNAL = (*HEADER, "heatmap", "check")
+SCHEMA = 2
 
 
 class ResultsConflict(ValueError):
@@ -40,11 +45,17 @@ class ResultsConflict(ValueError):
 
 
 class ScoreRow(NamedTuple):
-    """One scored image; the score as text, so that it is never rounded twice."""
+    """One scored image. The score is text, so that it is never rounded twice; a heatmap's sha256 is "" without one."""
 
     name: str
     score: str
     sha256: str
+    heatmap: str = ""
+
+    @property
+    def check(self) -> str:
+        """By which a row of the journal is known to be as it was written."""
+        return sha256_of("\0".join(self))[:16]
 
 
 class ScoreStore:
@@ -66,17 +77,22 @@ class ScoreStore:
         self.rows: dict[str, ScoreRow] = {}
         self.failures: dict[str, str] = {}
         self._overwrite = overwrite
+        self._facts: dict[str, Any] = {}
+        self._results: Any = None
         if overwrite:
             return
-        stored = _read_settings(folder / SETTINGS)
+        stored = _read_note(folder / SETTINGS)
         present = [name for name in (SCORES, PARTIAL) if (folder / name).exists()]
-        if stored is None and present:
-            raise ResultsConflict(f"{folder} holds a {present[0]} that this command did not write")
-        if stored is not None and stored != settings:
-            names = sorted(k for k in stored.keys() | settings.keys() if stored.get(k) != settings.get(k))
+        if stored is None:
+            if present:
+                raise ResultsConflict(f"{folder} holds a {present[0]} that this command did not write")
+            return
+        if stored["settings"] != settings:
+            old = stored["settings"]
+            names = sorted(name for name in old.keys() | settings if old.get(name) != settings.get(name))
             raise ResultsConflict(f"{folder} holds scores of other settings (changed: {', '.join(names)})", "them")
-        for name in (SCORES, PARTIAL):
-            self.rows |= {row.name: row for row in _read_rows(folder / name)}
+        self._results = stored.get("results")
+        self.rows = _finished_rows(folder, self._results) | _journal_rows(folder / PARTIAL)
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Write down the settings, and facts that no score depends on; after that rows may be added.
@@ -86,16 +102,18 @@ class ScoreStore:
         if self._overwrite:
             self._discard()
         self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"schema": 1, "settings": self.settings, **facts}
-        # In ASCII, unlike other files of the kit: names that are not UTF-8 must come back as they were.
-        write_text(self.folder / SETTINGS, json.dumps(content, indent=1) + "\n")
-        # A row that a crash cut short must not swallow the first row of this run.
-        write_text(self.folder / PARTIAL, _csv(_read_rows(self.folder / PARTIAL)))
+        (self.folder / FAILURES).unlink(missing_ok=True)
+        self._facts = facts
+        self._write_note()
+        # All that is known goes into the journal: until the run ends, nothing else need be believed.
+        write_text(self.folder / PARTIAL, csv_text([JOURNAL, *map(_journal_row, self.rows.values())]))
 
     def has(self, name: str, sha256: str, heatmap: bool) -> bool:
-        """Whether this very file has its score (and its heatmap, where wanted)."""
+        """Whether this very file has its score (and its heatmap, where wanted, as it was drawn)."""
         row = self.rows.get(name)
-        return row is not None and row.sha256 == sha256 and (not heatmap or self.heatmap(name).is_file())
+        if row is None or row.sha256 != sha256:
+            return False
+        return not heatmap or (row.heatmap != "" and _sha256_or_none(self.heatmap(name)) == row.heatmap)
 
     def heatmap(self, name: str) -> Path:
         """Where the heatmap of an image goes. The whole name is kept: a.png and a.jpg are two images."""
@@ -106,10 +124,7 @@ class ScoreStore:
         """Add the rows of one batch; they are on disk when this returns."""
         rows = list(rows)
         self.rows |= {row.name: row for row in rows}
-        with (self.folder / PARTIAL).open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(_csv(rows, header=False))
-            file.flush()
-            os.fsync(file.fileno())
+        _append(self.folder / PARTIAL, csv_text(map(_journal_row, rows)))
 
     def fail(self, name: str, reason: str) -> str:
         """Note a file that could not be used, and return the reason in one line.
@@ -117,64 +132,98 @@ class ScoreStore:
         What was scored under its name before is no longer true and is dropped.
         """
         self.rows.pop(name, None)
-        self.failures[name] = " ".join(reason.split())
-        self._write_failures()
-        return self.failures[name]
+        reason = self.failures[name] = " ".join(reason.split())
+        _append(self.folder / FAILURES, csv_text([("name", "reason")] * (len(self.failures) == 1) + [(name, reason)]))
+        return reason
 
     def finish(self, names: Sequence[str]) -> int:
         """Write scores.csv, in the given order; returns how many rows are of images that are not among them."""
         listed = set(names)
         gone = [name for name in self.rows if name not in listed]
         self.rows = {name: self.rows[name] for name in [*names, *gone] if name in self.rows}
-        write_text(self.folder / SCORES, _csv(self.rows.values()))
-        self._write_failures()
+        write_csv(self.folder / SCORES, HEADER, (row[: len(HEADER)] for row in self.rows.values()))
+        if self.failures:
+            write_csv(self.folder / FAILURES, ("name", "reason"), self.failures.items())
+        heatmaps = {sha256_of(row.name): row.heatmap for row in self.rows.values() if row.heatmap}
+        self._results = {SCORES: file_sha256(self.folder / SCORES), "heatmaps": heatmaps}
+        self._write_note()
         (self.folder / PARTIAL).unlink(missing_ok=True)
         return len(gone)
 
     def frame(self) -> pd.DataFrame:
         """The rows as a table: name, score (float), sha256."""
-        table = pd.DataFrame(list(self.rows.values()), columns=list(HEADER))
+        table = pd.DataFrame([row[: len(HEADER)] for row in self.rows.values()], columns=list(HEADER))
         return table.astype({"score": float})
 
-    def _write_failures(self) -> None:
-        """Write failures.csv, or remove it where every file could be used."""
-        if not self.failures:
-            (self.folder / FAILURES).unlink(missing_ok=True)
-            return
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([("name", "reason"), *self.failures.items()])
-        write_text(self.folder / FAILURES, buffer.getvalue())
+    def _write_note(self) -> None:
+        content = {"schema": SCHEMA, "settings": self.settings, **self._facts, "results": self._results}
+        # In ASCII, unlike other files of the kit: names that are not UTF-8 must come back as they were.
+        write_text(self.folder / SETTINGS, json.dumps(content, indent=1) + "\n")
 
     def _discard(self) -> None:
         """Remove what an earlier run wrote, and only that: heatmaps of its rows, and its files."""
-        for name in (SCORES, PARTIAL):
-            for row in _read_rows(self.folder / name):
-                self.heatmap(row.name).unlink(missing_ok=True)
+        for path in (self.folder / SCORES, self.folder / PARTIAL):
+            for row in _rows(path):
+                self.heatmap(row[0]).unlink(missing_ok=True)
         for name in (SCORES, PARTIAL, FAILURES, SETTINGS):
             (self.folder / name).unlink(missing_ok=True)
 
 
-def _csv(rows: Iterable[ScoreRow], header: bool = True) -> str:
-    """The rows as text, with or without the line of column names."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([HEADER, *rows] if header else rows)
-    return buffer.getvalue()
+def _append(path: Path, text: str) -> None:
+    """Add to a file; the text is on disk when this returns."""
+    with path.open("a", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _read_rows(path: Path) -> list[ScoreRow]:
-    """The whole rows of a file; a last one that was cut short is left out."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        whole = [row for row in csv.reader(file) if len(row) == len(HEADER)]
-    return [ScoreRow(*row) for row in whole if len(row[2]) == SHA_LENGTH]
+def _journal_row(row: ScoreRow) -> tuple[str, ...]:
+    return (*row, row.check)
 
 
-def _read_settings(path: Path) -> dict[str, Any] | None:
-    """The settings of an earlier run; None where there was none. Raises ResultsConflict for a damaged file."""
+def _finished_rows(folder: Path, results: Any) -> dict[str, ScoreRow]:
+    """The rows of scores.csv by name, where it is as a run wrote it; none and a warning where it is not."""
+    path = folder / SCORES
+    if not path.exists():
+        return {}
+    if not isinstance(results, dict) or results.get(SCORES) != _sha256_or_none(path):
+        warn_of_data([f"{path} is not what was written (sha256 differs): its images are scored again"], stacklevel=3)
+        return {}
+    heatmaps = results.get("heatmaps")
+    heatmaps = heatmaps if isinstance(heatmaps, dict) else {}
+    rows = read_csv(path)[1:]
+    return {row[0]: ScoreRow(row[0], row[1], row[2], str(heatmaps.get(sha256_of(row[0]), ""))) for row in rows}
+
+
+def _journal_rows(path: Path) -> dict[str, ScoreRow]:
+    """The rows of a run that was stopped, by name; a row that was cut short or changed is left out."""
+    rows = [(ScoreRow(*row[:-1]), row[-1]) for row in _rows(path) if len(row) == len(JOURNAL)]
+    return {row.name: row for row, check in rows if row.check == check}
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The rows of a file that may be absent or damaged, without those that cannot be read."""
     try:
-        return read_json(path)["settings"]
+        return [row for row in read_csv(path) if row]
+    except (OSError, csv.Error):
+        return []
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:
+        return None
+
+
+def _read_note(path: Path) -> dict[str, Any] | None:
+    """What predict.json of an earlier run says; None where there was none. ResultsConflict for a damaged one."""
+    try:
+        note = read_json(path)
     except FileNotFoundError:
         return None
-    except (JsonError, KeyError, TypeError) as error:
+    except JsonError as error:
         raise ResultsConflict(f"{path} is damaged ({error})") from error
+    if not isinstance(note, dict) or not isinstance(note.get("settings"), dict):
+        raise ResultsConflict(f"{path} is damaged (no settings in it)")
+    return note

@@ -91,8 +91,13 @@ class FolderScorer:
             scored = [image for image, reason in zip(scored, reasons) if not reason]
         for name, reason in failures:
             self.on_failure(name, self.store.fail(name, reason))
-        self.store.add(ScoreRow(read.file.name, f"{score:.8g}", read.sha256) for read, score, _ in scored)
+        self.store.add(map(self._row, scored))
         return len(scored)
+
+    def _row(self, image: ScoredImage) -> ScoreRow:
+        file = image.read.file
+        heatmap = file_sha256(self.store.heatmap(file.name)) if self.heatmap_size else ""
+        return ScoreRow(file.name, f"{image.score:.8g}", image.read.sha256, heatmap)
 
     def _predict(self, batch: Sequence[ReadImage]) -> tuple[list[ScoredImage], list[tuple[str, str]]]:
         """The scored images of a batch, and (name, reason) of those that cannot be used."""
@@ -131,7 +136,7 @@ class FolderScorer:
                 return ReadImage(file, sha256, None)
             return ReadImage(file, sha256, load_image(file.path, self.model.config.image_size))
         except Exception as error:  # whatever a damaged file does to a decoder, the other images get their scores
-            return ReadImage(file, sha256, None, _reason(error))
+            return ReadImage(file, sha256, None, _reason(error, file))
 
     def _draw(self, image: ScoredImage) -> str:
         """Write the heatmap of one scored image; returns why it cannot be drawn.
@@ -145,7 +150,7 @@ class FolderScorer:
         except OSError:
             raise
         except Exception as error:
-            return _reason(error)
+            return _reason(error, file)
         return ""
 
 
@@ -155,6 +160,7 @@ def content_sha256(path: Path) -> str:
     return file_sha256(path)
 
 
-def _reason(error: Exception) -> str:
-    """What an error says; with its type where it is not one that was written for users."""
-    return str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"
+def _reason(error: Exception, file: ImageFile) -> str:
+    """What an error says, with the file's name in the place of its path; with its type where it is not for users."""
+    said = str(error) if isinstance(error, (ValueError, OSError)) and str(error) else f"{type(error).__name__}: {error}"
+    return said.replace(str(file.path), file.name)

@@ -15,8 +15,8 @@ from accelerate import Accelerator
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from d24fad_lite.csv_files import write_frame
 from d24fad_lite.data.benchmark import Task
-from d24fad_lite.files import write_text
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.sole_writer import sole_writer
 from d24fad_lite.training.cache import TeacherCache
@@ -164,7 +164,7 @@ class TrainingRun:
         learner = self.learner
         save_state(self.out, self.model, learner.optimizer, history, self.best, self.identity, learner.average)
         if history.rows:
-            write_text(self.out / "history.csv", history.to_frame().to_csv(index=False))
+            write_frame(self.out / "history.csv", history.to_frame())
 
     def _share(self, batches: list[EpisodeBatch]) -> list[EpisodeBatch]:
         """This process's batches; the last round is filled from the front, so that all processes step together."""

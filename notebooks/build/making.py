@@ -35,7 +35,7 @@ Edit only `notebooks/build/texts/NN_name.py` (percent format): `# %%` starts a c
     name of the package, so a name that is missing goes into `_HOME` of d24fad_lite/__init__.py), and
 
         import d24fad_lite as d2
-        from d24fad_lite.lessons import ANOMALOUS, COLORS, NORMAL, same, start_lesson
+        from d24fad_lite.lessons import same, start_lesson
 
         lesson = start_lesson("04_dual_distillation", globals())
 
@@ -43,9 +43,9 @@ Edit only `notebooks/build/texts/NN_name.py` (percent format): `# %%` starts a c
     `lesson.profile` (.teacher .weights .image_size .epochs .shots .draws .seeds .episodes .precision .batch_size),
     `lesson.device`, `lesson.seed`, `lesson.data` (for `open_benchmark`), `lesson.out` (folder for files).
 4.  The lesson. `same("weights", mine, package)` proves the hand-built version equal to the package (prints one line,
-    raises if not). Plots use COLORS, NORMAL and ANOMALOUS; `lesson.save_figure(fig, "map")` also puts a figure into
-    report.html, `d2.show_figure(fig, "what it shows")` displays one with a text for screen readers. Pass
-    `progress=False` to what draws a progress bar. Print no path: `path.name`, or relative to `lesson.data`.
+    raises if not). A plot is a figure with a name, a function in d24fad_lite/figures; `lesson.save_figure(fig, "map")`
+    also puts it into report.html, `d2.show_figure(fig, "what it shows")` displays it with a text for screen readers.
+    Pass `progress=False` to what draws a progress bar. Print no path: `path.name`, or relative to `lesson.data`.
 5.  At least one cell tagged `nbval-check-output` whose printed text is the same on every run and machine: rounded
     numbers, shapes, names; no times. Images are not compared.
 6.  `## What you saw` and `## Check yourself` (questions the notebook answers, usually five), as text cells; the latter

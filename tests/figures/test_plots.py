@@ -89,6 +89,19 @@ def test_bars_of_weights_carry_their_values_and_the_effective_number() -> None:
         plots.weights_figure(np.zeros(3))
 
 
+def test_the_effective_number_is_drawn_over_the_temperature_on_one_scale() -> None:
+    temperatures, rising = np.array([0.1, 1.0, 10.0]), np.array([1.0, 2.0, 4.0])
+    curves = {"a": {"level 1": rising, "level 2": rising / 2 + 1}, "b": {"level 1": rising}}
+    left, right = plots.temperature_figure(curves, temperatures, shots=4).axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[1, 2, 4], [1.5, 2, 3], [0, 1]]
+    assert list(left.lines[0].get_xdata()) == [0.1, 1, 10] and list(left.lines[2].get_xdata()) == [1, 1]
+    assert left.get_xscale() == "log" and left.get_ylim() == right.get_ylim() == (0.9, 4.1)
+    assert right.get_title("left") == "b" and [t.get_text() for t in left.get_legend().get_texts()] == [
+        "level 1",
+        "level 2",
+    ]
+
+
 def test_every_figure_is_drawn_the_same_twice_and_leaves_pyplot_alone(task: Task, model: D24FAD) -> None:
     import matplotlib as mpl
     from matplotlib import pyplot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 import victims
 from safetensors.torch import load_file
 from tally import SEED, cases, count
+from torch import Tensor
 
 import d24fad_lite as d2
+from d24fad_lite.data.layouts.left_out import DataWarning
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 DAMAGES = 40  # of the results of each work
@@ -51,6 +54,24 @@ def damage(folder: Path, rng: np.random.Generator, left_alone: frozenset[str]) -
     return f"{path.relative_to(folder)} {kind}"
 
 
+def attempt(work: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
+    """What the work gives, or the sentence with which it is refused."""
+    try:
+        return work(*arguments), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return all(bool((found[name] == tensor).all()) for name, tensor in expected.items())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What a folder holds, without the lock."""
+    found = [path for path in folder.rglob("*") if path.is_file() and path.name != ".in-use"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
 def weights_of(root: Path, out: Path, epochs: int) -> Any:
     """Train so many epochs in `out`; the weights."""
     model = d2.D24FAD(victims.CONFIG)
@@ -65,12 +86,8 @@ def test_a_training_does_not_go_on_from_a_damaged_state(tiny_root: Path, tmp_pat
     for _ in cases(DAMAGES):
         out = Path(shutil.copytree(tmp_path / "half", tmp_path / "run", dirs_exist_ok=True))
         what = damage(out, rng, frozenset({".in-use", "history.csv"}))  # history.csv is written, never read
-        try:
-            found = weights_of(tiny_root, out, 2)
-        except ValueError as error:
-            assert "training_state.safetensors" in str(error), what
-        else:
-            assert all((found[name] == tensor).all() for name, tensor in expected.items()), what
+        found, said = attempt(weights_of, tiny_root, out, 2)
+        assert ("training_state.safetensors" in said) if said else same(found, expected), what
         count("damaged results before a resume")
 
 
@@ -79,22 +96,24 @@ def test_a_prediction_does_not_go_on_from_damaged_results(tiny_root: Path, tmp_p
 
     def predict(out: Path) -> None:
         d2.predict_folder(
-            model, images / "test" / "good", images / "train", out, heatmap_size=32, progress=False, device="cpu"
+            model, images / "test" / "good", images / "train", out, batch_size=1, heatmap_size=32, progress=False
         )
 
     predict(tmp_path / "whole")
-    expected = (tmp_path / "whole" / "scores.csv").read_bytes()
+    expected = files(tmp_path / "whole")
     rng = np.random.default_rng([SEED, 6])
     for _ in cases(DAMAGES):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
         out = Path(shutil.copytree(tmp_path / "whole", tmp_path / "run"))
         what = damage(out, rng, frozenset({".in-use"}))
-        try:
-            predict(out)
-        except ValueError as error:
-            assert "predict.json" in str(error) or "scores.csv" in str(error), what
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # that scores.csv is not believed
+            _, said = attempt(predict, out)
+        if said:
+            assert "predict.json" in said or "other settings" in said, what
         else:
-            assert (out / "scores.csv").read_bytes() == expected, what
+            found = files(out)
+            assert {name for name in found | expected if found.get(name) != expected.get(name)} == set(), what
         count("damaged results before a resume")
 
 
@@ -106,12 +125,9 @@ def test_a_model_file_that_was_damaged_is_not_loaded(tmp_path: Path) -> None:
         what = damage(path.parent, rng, frozenset())
         if path.read_bytes() == content:
             continue
-        try:
-            found = d2.D24FAD.load(path).state_dict()
-        except ValueError as error:
-            assert "model.safetensors" in str(error), what
-        else:  # in what no tensor and no fact lies, such as blanks behind the header
-            assert all((found[name] == tensor).all() for name, tensor in expected.items()), what
+        found, said = attempt(d2.D24FAD.load, path)
+        # It may be loaded where neither a tensor nor a fact was hit, such as in blanks behind the header.
+        assert ("model.safetensors" in said) if said else same(found.state_dict(), expected), what
         count("damaged model files")
 
 

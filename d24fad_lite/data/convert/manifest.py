@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from d24fad_lite.csv_files import write_csv
 from d24fad_lite.data.convert.class_counts import ClassCounts
 from d24fad_lite.data.convert.records import Plan, WrittenImage
-from d24fad_lite.files import write_json, write_text
+from d24fad_lite.files import write_json
 
 NAME = "d24fad_lite conversion"
 SCHEMA = 1
@@ -47,13 +46,13 @@ def write_records(
     """
     patients = [(entry.file, entry.image.patient) for entry in written if entry.image.patient]
     if patients:
-        _write_csv(folder / "groups.csv", ("file", "group"), patients)
+        write_csv(folder / "groups.csv", ("file", "group"), patients)
     left = [
         (image.name, image.source_class, image.why, _without_root(image.detail, plan.root))
         for image in plan.images
         if image.why
     ]
-    _write_csv(folder / "left_out.csv", ("source", "class", "why", "detail"), left)
+    write_csv(folder / "left_out.csv", ("source", "class", "why", "detail"), left)
     manifest = {
         "name": NAME,
         "schema": SCHEMA,
@@ -118,12 +117,6 @@ def _files(entry: WrittenImage) -> dict[str, dict[str, str]]:
     if entry.mask is not None and entry.mask_sha256 is not None:
         files[entry.mask] = {"sha256": entry.mask_sha256, "mask_of": entry.file}
     return files
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    stream = io.StringIO(newline="")
-    csv.writer(stream, lineterminator="\n").writerows([header, *rows])
-    write_text(path, stream.getvalue())
 
 
 def _without_root(text: str, root: Path) -> str:

@@ -30,13 +30,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import ANOMALOUS, COLORS, NORMAL, same, start_lesson
+from d24fad_lite.lessons import same, start_lesson
 
 lesson = start_lesson("03_episodes_and_supports", globals())
 p = lesson.profile
@@ -61,25 +60,21 @@ batch = sampler.epoch(0)[0]
 def picture(number):
     """The image of a position that counts through all training sets."""
     owner = int(np.searchsorted(starts, number, side="right")) - 1
-    return sets[owner].images(p.image_size, number - starts[owner])[0].permute(1, 2, 0)  # (S, S, 3)
+    return sets[owner].images(p.image_size, number - starts[owner])[0]  # (3, S, S)
 
 
 # %%
-columns = [int(np.flatnonzero(batch.tasks == t)[0]) for t in np.unique(batch.tasks)][:3]
-fig, axes = plt.subplots(len(columns), K + 1, figsize=(8, 1.75 * len(columns)), squeeze=False)
-for row, b in zip(axes, columns):
-    for ax, number in zip(row, [batch.queries[b], *batch.supports[:, b]]):
-        ax.imshow(picture(number))
-        ax.set(xticks=[], yticks=[], xlabel=f"image {number}")
-        ax.grid(False)
-    row[0].set_ylabel(list(rest)[batch.tasks[b]])
-    for spine in row[0].spines.values():
-        spine.set(visible=True, color=COLORS[4], linewidth=4)
-axes[0, 0].set_title("query", fontsize=11, loc="center")
-for k in range(K):
-    axes[0, k + 1].set_title(f"support {k + 1}", fontsize=11, loc="center", fontweight="normal")
+examples = [int(np.flatnonzero(batch.tasks == t)[0]) for t in np.unique(batch.tasks)][:3]
+numbers = [[batch.queries[b], *batch.supports[:, b]] for b in examples]  # 3 lists of K + 1
+fig = d2.image_rows_figure(
+    {list(rest)[batch.tasks[b]]: [picture(n) for n in row] for b, row in zip(examples, numbers)},
+    titles=["query", *(f"support {k + 1}" for k in range(K))],
+    captions=[[f"image {n}" for n in row] for row in numbers],
+)
 lesson.save_figure(fig, "episodes")
-plt.show()
+d2.show_figure(
+    fig, "three episodes of different tasks: a query and its supports, with their numbers"
+)
 
 # %% [markdown]
 # ## What makes an episode valid
@@ -206,59 +201,35 @@ def measured_repeat(n, shots, queries=960):
 
 
 n_small = sizes[0]
-seen = {"redrawn every epoch": [], "drawn once, with repeats": []}
-for name, some_sampler in zip(
-    seen,
-    (
-        d2.EpisodeSampler([n_small], K, seed=lesson.seed),
-        d2.EpisodeSampler([n_small], K, seed=lesson.seed, redraw=False),
-    ),
-):
-    met = set()
+passed = np.arange(1, 71)
+met = pd.DataFrame({"law": 1 - (1 - K / (n_small - 1)) ** passed}, index=passed)
+for name, redraw in (("redrawn every epoch", True), ("drawn once, with repeats", False)):
+    some_sampler = d2.EpisodeSampler([n_small], K, seed=lesson.seed, redraw=redraw)
+    pairs_met, shares = set(), []
     for epoch in range(70):
-        met |= pairs(some_sampler, epoch)
-        seen[name].append(len(met) / (n_small * (n_small - 1)))
+        pairs_met |= pairs(some_sampler, epoch)
+        shares.append(len(pairs_met) / (n_small * (n_small - 1)))
+    met[name] = shares
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.6))
-grid = np.arange(12, 401)
-counted = (20, 40, 80, 160, 320)
-for k, color in zip((2, 4, 8), (COLORS[0], COLORS[2], COLORS[1])):
-    axes[0].plot(grid, [chance_of_repeat(n, k) for n in grid], color=color, label=f"K = {k}")
-    axes[0].plot(counted, [measured_repeat(n, k) for n in counted], "o", color=color, ms=6)
-axes[0].set(
-    xscale="log",
-    xlabel="normal training images in the task",
-    ylabel="share of queries",
-    ylim=(0, 1),
-    xticks=(20, 50, 100, 200, 400),
-    xticklabels=(20, 50, 100, 200, 400),
+every_n, some_n, all_k = np.arange(12, 401), (20, 40, 80, 160, 320), (2, 4, 8)
+law = {k: [chance_of_repeat(n, k) for n in every_n] for k in all_k}
+counted = {k: [measured_repeat(n, k) for n in some_n] for k in all_k}
+fig = d2.repeats_figure(
+    pd.DataFrame(law, every_n), pd.DataFrame(counted, some_n), met, f", K = {K}, n = {n_small}"
 )
-axes[0].set_title("A support twice: law and count", fontsize=11)
-axes[0].minorticks_off()
-axes[0].legend()
-passed = np.arange(1, 71)
-axes[1].plot(
-    passed, 1 - (1 - K / (n_small - 1)) ** passed, color="#9aa0a6", lw=5, alpha=0.6, label="law"
-)
-axes[1].plot(passed, seen["redrawn every epoch"], color=NORMAL, label="redrawn every epoch")
-axes[1].plot(
-    passed, seen["drawn once, with repeats"], color=ANOMALOUS, label="drawn once, with repeats"
-)
-axes[1].set(xlabel="epochs of training", ylabel="share of all possible pairs", ylim=(0, 1.03))
-axes[1].set_title(f"Pairs (query, support) ever met, K = {K}, n = {n_small}", fontsize=11)
-axes[1].legend(loc="center right")
 lesson.save_figure(fig, "fixed_or_redrawn")
-plt.show()
+d2.show_figure(
+    fig, "queries with a repeated support over the size of a task; pairs met over epochs"
+)
 
 # %% tags=["nbval-check-output"]
-for k in (2, 4, 8):
+for k in all_k:
+    small, large = (100 * chance_of_repeat(n, k) for n in (n_small, 1000))
     print(
-        f"K = {k}: chance of a repeat at n = {n_small}: {100 * chance_of_repeat(n_small, k):.0f} "
-        "%, "
-        f"at n = 1000: {100 * chance_of_repeat(1000, k):.1f} %"
+        f"K = {k}: chance of a repeat at n = {n_small}: {small:.0f} %, at n = 1000: {large:.1f} %"
     )
-print(f"pairs met after 70 epochs, redrawn: {seen['redrawn every epoch'][-1]:.3f}")
+print(f"pairs met after 70 epochs, redrawn: {met['redrawn every epoch'].iloc[-1]:.3f}")
 
 # %% [markdown]
 # In a data set of thousands the repeats are rare. In the small sets for which few-shot methods are made they are not.
@@ -334,38 +305,16 @@ def middle_image(label):
 
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.6))
-rng = np.random.default_rng(0)
-for label, color, name in ((0, NORMAL, "one normal query"), (1, ANOMALOUS, "one anomalous query")):
-    for x, k in enumerate(all_shots):
-        values = reports[k].scores[:, middle_image(label)]
-        place = x + (0.16 if label else -0.16) + rng.uniform(-0.07, 0.07, len(values))
-        axes[0].plot(
-            place, values, "o", color=color, ms=4, alpha=0.55, label=name if x == 0 else None
-        )
-axes[0].set(
-    xticks=range(4), xticklabels=[f"K = {k}" for k in all_shots], ylabel="score (distance, 0 to 2)"
-)
-axes[0].set_title(f"Two images, {lottery} support sets", fontsize=11)
-axes[0].legend()
-for x, k in enumerate(all_shots):
-    values = reports[k].aurocs
-    axes[1].plot(
-        x + rng.uniform(-0.14, 0.14, len(values)), values, "o", color="#8a8d91", ms=4.5, alpha=0.7
-    )
-    axes[1].plot(
-        [x - 0.25, x + 0.25],
-        [values.mean()] * 2,
-        color=NORMAL,
-        lw=3,
-        label="mean" if x == 0 else None,
-    )
-axes[1].axhline(0.5, color="#55585c", ls=":", lw=1.2)
-axes[1].set(xticks=range(4), xticklabels=[f"K = {k}" for k in all_shots], ylabel="image AUROC")
-axes[1].set_title(f"{held_out.name}, one dot per support set", fontsize=11)
-axes[1].legend()
+two_images = {
+    name: {k: report.scores[:, middle_image(label)] for k, report in reports.items()}
+    for label, name in enumerate(("one normal query", "one anomalous query"))
+}
+aurocs = {k: report.aurocs for k, report in reports.items()}
+fig = d2.draws_figure(two_images, aurocs, f"{held_out.name}, one dot per draw")
 lesson.save_figure(fig, "why_supports_matter")
-plt.show()
+d2.show_figure(
+    fig, "scores of two images and the AUROC for K = 1, 2, 4, 8, one dot per draw of supports"
+)
 
 # %% [markdown]
 # More supports can only bring the nearest one nearer, so every score falls with K, that of the anomalous query too.
@@ -519,31 +468,14 @@ cover = {
 }  # one per support set
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), sharey=True)
-for y, (name, report) in enumerate(lines.items()):
-    alone = len(cover[name]) == 1
-    height = y + (0 if alone else 1) * np.linspace(-0.2, 0.2, len(cover[name]))
-    for ax, values in zip(axes, (cover[name], report.aurocs)):
-        ax.plot(
-            values,
-            height,
-            "o",
-            color=ANOMALOUS if alone else NORMAL,
-            ms=10 if alone else 4.5,
-            alpha=1 if alone else 0.55,
-        )
-axes[0].set(
-    yticks=range(3),
-    yticklabels=list(lines),
-    ylim=(2.5, -0.5),
-    xlabel="mean score of the normal test images",
-)
-axes[0].set_title("How far normal images are from the supports", fontsize=11)
-axes[1].set(xlabel="image AUROC")
-axes[1].axvline(0.5, color="#55585c", ls=":", lw=1.2)
-axes[1].set_title("What becomes of it", fontsize=11)
+panels = {
+    "mean score of the normal test images": cover,
+    "image AUROC": {name: report.aurocs for name, report in lines.items()},
+}
+titles = "How far normal images are from the supports", "What becomes of it"
+fig = d2.support_sets_figure(panels, titles)
 lesson.save_figure(fig, "first_files_scores")
-plt.show()
+d2.show_figure(fig, "mean score of normal images and AUROC: the first 8 files, random 8, random 1")
 
 # %%
 gain = cover["random 1"].mean() - cover["random 8"].mean()
@@ -560,11 +492,11 @@ print(
 
 # %% [markdown]
 # Eight images of one patient show eight exposures of one anatomy; what other patients look like they cannot say. The
-# right panel shows the price: with the first 8 files the AUROC is close to that of a **single** random support, 0.71 in
-# place of 0.91, and lower than with nearly every random set of 8. (Set `task` to another one and run again: where
-# exposure differs more between images than anatomy does, eight exposures do help.) There is a second fault, even in a
-# shuffled folder: the first K files are **always the same**, so nobody ever sees the cloud of dots, and no interval can
-# be given. `groups.csv` (notebook 01) tells the kit which images belong together.
+# right panel shows the price: with the first 8 files the AUROC is 0.71, in the middle of what a **single** random
+# support gives and below every one of the 40 random sets of 8, whose mean is 0.91. (Set `task` to another one and run
+# again: where exposure differs more between images than anatomy does, eight exposures do help.) There is a second
+# fault, even in a shuffled folder: the first K files are **always the same**, so nobody ever sees the cloud of dots,
+# and no interval can be given. `groups.csv` (notebook 01) tells the kit which images belong together.
 
 # %%
 lower = int((of_random[8].aurocs > of_sorted.auroc).sum())
@@ -574,7 +506,7 @@ print(
     "8 files"
 )
 if as_shipped:
-    assert of_sorted.auroc < of_random[8].auroc - 0.1 and lower > 0.9 * lottery
+    assert of_sorted.auroc < of_random[8].auroc - 0.1 and lower == lottery
     assert abs(of_sorted.auroc - of_random[1].auroc) < 0.12
     assert lost > 0.5 * gain
 

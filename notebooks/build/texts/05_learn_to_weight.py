@@ -31,13 +31,12 @@ lr: float = 0.0  # learning rate; 0: the profile's
 # %% tags=["setup"]
 import copy
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import COLORS, same, start_lesson, widgets_wanted
+from d24fad_lite.lessons import same, start_lesson, widgets_wanted
 
 lesson = start_lesson("05_learn_to_weight", globals())
 p = lesson.profile
@@ -270,20 +269,19 @@ if as_shipped:
 
 # %%
 temperatures = np.logspace(-3, 3, 49)
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), sharey=True)
 curves = {}
-for ax, name in zip(axes, ("channels", "elements")):
+for name in ("channels", "elements"):
+    curves[name] = {}
     for level, a in enumerate(scores_of(model, name), start=1):
         curve = [float(k_eff(torch.softmax(a / T, 1).numpy()).mean()) for T in temperatures]
-        curves[name, level] = np.array(curve)
-        ax.semilogx(temperatures, curve, color=COLORS[level - 1], label=f"level {level}")
-    ax.axvline(1, color="#55585c", linestyle=":")
-    ax.set(xlabel="temperature T", title=f'divisor: "{name}"')
-axes[0].set(ylabel="mean effective K", ylim=(0.9, shots + 0.1))
-axes[0].legend()
+        curves[name][f"level {level}"] = np.array(curve)
+fig = d2.temperature_figure(
+    {f'divisor: "{name}"': by_level for name, by_level in curves.items()}, temperatures, shots
+)
 lesson.save_figure(fig, "temperature")
-plt.show()
-at_one = {key: float(curve[len(temperatures) // 2]) for key, curve in curves.items()}
+d2.show_figure(fig, "effective K over the temperature, a line per level, for both divisors")
+published = int(np.argmin(np.abs(temperatures - 1)))
+by_channels, by_elements = (float(curves[d]["level 1"][published]) for d in curves)
 
 # %% [markdown]
 # The temperature of the model is the same division:
@@ -501,7 +499,6 @@ def nearest_weights(query_map, support_map): ...  # your turn
 lesson.check(2, nearest_weights)
 
 # %%
-by_channels, by_elements = at_one["channels", 1], at_one["elements", 1]
 numbers = ", ".join(f"{name} {reports[name].auroc:.2f}" for name in ("mean", "nearest", "single"))
 lesson.finish(
     {
