@@ -15,8 +15,10 @@ from PIL import Image
 from tally import SEED, cases, count
 
 from d24fad_lite.cli import main
-from d24fad_lite.csv_files import csv_text
+from d24fad_lite.csv_files import csv_text, read_csv
 from d24fad_lite.evaluation.report import EvaluationReport
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.private_names import KEY_FILE, PRIVATE, read_key
 from d24fad_lite.runs.series import run_series
 
@@ -87,6 +89,28 @@ def test_a_report_is_saved_whatever_its_images_are_called_and_names_none(
     assert named.names == report.names and named.groups == report.groups
     assert not (tmp_path / "named" / "T_K2" / KEY_FILE).exists()
     count("hostile file names evaluated", len(names))
+
+
+def test_the_results_of_a_folder_name_its_files_and_nothing_else_and_how_they_were_made_names_none(
+    tmp_path: Path,
+) -> None:
+    names = hostile_names(SEED, len(cases(200)), MARKER)
+    data, out = tmp_path / "place of data", tmp_path / "out"
+    for place in [f"new/{name}" for name in names] + [f"normal/{number}_{MARKER}.png" for number in range(3)]:
+        write_image(data / place)
+    os.truncate(data / "new" / names[0], 300)
+    model = D24FAD(D24FADConfig(teacher="test_resnet.r160_in1k", weights="random", image_size=32))
+    model.save(tmp_path / "model.safetensors")
+    command = ("predict", tmp_path / "model.safetensors", data / "new", "--supports", data / "normal", "--out", out)
+    assert run(*command) == 1  # one file is cut short
+    assert telling(out, str(tmp_path), "place of data") == []
+    pictures = [f"heatmaps/{name}.png" for name in sorted(names[1:])]
+    assert telling(out, MARKER) == ["failures.csv", *pictures, KEY_FILE, "scores.csv"]
+    scored = [row[0] for row in read_csv(out / "scores.csv")[1:]]
+    assert sorted(scored) == sorted(names[1:]) and read_csv(out / "failures.csv")[1][0] == names[0]
+    before = (out / "scores.csv").read_bytes()
+    assert run(*command) == 1 and (out / "scores.csv").read_bytes() == before
+    count("hostile file names predicted", len(names))
 
 
 PARAMETERS = 'profile: str = ""\nseed: int = 0\nout: str = ""\nroot: str = ""'
