@@ -51,9 +51,8 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
 
 def write_frame(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a pandas frame without its index as a CSV file, its texts defused, whole or not at all."""
-    texts = frame.select_dtypes(exclude=["number", "bool"]).columns
-    safe = frame.assign(**{name: frame[name].map(defused) for name in texts}).rename(columns=defused)
-    write_text(path, safe.to_csv(index=False))
+    cells = frame.astype(object).where(frame.notna(), "")
+    write_csv(path, list(map(str, frame.columns)), cells.to_numpy().tolist())
 
 
 def read_csv(path: str | Path) -> list[list[str]]:

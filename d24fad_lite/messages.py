@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# What comes before a path: a colour of a terminal, or a character that no path or address goes on after.
+_BEFORE = r"(?P<before>^|\x1b\[[0-9;]*m|[^\w.:/\\<~+-])"
+_ROOT = r"(?:file://)?(?:~?/|[A-Za-z]:[/\\]|\\\\)"
+# Folders of an absolute path: in quotes they may hold anything, elsewhere they end where a word ends.
+_QUOTED = re.compile(rf"(?P<quote>['\"]){_ROOT}[^'\"\n]*[/\\](?=[^'\"/\\\n]+(?P=quote))")
+_PICTURE = re.compile(r"(data:[\w/.+-]+;base64,[\w+/=]*)")  # whose letters are no path
+_FOLDERS = re.compile(rf"{_BEFORE}{_ROOT}(?:[^\s/\\'\"<>|:*?`()\[\]{{}},;]+[/\\]+)+", re.MULTILINE)
 
 
 def did_you_mean(name: str, known: Iterable[object]) -> str:
@@ -22,3 +31,10 @@ def choose_one_of(what: str, name: object, known: Iterable[object]) -> str:
 def printable(text: str) -> str:
     """Any name as every terminal and page can show it: bytes that are no text, and line breaks, become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def without_folders(text: str) -> str:
+    """The text with every absolute path (from the root, a drive or ~) cut to its last name; addresses stay whole."""
+    parts = _PICTURE.split(text)
+    parts[::2] = [_FOLDERS.sub(r"\g<before>", _QUOTED.sub(r"\g<quote>", part)) for part in parts[::2]]
+    return "".join(parts)

@@ -70,13 +70,18 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for the reports (JSON and CSV).  [default: not saved]", show_default=False),
     ] = None,
+    names: Annotated[
+        bool,
+        typer.Option("--names", help="Write names of images and patients into the reports, in place of ids."),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Measure how well a detector finds the anomalies of a task, with intervals.
 
     Why: one number from one lucky draw of supports says little. Here each K is drawn several times, each image is
     scored by itself, and the 95 % interval covers the draws and the test images. --teacher, --weights and
-    --image-size belong to --untrained; a MODEL knows its own.
+    --image-size belong to --untrained; a MODEL knows its own. The reports can be shared: they call an image "image
+    0007" and hold no path; the key to the names is names.csv beside each, which is private.
 
     \b
     Examples:
@@ -121,7 +126,7 @@ def evaluate(
                 typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
                 rows.append(_row(report, read_as))
                 if folder is not None:
-                    report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"))
+                    report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"), names=names)
         _print_table(rows, folder)
 
 

@@ -33,6 +33,9 @@ def predict(
     device: Device = "auto",
     teacher_module: TeacherModule = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of other settings in --out.")] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="Name the supports and unused files in predict.json, in place of ids.")
+    ] = False,
 ) -> None:
     """Score your own images: the higher the score, the less an image is like the supports. NOT FOR CLINICAL USE.
 
@@ -40,7 +43,8 @@ def predict(
     Writes OUT/scores.csv (name, score, sha256), OUT/heatmaps (all on one colour scale, set by the supports: red
     at half strength is the most that a support shows) and, for images that cannot be read, OUT/failures.csv with exit
     code 1. Other files in the folder are counted and named. Say the same command again to go on after Ctrl-C or to add
-    images: what has its score is not scored again.
+    images: what has its score is not scored again. The results name your files: they are for you, and not to be shared
+    as they are; OUT/predict.json alone, which says how they were made, holds no name.
 
     \b
     Examples:
@@ -69,6 +73,7 @@ def predict(
                 device=pick_device(device, "--device"),
                 teacher=stored_teacher(model, teacher_module),
                 overwrite=overwrite,
+                names=names,
                 on_failure=lambda name, reason: say(f"unusable: {printable(name)}: {printable(reason)}"),
             )
         except ResultsConflict as conflict:

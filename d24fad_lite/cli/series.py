@@ -17,6 +17,9 @@ from d24fad_lite.sole_writer import sole_writer
 if TYPE_CHECKING:
     from d24fad_lite.runs.grid import GridCell
 
+ShowNames = Annotated[
+    bool, typer.Option("--names", help="Leave names of your files and patients in what is written, in place of ids.")
+]
 ProfileName = Annotated[
     str,
     typer.Option(
@@ -67,11 +70,14 @@ def notebooks(
         int | None,
         typer.Option(help="Notebooks at a time.  [default: the profile's, at most one per core]", show_default=False),
     ] = None,
+    show_names: ShowNames = False,
 ) -> None:
     """Run the notebook series from the first to the last, with a report to read at the end.
 
     Why: a notebook that is not run is not true. A failing one does not stop the others; the exit code says whether
-    all completed. Writes the executed notebooks, summary.json and report.html.
+    all completed. Writes the executed notebooks, summary.json and report.html. They hold no path of this machine and
+    call your files "image 0007" (the key, names.csv beside a lesson's numbers, is private). They still show your images
+    where a lesson does, and what a lesson writes for you, such as scores.csv, names the files.
 
     \b
     Examples:
@@ -82,7 +88,7 @@ def notebooks(
     from d24fad_lite.runs.series import run_series
 
     parameters = dict(pair(text, "--parameter") for text in parameter or ())
-    raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout, jobs))
+    raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout, jobs, show_names))
 
 
 def benchmark(
@@ -107,6 +113,7 @@ def benchmark(
     epochs: Annotated[int, typer.Option(help="Passes over the training images; 0: the profile's.")] = 0,
     timeout: Timeout = None,
     checkout: Checkout = None,
+    show_names: ShowNames = False,
 ) -> None:
     """Leave out every task in turn and evaluate on it: tasks x shots x seeds, by notebook 09.
 
@@ -134,7 +141,8 @@ def benchmark(
     )
     with sole_writer(writable_folder(out), "a benchmark") as folder:
         with resumable("finished cells are kept; the same command goes on from there"):
-            cells = run_grid(plan.notebook, plan.points, folder, timeout=plan.timeout if timeout is None else timeout)
+            limit = plan.timeout if timeout is None else timeout
+            cells = run_grid(plan.notebook, plan.points, folder, timeout=limit, show_names=show_names)
         _report(cells, folder)
 
 

@@ -14,6 +14,7 @@ from d24fad_lite.data.inspection import Problem, inspect_task
 from d24fad_lite.data.layouts import is_task_folder, read_task
 from d24fad_lite.data.layouts.folder_walk import is_document, is_junk, list_folders, list_images, unused
 from d24fad_lite.data.layouts.left_out import LeftOut, ignored_files_sentence, warn_of_data
+from d24fad_lite.data.layouts.links import links_warning
 from d24fad_lite.data.layouts.mask_pairing import mask_warning
 from d24fad_lite.data.layouts.meta_json import is_listing
 from d24fad_lite.data.layouts.task_files import LayoutError, TaskFiles
@@ -168,8 +169,8 @@ def open_benchmark(
     """Open a folder of tasks, or the folder of a single task.
 
     Files are matched by their names, and no image is decoded. The layouts are described in `d24fad_lite.data.layouts`.
-    Whatever is odd, and every file that is not used, is reported as a `DataWarning` and kept in `warnings` and
-    `left_out`.
+    Whatever is odd, every link that leads out of the folder, and every file that is not used, is reported as a
+    `DataWarning` and kept in `warnings` and `left_out`.
 
     Parameters
     ----------
@@ -204,13 +205,12 @@ def open_benchmark(
     task_folders, left_out = _task_folders(root)
     folders = {canonical_task_name(folder.name): folder for folder in task_folders}
     if tasks is not None:
-        wanted = [tasks] if isinstance(tasks, str) else tasks
-        chosen = {find_task_name(name, list(folders), root) for name in wanted}
+        chosen = {find_task_name(name, list(folders), root) for name in ([tasks] if isinstance(tasks, str) else tasks)}
         folders = {name: folder for name, folder in folders.items() if name in chosen}
     cache = PixelCache(cache_bytes, workers)
     warnings = [ignored_files_sentence(f"folder '{root.name or root}'", left_out, root)] if left_out else []
     opened = {name: Task(name, read_task(folder), cache) for name, folder in folders.items()}
-    bench = Benchmark(root, opened, warnings, left_out)
+    bench = Benchmark(root, opened, [*warnings, *links_warning(root, folders.values())], left_out)
     if check:
         _require_sound(bench)
     warn_of_data([*bench.warnings, *(text for task in bench.values() for text in task.warnings)], stacklevel=2)
@@ -255,7 +255,7 @@ def open_folder(folder: str | Path, *, workers: int | None = None) -> ImageSet:
     images = ImageSet(folder.name or str(folder), folder, paths, decoded=PixelCache(workers=workers))
     images.left_out = left_out
     ignored = [ignored_files_sentence(f"folder '{images.name}'", left_out, folder)] if left_out else []
-    warn_of_data([*ignored, *mask_warning(folder, paths)], stacklevel=2)
+    warn_of_data([*ignored, *links_warning(folder, [folder]), *mask_warning(folder, paths)], stacklevel=2)
     return images
 
 

@@ -182,6 +182,7 @@ def _facts(scorer: Scorer, task: Task) -> dict[str, Any]:
     facts: dict[str, Any] = {"scorer": type(scorer).__name__}
     if task.left_out:  # a result speaks of the images that were read; its reader must know of the others
         facts["left_out"] = [item.sentence(task.root) for item in task.left_out]
+        facts["files_left_out"] = sum(item.count for item in task.left_out)
     teacher = scorer.model.teacher if isinstance(scorer, DetectorScorer) else getattr(scorer, "teacher", None)
     if isinstance(teacher, SharedTeacher):
         teacher = teacher.teacher

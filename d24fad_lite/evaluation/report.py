@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from d24fad_lite.csv_files import write_frame
+from d24fad_lite.csv_files import write_csv, write_frame
 from d24fad_lite.evaluation.metrics import average_precision, f1_max, image_auroc
 from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, bootstrap_auroc
 from d24fad_lite.files import read_json, write_text
+from d24fad_lite.messages import without_folders
+from d24fad_lite.private_names import KEY_FILE, neutral_names, read_key, write_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,33 +173,62 @@ class EvaluationReport:
             "versions": versions(),
         }
 
-    def save(self, folder: str | Path) -> Path:
-        """Write report.json (complete), draws.csv (one row per draw) and scores.csv (one row per image)."""
-        import pandas as pd
+    def save(self, folder: str | Path, names: bool = False) -> Path:
+        """Write report.json (complete), draws.csv (one row per draw) and scores.csv (one row per image).
 
+        These can be shared: images are called "image 0007", patients "group 0003", and paths are cut to their last
+        name. What they are called in truth goes into names.csv, which is private.
+
+        Parameters
+        ----------
+        folder : str or Path
+        names : bool, default False
+            Write the names of images, patients and unused files into the report itself; no names.csv then.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OSError(f"cannot write the report into {folder}: {error}; choose another folder") from error
-        scores = pd.DataFrame({"image": self.names, "label": self.labels})
-        for draw, row in enumerate(self.scores):
-            scores[f"draw_{draw}"] = row
+        shown = self if names else self._neutral(folder)
+        if names:
+            (folder / KEY_FILE).unlink(missing_ok=True)
+        header = ["image", "label", *(f"draw_{draw}" for draw in range(self.draws))]
+        columns = [shown.names, self.labels.tolist(), *self.scores.tolist()]
         write_frame(folder / "draws.csv", self.to_frame())
-        write_frame(folder / "scores.csv", scores)
-        write_text(folder / "report.json", json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        write_csv(folder / "scores.csv", header, zip(*columns, strict=True))
+        write_text(folder / "report.json", json.dumps(shown.to_dict(), indent=1, allow_nan=False) + "\n")
         return folder
+
+    def _neutral(self, folder: Path) -> EvaluationReport:
+        """This report with ids in the place of names; the key to them is written into `folder`."""
+        left_out = self.facts.get("left_out", [])
+        images, groups = neutral_names(self.names, "image"), neutral_names(self.groups, "group")
+        others = neutral_names(left_out, "left out")
+        write_key(folder, images, groups, others)
+        facts = _without_folders(self.facts) | ({"left_out": [others[name] for name in left_out]} if left_out else {})
+        return replace(
+            self,
+            names=[images[name] for name in self.names],
+            groups=[None if group is None else groups[group] for group in self.groups],
+            facts=facts,
+        )
 
     @classmethod
     def load(cls, folder: str | Path) -> EvaluationReport:
-        """Read a report that `save` wrote.
+        """Read a report that `save` wrote; names come back where its names.csv still lies beside it.
 
         Raises
         ------
         FileNotFoundError
             No report.json in the folder.
         ValueError
-            A file that is no report, or one of another schema.
+            A file that is no report, or one of another schema; a names.csv that is no key.
         """
         path = Path(folder) / "report.json"
         try:
@@ -208,7 +239,26 @@ class EvaluationReport:
         if schema != SCHEMA:
             raise ValueError(f"{path} is not a report of schema {SCHEMA}, which this version reads; it has {schema!r}")
         values = {each.name: stored[each.name] for each in fields(cls)}
-        return cls(**values | {name: np.array(values[name]) for name in ("labels", "scores", "supports")})
+        report = cls(**values | {name: np.array(values[name]) for name in ("labels", "scores", "supports")})
+        return report._named(read_key(path.parent))
+
+    def _named(self, key: dict[str, str]) -> EvaluationReport:
+        """This report with the names that its key knows in the place of ids."""
+        facts = dict(self.facts)
+        if "left_out" in facts:
+            facts["left_out"] = [key.get(name, name) for name in facts["left_out"]]
+        names = [key.get(name, name) for name in self.names]
+        groups = [None if group is None else key.get(group, group) for group in self.groups]
+        return replace(self, names=names, groups=groups, facts=facts)
+
+
+def _without_folders(value: Any) -> Any:
+    """The same facts with every absolute path in them cut to its last name."""
+    if isinstance(value, str):
+        return without_folders(value)
+    if isinstance(value, dict):
+        return {name: _without_folders(item) for name, item in value.items()}
+    return [_without_folders(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def versions() -> dict[str, str]:

@@ -24,6 +24,7 @@ from d24fad_lite.predicting.heatmaps import SupportReference, support_reference
 from d24fad_lite.predicting.inputs import FolderImages, choose_supports, list_images
 from d24fad_lite.predicting.score_store import FAILURES, SCORES, ScoreStore
 from d24fad_lite.predicting.scoring import FailureHook, FolderScorer, content_sha256
+from d24fad_lite.private_names import KEY_FILE, neutral_names, write_key
 from d24fad_lite.sole_writer import sole_writer
 
 
@@ -101,6 +102,7 @@ def predict_folder(
     teacher: nn.Module | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    names: bool = False,
     on_failure: FailureHook = lambda name, reason: None,
 ) -> FolderPrediction:
     """Score a folder of images against a few normal ones and draw heatmaps: what `d24fad predict` does.
@@ -138,6 +140,9 @@ def predict_folder(
         Replace results of other settings in `out` instead of refusing.
     progress : bool, default True
         Show a progress bar, where there is a terminal.
+    names : bool, default False
+        Name the supports and the unused files in predict.json. By default it can be shared: the names are in names.csv,
+        which is private, as are scores.csv, failures.csv and the heatmaps, which are called as the images are.
     on_failure : callable (name, reason) -> None, optional
         Called for each image that cannot be used, as soon as that is known.
 
@@ -177,7 +182,7 @@ def predict_folder(
     images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
     with sole_writer(out, "a prediction"):
-        store.begin(_facts(chosen, reference, listing))
+        store.begin(_facts(chosen, reference, listing, out, names))
         scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure)
         counts = scorer.score(listing.images, batch_size, set(settings["supports"]), progress)
         gone = store.finish([image.name for image in listing.images])
@@ -231,14 +236,23 @@ def _detector(model: D24FAD | str | Path, teacher: nn.Module | None, device: str
     return D24FAD.load(model, teacher=teacher).to(pick_device(device or "auto")).eval()
 
 
-def _facts(supports: Sequence[Path], reference: SupportReference, listing: FolderImages) -> dict[str, Any]:
-    """What predict.json notes beside the settings; no score depends on it."""
+def _facts(
+    supports: Sequence[Path], reference: SupportReference, listing: FolderImages, out: Path, names: bool
+) -> dict[str, Any]:
+    """What predict.json notes beside the settings; no score depends on it. Unless `names`, writes names.csv."""
+    files, left_out = [path.name for path in supports], [item.sentence(listing.folder) for item in listing.left_out]
+    if names:
+        (out / KEY_FILE).unlink(missing_ok=True)
+    else:
+        support_ids, unused_ids = neutral_names(files, "support"), neutral_names(left_out, "left out")
+        write_key(out, support_ids, unused_ids)
+        files, left_out = [support_ids[name] for name in files], [unused_ids[name] for name in left_out]
     facts: dict[str, Any] = {
-        "supports": [path.name for path in supports],
+        "supports": files,
         "support_scores": reference.scores,
         "colors": list(reference.color_limits),
         "versions": versions(),
     }
-    if listing.left_out:
-        facts["left_out"] = [item.sentence(listing.folder) for item in listing.left_out]
+    if left_out:
+        facts |= {"left_out": left_out, "files_left_out": sum(item.count for item in listing.left_out)}
     return facts

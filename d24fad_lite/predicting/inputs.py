@@ -10,6 +10,7 @@ from typing import NamedTuple
 from d24fad_lite.data.benchmark import open_folder, require_folder
 from d24fad_lite.data.layouts.folder_walk import list_scans
 from d24fad_lite.data.layouts.left_out import LeftOut, ignored_files_sentence
+from d24fad_lite.data.layouts.links import links_warning
 from d24fad_lite.data.layouts.mask_pairing import mask_warning
 from d24fad_lite.data.layouts.task_files import LayoutError
 from d24fad_lite.data.supports import draw_supports
@@ -36,7 +37,13 @@ class FolderImages:
         folder = self.folder
         what = f"folder '{folder.name or folder}'"
         ignored = [ignored_files_sentence(what, self.left_out, folder)] if self.left_out else []
-        return ignored + (mask_warning(folder, [image.path for image in self.images]) if folder.is_dir() else [])
+        if not folder.is_dir():
+            return ignored
+        return [
+            *ignored,
+            *links_warning(folder, [folder]),
+            *mask_warning(folder, [image.path for image in self.images]),
+        ]
 
 
 def list_images(folder: Path, results: Path) -> FolderImages:

@@ -5,7 +5,9 @@
 <out>/scores.csv            name, score, sha256 of the file; written whole at the end of a run
 <out>/failures.csv          name, reason; only where files could not be used
 <out>/heatmaps/<name>.png   see heatmaps.py; a name too long for a file is shortened and gets a hash
+<out>/names.csv             what the ids in predict.json stand for
 
+Of these predict.json alone is made to be shared: the others are called as the images are, or name them.
 A later run believes scores.csv by its sha256 in predict.json, a row of scores.partial.csv by its check, and a heatmap
 by its sha256 in either; what is damaged is made again.
 """
@@ -24,10 +26,11 @@ import pandas as pd
 from d24fad_lite.csv_files import csv_text, read_csv, write_csv
 from d24fad_lite.data.layouts.left_out import warn_of_data
 from d24fad_lite.files import JsonError, file_sha256, fitting_name, read_json, sha256_of, write_text
+from d24fad_lite.private_names import KEY_FILE
 from d24fad_lite.sole_writer import LOCK, OWNER
 
 SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
-FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", LOCK, OWNER)  # all that a run writes
+FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", KEY_FILE, LOCK, OWNER)  # all that a run writes
 HEADER = ("name", "score", "sha256")
 JOURNAL = (*HEADER, "heatmap", "check")
 SCHEMA = 2

@@ -36,6 +36,7 @@ def _run(options: argparse.Namespace) -> int:
         options.resume,
         options.root,
         options.jobs,
+        options.show_names,
     )
 
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", type=float, help=silence)
     run.add_argument("--jobs", type=int, help="notebooks at a time (default: the profile's, at most one per core)")
     run.add_argument("--resume", action="store_true", help="take over what the latest run (or --out) completed")
+    run.add_argument("--names", dest="show_names", action="store_true", help="leave names of your files in the results")
     run.add_argument("--root", help="the checkout (default: found from the working directory)")
     run.set_defaults(command=_run)
     report = commands.add_parser("report", help="write report.html of a run again")

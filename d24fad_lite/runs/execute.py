@@ -8,13 +8,14 @@ import re
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters
 from d24fad_lite.runs.identity import hashes_of_results, run_key
 from d24fad_lite.runs.kernel import Watch, kernel_manager_class
+from d24fad_lite.runs.sealing import Seal, seal_of, seal_results
 from d24fad_lite.sole_writer import remove_partial
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def run_notebook(
     timeout: float | None = None,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    show_names: bool = False,
 ) -> NotebookResult:
     """Execute a notebook; whatever it does ends as a result, not as an exception.
 
@@ -123,6 +125,8 @@ def run_notebook(
     timeout : seconds without progress (see `progress`) after which it is stopped; None or 0 for no limit
     cwd : working directory of the kernel; default the source's folder, as in JupyterLab and nbval
     environment : variables set for the kernel
+    show_names : leave the names of the user's files and patients in what is written; folders are taken out in any case,
+        see `sealing`
 
     Returns
     -------
@@ -147,18 +151,25 @@ def run_notebook(
     began = time.monotonic()
     watch.start()
     result = NotebookResult(name, parameters=values, key=key)
+    defaults = {parameter.name: parameter.default for parameter in declared}
+    seal = seal_of(output, cwd, defaults | values, show_names)
     try:
-        _papermill(notebook, output, values, cwd, watch, dict(environment or {}))
+        try:
+            _papermill(notebook, output, values, cwd, watch, dict(environment or {}))
+        finally:
+            seal_results(seal, output, metrics)
         result.error = _not_executed(output) or _no_metrics(metrics)
         result.status = "failed" if result.error else "completed"
         result.files = hashes_of_results(output, metrics)
     except Exception as error:  # everything a notebook can do to itself becomes its result
         _describe_failure(result, error, output, watch)
+        _seal_failure(result, seal)
     finally:
         result.seconds = round(time.monotonic() - began, 1)
         watch.stop()
         watch.kill_tree()
         result.peak_mb = round(watch.peak_mb)
+    result.parameters = seal.value(result.parameters)
     return result
 
 
@@ -216,6 +227,13 @@ def _describe_failure(result: NotebookResult, error: Exception, output: Path, wa
         result.status, result.error = "died", f"the kernel died ({_exit_text(watch.exit_code)})"
     else:
         result.status, result.error = "failed", f"{type(error).__name__}: {error}"
+
+
+def _seal_failure(result: NotebookResult, seal: Seal) -> None:
+    """Take folders and names out of what is told of a failure."""
+    cell, result.error = result.cell, seal.text(result.error)
+    if cell is not None:
+        result.cell = replace(cell, source=seal.paths(cell.source), last_lines=seal.value(cell.last_lines))
 
 
 def _exit_text(code: int | None) -> str:

@@ -43,6 +43,7 @@ def run_grid(
     *,
     timeout: float | None = None,
     jobs: int = 1,
+    show_names: bool = False,
 ) -> list[GridCell]:
     """Run a notebook once for each parameter set; a failing cell of the grid does not stop the others.
 
@@ -56,6 +57,7 @@ def run_grid(
     out : folder of the grid, see the head of this module
     timeout : seconds without progress after which a cell is stopped; None or 0 for no limit
     jobs : cells that run side by side
+    show_names : leave names of files and patients in what is written, see `run_notebook`
 
     Returns
     -------
@@ -78,7 +80,7 @@ def run_grid(
     cwd = source.parent.resolve()
     keys = [run_key(source, content, declared, point, cwd) for point in checked]
     calls = [
-        partial(_cell, source, out / name, name, point, key, timeout, thread_limit(jobs))
+        partial(_cell, source, out / name, name, point, key, timeout, thread_limit(jobs), show_names)
         for name, point, key in zip(labels, checked, keys, strict=True)
     ]
     cells: dict[int, GridCell] = {}
@@ -123,11 +125,13 @@ def _cell(
     key: str,
     timeout: float | None,
     environment: Mapping[str, str],
+    show_names: bool,
 ) -> GridCell:
     if (finished := _finished(folder, name, point, key)) is not None:
         return finished
     (folder / "result.json").unlink(missing_ok=True)
-    result = run_notebook(source, folder / "cell.ipynb", point, timeout=timeout, environment=environment)
+    output = folder / "cell.ipynb"
+    result = run_notebook(source, output, point, timeout=timeout, environment=environment, show_names=show_names)
     write_json(folder / "result.json", result.to_dict())
     metrics = read_json_or_none(folder / "cell" / "metrics.json") if result.status == "completed" else None
     return GridCell(name, point, result, metrics)

@@ -25,6 +25,7 @@ def resume_command(
     profile: str,
     parameters: Mapping[str, Any],
     options: Mapping[str, float | None] | None = None,
+    show_names: bool = False,
 ) -> str:
     """What to type in the checkout to finish a run: completed notebooks are taken over, all others run.
 
@@ -32,6 +33,7 @@ def resume_command(
     names : the notebooks that were asked for, None for all
     parameters : as they were given
     options : further ones of the command by name, such as jobs; None for those that were not given
+    show_names : whether names stay in what is written
     """
     interpreter = Path(sys.executable)  # not resolved: the environment's own, which may be a link to the system's
     python = shown_path(interpreter, checkout) if interpreter.is_relative_to(checkout) else "python"
@@ -40,7 +42,7 @@ def resume_command(
         words += ["-p", f"{name}={value}"]
     for name, number in (options or {}).items():
         words += [] if number is None else [f"--{name}", f"{number:g}"]
-    return shlex.join([*words, "--out", shown_path(folder, checkout), "--resume"])
+    return shlex.join([*words, "--out", shown_path(folder, checkout), *["--names"] * show_names, "--resume"])
 
 
 def earlier_results(folder: Path) -> dict[str, NotebookResult]:

@@ -34,6 +34,7 @@ from d24fad_lite.runs.identity import PACKAGES, run_key, runs_notebooks
 from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
 from d24fad_lite.runs.processor import cores
 from d24fad_lite.runs.resuming import earlier_results, resume_command, shown_path
+from d24fad_lite.runs.sealing import without_places
 from d24fad_lite.sole_writer import sole_writer
 
 COMPLETED, FAILED, INTERRUPTED = 0, 1, 130
@@ -42,7 +43,10 @@ SUMMARY_SCHEMA = 1
 
 @dataclass
 class Series:
-    """A run: where it writes, what it runs, what became of each notebook so far, and the command that goes on."""
+    """A run: where it writes, what it runs, what became of each notebook so far, and the command that goes on.
+
+    `resume` is to be shared, so it says OUT and ROOT for places of this machine.
+    """
 
     folder: Path
     profile: Profile
@@ -50,6 +54,7 @@ class Series:
     results: list[NotebookResult]
     status: str = "running"
     resume: str = ""
+    show_names: bool = False
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -77,7 +82,7 @@ class Series:
             "finished": None if self.status == "running" else datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds, 1),
             "profile": self.profile.name,
-            "parameters": self.parameters,
+            "parameters": without_places(self.parameters),
             "resume": self.resume,
             "versions": {name: package_version(name) for name in PACKAGES},
             "machine": machine(),
@@ -123,6 +128,7 @@ def run_series(
     resume: bool = False,
     root: Path | str | None = None,
     jobs: int | None = None,
+    show_names: bool = False,
 ) -> int:
     """Run notebooks, some at a time; a failure does not stop the others.
 
@@ -138,6 +144,7 @@ def run_series(
     root : the checkout, default found from the working directory. Kernels work in <root>/notebooks.
     jobs : notebooks at a time; default the profile's, at most one per core. A notebook that runs a grid of others comes
         last, alone.
+    show_names : leave names of the user's files and patients in what is written, see `run_notebook`
 
     Returns
     -------
@@ -157,12 +164,15 @@ def run_series(
     plans = plan_parameters({name: sources[name] for name in chosen}, resolved, parameters or {})
     folder = _run_folder(checkout, Path(out) if out is not None else None, resume)
     options = {"timeout": timeout, "jobs": jobs}
-    again = resume_command(folder, checkout, names, resolved.name, parameters or {}, options)
+    command = partial(resume_command, checkout=checkout, names=names, profile=resolved.name, show_names=show_names)
+    again = command(folder, parameters=parameters or {}, options=options)
+    out_or_folder = folder if folder.is_relative_to(checkout) else checkout / "OUT"
+    shared = command(out_or_folder, parameters=without_places(parameters or {}), options=options)
     with sole_writer(folder, "a series of notebooks"):
         earlier = earlier_results(folder) if resume else {}
         others = [replace(result, resumed=True) for name, result in earlier.items() if name not in chosen]
         results = sorted([*others, *map(NotebookResult, chosen)], key=lambda result: result.name)
-        series = Series(folder, resolved, dict(parameters or {}), results, resume=again)
+        series = Series(folder, resolved, dict(parameters or {}), results, resume=shared, show_names=show_names)
         limit = resolved.timeout if timeout is None else timeout
         print(f"{len(chosen)} notebooks, profile {resolved.name}, into {shown_path(folder, checkout)}", flush=True)
 
@@ -176,7 +186,7 @@ def run_series(
             series.status = "interrupted"
             print("\nstopped", flush=True)
         series.save()
-        _close(series, checkout)
+        _close(series, checkout, again)
     return {"completed": COMPLETED, "failed": FAILED, "interrupted": INTERRUPTED}[series.status]
 
 
@@ -242,6 +252,7 @@ def _run_or_take_over(
         parameters,
         timeout=timeout,
         environment={PROFILE_VARIABLE: series.profile.name, **environment},
+        show_names=series.show_names,
     )
     _write_page(series.folder, name)
     return result
@@ -290,7 +301,7 @@ def _page(folder: Path, name: str) -> Path:
     return folder / "pages" / f"{name}.html"
 
 
-def _close(series: Series, checkout: Path) -> None:
+def _close(series: Series, checkout: Path, again: str) -> None:
     from d24fad_lite.runs.notebook_page import link_pages
     from d24fad_lite.runs.report_page import write_report
 
@@ -301,4 +312,4 @@ def _close(series: Series, checkout: Path) -> None:
     took = f"{seconds:.0f} s (sum of the notebooks: {sum(result.seconds for result in series.results):.0f} s)"
     print(f"{completed} of {len(series.results)} completed in {took}: {shown_path(report, checkout)}", flush=True)
     if series.status != "completed":
-        print(f"to go on, what is completed is kept: {series.resume}", flush=True)
+        print(f"to go on, what is completed is kept: {again}", flush=True)

@@ -72,7 +72,7 @@ def stop_before_batch(number: int, patch: pytest.MonkeyPatch) -> None:
 def test_every_image_has_its_score_and_heatmap_and_scores_are_the_models(
     d24fad, command, scans, run_folder, tmp_path
 ) -> None:
-    result = d24fad(*command, "--out", tmp_path / "out")
+    result = d24fad(*command, "--out", tmp_path / "out", "--names")
     assert result.code == 0, result.err
     found = {row["name"]: float(row["score"]) for row in rows(tmp_path / "out")}
     assert len(found) == 12 and "more, of them/004.png" in found and "000.tif" in found

@@ -32,7 +32,7 @@ def test_a_report_is_read_as_it_was_saved_and_leaves_nothing_else_behind(
     report: EvaluationReport, tmp_path: Path
 ) -> None:
     folder = report.save(tmp_path / "new" / "report")
-    assert sorted(path.name for path in folder.iterdir()) == ["draws.csv", "report.json", "scores.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["draws.csv", "names.csv", "report.json", "scores.csv"]
     loaded = EvaluationReport.load(folder)
     assert loaded.to_dict() == report.to_dict() and loaded.ci == report.ci
     assert loaded.scores.dtype == report.scores.dtype and loaded.supports.dtype == report.supports.dtype

@@ -17,6 +17,7 @@ from PIL import Image
 import d24fad_lite as d2
 from d24fad_lite.model.anomaly_map import color_limits
 from d24fad_lite.predicting.score_store import ResultsConflict
+from d24fad_lite.private_names import read_key
 
 TEACHER = "test_resnet.r160_in1k"  # timm's tiny test model
 
@@ -59,7 +60,7 @@ def test_the_command_and_the_function_write_equal_files(model_file, normals, sca
     with pytest.warns(UserWarning, match="notes.txt"):
         d2.predict_folder(model_file, scans, normals, tmp_path / "function", progress=False, **options)
     command_files, function_files = files(tmp_path / "command"), files(tmp_path / "function")
-    assert sorted(command_files) == sorted(function_files) and len(function_files) == 10 + 3 + 1  # and the lock
+    assert sorted(command_files) == sorted(function_files) and len(function_files) == 10 + 4 + 1  # and the lock
     assert command_files == function_files
 
 
@@ -78,7 +79,9 @@ def test_the_result_holds_what_lies_on_disk(model_file, normals, scans, tmp_path
     assert result.score_of["bad/000.png"] == stored.set_index("name")["score"]["bad/000.png"]
     assert sorted(result.heatmaps) == sorted(stored["name"]) and all(p.is_file() for p in result.heatmaps.values())
     noted = json.loads((tmp_path / "out/predict.json").read_text())
-    assert [path.name for path in result.supports] == noted["supports"] and len(result.supports) == 4
+    key = read_key(tmp_path / "out")
+    assert [path.name for path in result.supports] == [key[name] for name in noted["supports"]]
+    assert noted["supports"][0].startswith("support 0") and len(result.supports) == 4
     assert result.settings == noted["settings"] and result.support_scores == noted["support_scores"]
     assert list(result.color_limits) == noted["colors"]
 
