@@ -22,7 +22,11 @@ LONGEST_NAME = 240  # bytes of a file name; file systems allow 255, and what lie
 PARTIAL = ".partial-"  # how the name of a file begins that is still being written
 
 
-class JsonError(ValueError):
+class UnreadableFile(ValueError):
+    """A file that is not what it should be; the text names it, what was found, what was expected and what to do."""
+
+
+class JsonError(UnreadableFile):
     """A file that should hold JSON and does not; the text names the file and the reason."""
 
 

@@ -143,9 +143,10 @@ def model_facts(path: Path) -> dict[str, Any]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {}).get("d24fad_lite", "{}"))
-    except (SafetensorError, OSError):
+            facts = json.loads((file.metadata() or {}).get("d24fad_lite", "{}"))
+    except (SafetensorError, OSError, ValueError, RecursionError):
         return {}  # D24FAD.load says what is wrong
+    return facts if isinstance(facts, dict) else {}
 
 
 def stored_teacher(path: Path, teacher_module: str) -> nn.Module | None:
@@ -155,7 +156,8 @@ def stored_teacher(path: Path, teacher_module: str) -> nn.Module | None:
     """
     if teacher_module:
         return import_teacher(teacher_module)
-    stored = str(model_facts(path).get("config", {}).get("teacher", ""))
+    config = model_facts(path).get("config")
+    stored = str(config.get("teacher", "")) if isinstance(config, dict) else ""
     if stored.startswith("module:"):
         raise ValueError(
             f"{path} was built on a teacher of your own ({stored.removeprefix('module:')}); "

@@ -14,10 +14,12 @@ import numpy as np
 
 from d24fad_lite.csv_files import write_csv, write_frame
 from d24fad_lite.evaluation.metrics import average_precision, f1_max, image_auroc
+from d24fad_lite.evaluation.report_file import ReportFile
 from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, bootstrap_auroc
 from d24fad_lite.files import read_json, write_text
 from d24fad_lite.messages import without_folders
 from d24fad_lite.private_names import KEY_FILE, neutral_names, read_key, write_key
+from d24fad_lite.schemas import checked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,7 +229,7 @@ class EvaluationReport:
         ------
         FileNotFoundError
             No report.json in the folder.
-        ValueError
+        UnreadableFile
             A file that is no report, or one of another schema; a names.csv that is no key.
         """
         path = Path(folder) / "report.json"
@@ -235,10 +237,8 @@ class EvaluationReport:
             stored = read_json(path)
         except FileNotFoundError:
             raise FileNotFoundError(f"{path} does not exist; give a folder that EvaluationReport.save wrote") from None
-        schema = stored.get("schema") if isinstance(stored, dict) else None
-        if schema != SCHEMA:
-            raise ValueError(f"{path} is not a report of schema {SCHEMA}, which this version reads; it has {schema!r}")
-        values = {each.name: stored[each.name] for each in fields(cls)}
+        file = checked(ReportFile, stored, path, "give a folder that EvaluationReport.save wrote")
+        values = {each.name: getattr(file, each.name) for each in fields(cls)}
         report = cls(**values | {name: np.array(values[name]) for name in ("labels", "scores", "supports")})
         return report._named(read_key(path.parent))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d24fad_lite.files import file_sha256, read_json
+from d24fad_lite.schemas import Schema, checked
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -149,13 +150,26 @@ def disk(folder: Path) -> str:
     return f"results can be written, {free:.0f} GiB free"
 
 
+class FileFacts(Schema):
+    """What MANIFEST.json says of a file."""
+
+    sha256: str
+
+
+class Manifest(Schema):
+    """The part of MANIFEST.json that is compared."""
+
+    files: dict[str, FileFacts]
+
+
 def unchanged(root: Path) -> str:
     """Compare files with the hashes in their MANIFEST.json. Raises RuntimeError for the first that differs."""
-    files = read_json(root / "MANIFEST.json")["files"]
+    path = root / "MANIFEST.json"
+    files = checked(Manifest, read_json(path), path, "draw the samples again").files
     absent = [name for name in files if not (root / name).is_file()]
     if absent:
         raise RuntimeError(f"{len(absent)} of {len(files)} files of MANIFEST.json are absent, first: {absent[0]}")
-    changed = [name for name, facts in files.items() if file_sha256(root / name) != facts["sha256"]]
+    changed = [name for name, facts in files.items() if file_sha256(root / name) != facts.sha256]
     if changed:
         raise RuntimeError(f"{len(changed)} of {len(files)} files differ from MANIFEST.json, first: {changed[0]}")
     return f"{len(files)} files are, byte for byte, what MANIFEST.json says"

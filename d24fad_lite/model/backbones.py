@@ -15,7 +15,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from d24fad_lite.files import file_sha256
-from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict
+from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict, unusable_numbers
 from d24fad_lite.model.weights.embedded import embedded_source, embedded_state_dict
 from d24fad_lite.model.weights.folder import PREFIX, read_folder
 from d24fad_lite.model.weights.hub import cached_file, no_download, tag_of, timm_config
@@ -204,6 +204,8 @@ def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tens
             f"the checkpoint does not fit teacher {name!r}: {len(missing)} tensors missing, {len(shapes)} of another "
             f"shape (first: {wrong}); give a checkpoint of {name!r} in torchvision's or timm's names"
         )
+    if wrong := unusable_numbers(tensors, whole.state_dict()):
+        raise CheckpointError(f"the checkpoint cannot serve as teacher {name!r}: {wrong}; take another file")
     whole.load_state_dict({k: tensors[k] for k in whole.state_dict() if k in tensors}, strict=False)
     with _quietly():  # what is loaded has just been checked
         return timm.create_model(

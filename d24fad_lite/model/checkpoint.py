@@ -13,12 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from d24fad_lite.files import replacing, sha256_of
+from d24fad_lite.files import UnreadableFile, replacing, sha256_of
 
+TORCH_FILES = (b"PK", b"\x80")  # how they begin: a zip (since 1.6) or a pickle (before)
 DIGEST = "content_sha256"  # over a file's tensors and its other metadata
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UnreadableFile):
     """A checkpoint that cannot be read, is refused, or belongs to another architecture."""
 
 
@@ -65,7 +66,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if text is None:
         raise CheckpointError(f"{path} was not written by d24fad_lite: its metadata is missing")
-    metadata = json.loads(text)
+    metadata = _metadata(text, path)
     if metadata.pop(DIGEST, None) not in (None, _digest(tensors, metadata)):
         raise CheckpointError(
             f"{path} is damaged: its content is not what was written (sha256 differs); "
@@ -97,6 +98,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 def read_torch_file(path: str | Path) -> Any:
     """What a torch checkpoint holds, tensors and plain containers only."""
     path = _existing(path)
+    with path.open("rb") as file:
+        start = file.read(32)
+    if not start.startswith(TORCH_FILES):
+        raise CheckpointError(f"{path} is no torch checkpoint: it begins with {start!r}, expected a zip or a pickle")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -104,7 +109,7 @@ def read_torch_file(path: str | Path) -> Any:
             f"{path} was refused: it holds more than tensors, and loading it could run code. "
             "Nothing of it was executed. Save it again as a plain state dict or as safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # whatever a damaged file does to the unpickler
         raise CheckpointError(f"{path} is not a readable torch checkpoint ({type(error).__name__}: {error})") from error
 
 
@@ -114,7 +119,21 @@ def strip_module_prefix(loaded: Any, origin: str | Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{origin} does not hold a state dict: expected names and tensors, found {type(loaded).__name__}"
         )
+    if odd := [name for name in loaded if not isinstance(name, str)]:
+        raise CheckpointError(f"{origin} does not hold a state dict: {odd[0]!r} is no name of a tensor")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _metadata(text: str, path: Path) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: its metadata is no JSON ({type(error).__name__}: {error})"
+        ) from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"{path} is damaged: its metadata is {type(metadata).__name__}, expected an object")
+    return metadata
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
@@ -131,3 +150,15 @@ def _existing(path: str | Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist or is not a file; check the path")
     return path
+
+
+def unusable_numbers(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Why tensors cannot stand for those of the same names: another kind of number, NaN, infinity; or ""."""
+    for name, tensor in tensors.items():
+        if name not in expected:
+            continue
+        if tensor.is_floating_point() != expected[name].is_floating_point():
+            return f"{name} holds {tensor.dtype}, expected {expected[name].dtype}"
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            return f"{name} holds NaN or infinite numbers"
+    return ""

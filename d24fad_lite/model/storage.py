@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
+from annotated_types import Len
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from d24fad_lite.model.checkpoint import (
@@ -18,15 +20,18 @@ from d24fad_lite.model.checkpoint import (
     read_tensors,
     read_torch_file,
     strip_module_prefix,
+    unusable_numbers,
     write_tensors,
 )
 from d24fad_lite.model.weights.source import WeightsSource
+from d24fad_lite.schemas import Schema, checked
 
 FORMAT = 1
 OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
 OWN_TEACHER = "module:"  # how the name of a teacher module of the user's own begins, see `D24FADConfig.to_dict`
 
 Tensors = dict[str, Tensor]
+Channels = Annotated[list[float], Len(3, 3)]
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,36 @@ class StoredDetector:
         """The class of a teacher module of the user's own, whose code no file holds; None for a timm name."""
         name = str(self.settings["teacher"])
         return name.removeprefix(OWN_TEACHER) if name.startswith(OWN_TEACHER) else None
+
+
+class SourceFacts(Schema):
+    """A `WeightsSource` in a file."""
+
+    kind: str
+    name: str
+    sha256: str | None = None
+
+
+class TeacherSetting(Schema):
+    """The part of a configuration without which nothing can be built."""
+
+    teacher: str
+
+
+class DetectorFile(Schema):
+    """The metadata of a detector's file."""
+
+    config: TeacherSetting
+    teacher: str
+    weights_source: SourceFacts | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+
+    @model_validator(mode="after")
+    def _statistics(self) -> Self:
+        if self.weights_source is not None and (self.mean is None or self.std is None):
+            raise ValueError("mean and std of three channels beside weights_source")
+        return self
 
 
 def write_detector(
@@ -95,10 +130,12 @@ def read_detector(path: str | Path) -> StoredDetector:
     tensors, facts = read_tensors(path)
     if "config" not in facts or facts.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a detector of format {FORMAT}; it holds {sorted(facts)}")
-    teacher = TeacherFacts(facts["teacher"])
-    if facts.get("weights_source"):
-        source = WeightsSource(**facts["weights_source"])
-        teacher = TeacherFacts(facts["teacher"], source, facts["mean"], facts["std"])
+    stored = checked(DetectorFile, facts, path, "give a file that D24FAD.save wrote", CheckpointError)
+    teacher = TeacherFacts(stored.teacher)
+    if (source := stored.weights_source) is not None:
+        teacher = TeacherFacts(
+            stored.teacher, WeightsSource(source.kind, source.name, source.sha256), stored.mean, stored.std
+        )
     return StoredDetector(
         Path(path),
         dict(facts["config"]),
@@ -162,3 +199,5 @@ def _require_fit(part: Load) -> None:
             f"{len(unknown)} unknown, {len(shapes)} of another shape (first: {first}, found {stored}, expected "
             f"{wanted}); build the model with the teacher that the checkpoint was trained with"
         )
+    if wrong := unusable_numbers(tensors, expected):
+        raise CheckpointError(f"{origin} cannot be used: {wrong}; train it again, or take it from a copy")

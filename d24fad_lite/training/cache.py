@@ -123,7 +123,9 @@ class TeacherCache:
     def _open_on_disk(self, folder: Path) -> list[np.ndarray]:
         hashes = (digest for image_set in self.sets for digest in image_set.hashes())
         home = folder / sha256_of(self.teacher.fingerprint(), *hashes)[:32]
-        if not home.is_dir():
+        maps = self._opened(home)
+        if maps is None:
+            shutil.rmtree(home, ignore_errors=True)  # damaged, if it is there
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 make_room(folder, self.nbytes // 2)  # float16
@@ -134,8 +136,20 @@ class TeacherCache:
                     f"cannot keep {self.nbytes // 2 / 2**20:.0f} MiB of teacher features in '{folder}': "
                     f"{error.strerror or error}; make room, set D24FAD_CACHE to another folder, or pass cache='off'"
                 ) from error
+            maps = self._opened(home)
+        if maps is None:
+            raise OSError(f"teacher features in '{home}' cannot be read back; check the disk, or pass cache='off'")
         home.touch()  # opened last
-        return [np.load(home / f"{i}.npy", mmap_mode="r") for i in range(len(self._shapes))]
+        return maps
+
+    def _opened(self, home: Path) -> list[np.ndarray] | None:
+        """The maps of a folder of features; None where one is absent, is no array, or is of another shape or type."""
+        try:
+            maps = [np.load(home / f"{i}.npy", mmap_mode="r", allow_pickle=False) for i in range(len(self._shapes))]
+        except (OSError, ValueError, EOFError):
+            return None
+        fit = all(m.shape == (len(self), *s) and m.dtype == np.float16 for m, s in zip(maps, self._shapes, strict=True))
+        return maps if fit else None
 
     def _write(self, folder: Path) -> None:
         maps = [

@@ -11,16 +11,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.schemas import Schema, checked
 from d24fad_lite.training.averaging import WeightAverage
 from d24fad_lite.training.history import History
 from d24fad_lite.training.identity import changes
 
 STATE_FILE = "training_state.safetensors"
+REMEDY = "choose another output folder, or resume=False to begin anew"
+
+
+class HistoryFacts(Schema):
+    """A `History` in a file; losses that are not there (val_loss) are NaN."""
+
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    rows: list[dict[str, int | float]]
+    best_epoch: int | None
+    kept_epoch: int
+
+
+class StateFile(Schema):
+    """The metadata of the state of a training run."""
+
+    settings: dict[str, Any]
+    history: HistoryFacts
 
 
 def save_state(
@@ -56,19 +76,28 @@ def load_state(
     if not path.is_file():
         return None
     tensors, facts = read_tensors(path)
-    stored = facts["settings"]
-    if "config" in stored:  # settings that came after the file have their defaults
-        stored |= {"config": D24FADConfig.from_dict(stored["config"]).to_dict()}
+    file = checked(StateFile, facts, path, REMEDY, CheckpointError)
+    stored = _with_defaults(file.settings, path)
     if differing := changes(stored, settings):
         raise CheckpointError(
             f"{path} belongs to a run with other settings ({'; '.join(differing)}); "
             "choose another output folder, or resume=False to begin anew"
         )
-    model.load_trainable_state_dict(_part(tensors, "model."))
-    restore_optimizer(optimizer, tensors)
+    restore_optimizer(optimizer, tensors, path)
+    model.load_trainable_state_dict(_part(tensors, "model."), str(path))
     if average is not None:
         average.restore(_part(tensors, "average."))
     return History(**facts["history"]), _part(tensors, "best.") or None
+
+
+def _with_defaults(stored: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The stored settings, with their defaults for those that came after the file."""
+    if "config" not in stored:
+        return stored
+    try:
+        return stored | {"config": D24FADConfig.from_dict(stored["config"]).to_dict()}
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} holds settings that are not possible ({error}); {REMEDY}") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -79,13 +108,23 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Bring the optimiser to what `optimizer_tensors` wrote."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], origin: Path) -> None:
+    """Bring the optimiser to what `optimizer_tensors` wrote. Raises CheckpointError for moments that do not fit."""
     plain = optimizer.state_dict()
-    plain["state"] = {}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    moments: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
-        index, moment = name.split(".", 1)
-        plain["state"].setdefault(int(index), {})[moment] = value
+        index, _, moment = name.partition(".")
+        if not index.isdigit() or int(index) >= len(parameters):
+            raise CheckpointError(f"{origin} holds moments of parameter {index}, which there is not; {REMEDY}")
+        moments.setdefault(int(index), {})[moment] = value
+    for number, of_one in moments.items():
+        shape, found = tuple(parameters[number].shape), {name: tuple(value.shape) for name, value in of_one.items()}
+        if found != {"step": (), "exp_avg": shape, "exp_avg_sq": shape}:
+            raise CheckpointError(f"{origin} holds moments {found} of parameter {number} of shape {shape}; {REMEDY}")
+        if not all(bool(torch.isfinite(value).all()) for value in of_one.values()):
+            raise CheckpointError(f"{origin} holds NaN or infinite moments of parameter {number}; {REMEDY}")
+    plain["state"] = moments
     optimizer.load_state_dict(plain)
 
 

@@ -151,6 +151,7 @@ print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("d24fad_lite"
         "files.py",
         "lazy.py",
         "messages.py",
+        "schemas.py",
         "sole_writer.py",
         *(name for name in used if name.startswith("data/layouts/")),
     }

@@ -51,15 +51,15 @@ def test_a_training_killed_at_any_moment_ends_with_the_weights_of_an_uninterrupt
 
 
 def _completed_cells(out: Path) -> set[str]:
-    done = (json.loads(path.read_text()) for path in out.glob("*/result.json"))
-    return {result["parameters"]["out"] for result in done if result["status"] == "completed"}
+    done = {path.parent: json.loads(path.read_text()) for path in out.glob("*/result.json")}
+    return {str(folder / "cell") for folder, result in done.items() if result["status"] == "completed"}
 
 
 def _completed_notebooks(out: Path) -> set[str]:
     if not (out / "summary.json").is_file():
         return set()
     results = json.loads((out / "summary.json").read_text())["notebooks"]
-    return {result["parameters"]["out"] for result in results if result["status"] == "completed"}
+    return {str(out / result["name"]) for result in results if result["status"] == "completed"}
 
 
 @pytest.mark.parametrize(

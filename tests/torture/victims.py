@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 NAMES = ("00_first", "01_second", "02_third")
 CELL = """import json, os
-ledger = open(os.environ["D24FAD_LEDGER"], "a"); ledger.write(f"{out}\\n"); ledger.close()
+ledger = open(os.environ["D24FAD_LEDGER"], "a"); ledger.write(f"{os.path.abspath(out)}\\n"); ledger.close()
 os.makedirs(out, exist_ok=True)
 json.dump({"seed": seed}, open(f"{out}/metrics.json", "w"))"""
 

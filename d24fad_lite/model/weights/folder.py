@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
+from annotated_types import Len
 from torch import Tensor
 
 from d24fad_lite.files import JsonError, file_sha256, read_json
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict
 from d24fad_lite.model.weights.source import WeightsSource
+from d24fad_lite.schemas import Schema, checked
 
 PREFIX = "local-dir:"
 CONFIG = "config.json"
@@ -47,6 +49,20 @@ def read_folder(folder: str | Path, architecture: str) -> FolderWeights:
     return FolderWeights(read_state_dict(path), source, mean, std)
 
 
+class Statistics(Schema):
+    """What timm says of a network's input."""
+
+    mean: Annotated[list[float], Len(3, 3)] | None = None
+    std: Annotated[list[float], Len(3, 3)] | None = None
+
+
+class FolderConfig(Statistics):
+    """timm's config.json, which may hold the statistics itself or one level below."""
+
+    architecture: str | None = None
+    pretrained_cfg: Statistics | None = None
+
+
 def _checkpoint(folder: Path) -> Path:
     """The folder's checkpoint: of the usual name, else the only one."""
     if not folder.is_dir():
@@ -71,4 +87,5 @@ def _config(path: Path) -> dict[str, Any]:
         config = read_json(path)
     except JsonError as error:
         raise CheckpointError(f"{error}; mend or delete it") from error
-    return config if isinstance(config, dict) else {}
+    checked(FolderConfig, config, path, "mend or delete it", CheckpointError)
+    return cast("dict[str, Any]", config)

@@ -9,6 +9,7 @@ nor blobs (Anderson and Farrell, Improving fractal pre-training, WACV 2022).
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +127,9 @@ def fractal_bank(
 ) -> Array:
     """All pictures, uint8 [classes, instances, size, size], drawn once and kept in `path` (.npy), memory-mapped."""
     shape = (classes, instances, size, size)
-    if path.is_file():
+    with suppress(OSError, ValueError, EOFError):  # absent, or no array: it is drawn
         bank = np.load(path, mmap_mode="r", allow_pickle=False)
-        if bank.shape == shape:
+        if bank.shape == shape and bank.dtype == np.uint8:
             return bank
     with replacing(path) as partial:
         target = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)

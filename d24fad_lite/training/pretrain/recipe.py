@@ -22,11 +22,13 @@ from tqdm.auto import tqdm
 from d24fad_lite.files import plain
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.device import pick_device
+from d24fad_lite.model.storage import Load, load_all, part_of
 from d24fad_lite.model.weights.hub import timm_config
+from d24fad_lite.schemas import Schema, checked
 from d24fad_lite.sole_writer import sole_writer
 from d24fad_lite.training.pretrain.fractals import fractal_bank
 from d24fad_lite.training.pretrain.views import draw_views
-from d24fad_lite.training.state import optimizer_tensors, restore_optimizer
+from d24fad_lite.training.state import REMEDY, optimizer_tensors, restore_optimizer
 
 STATE_FILE, RESULT_FILE = "pretrain_state.safetensors", "teacher.safetensors"
 
@@ -113,6 +115,22 @@ class Progress:
     accuracy: list[float] = field(default_factory=list)
 
 
+class ProgressFacts(Schema):
+    """A `Progress` in a file."""
+
+    step: int
+    seconds: float
+    loss: list[float]
+    accuracy: list[float]
+
+
+class CheckpointFile(Schema):
+    """The metadata of a checkpoint."""
+
+    recipe: dict[str, Any]
+    progress: ProgressFacts
+
+
 class Trainer:
     """Model, optimiser and pictures of one run; a step is a pure function of (recipe, step number, weights)."""
 
@@ -181,14 +199,12 @@ class Trainer:
         if not path.is_file():
             return
         tensors, facts = read_tensors(path)
-        if facts["recipe"] != self.recipe.facts():
-            raise CheckpointError(
-                f"{path} belongs to another recipe ({facts['recipe']}); choose another output "
-                "folder, or resume=False to begin anew"
-            )
-        self.model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-        restore_optimizer(self.optimizer, tensors)
-        self.progress = Progress(**facts["progress"])
+        stored = checked(CheckpointFile, facts, path, REMEDY, CheckpointError)
+        if stored.recipe != self.recipe.facts():
+            raise CheckpointError(f"{path} belongs to another recipe ({stored.recipe}); {REMEDY}")
+        restore_optimizer(self.optimizer, tensors, path)
+        load_all([Load(self.model, part_of(tensors, "model"), str(path))])
+        self.progress = Progress(**stored.progress.model_dump())
 
 
 def pretrain(
