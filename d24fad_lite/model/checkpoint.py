@@ -14,11 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from d24fad_lite.files import replacing, sha256_of
+from d24fad_lite.messages import NamingError
 
 DIGEST = "content_sha256"  # over a file's tensors and its other metadata
 
 
-class CheckpointError(ValueError):
+class CheckpointError(NamingError):
     """A checkpoint that cannot be read, is refused, or belongs to another architecture."""
 
 
