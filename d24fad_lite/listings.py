@@ -19,11 +19,18 @@ def names_of(texts: Sequence[str] | None, known: Sequence[str] = ()) -> list[str
     Returns
     -------
     list of str, without empty ones
+
+    Raises
+    ------
+    ValueError : a text of commas alone; an empty text is no name and no error.
     """
     names: list[str] = []
     for text in texts or ():
         parts = [text] if text.strip() in known else next(csv.reader([text], skipinitialspace=True), [])
-        names += [part.strip() for part in parts if part.strip()]
+        found = [part.strip() for part in parts if part.strip()]
+        if text.strip() and not found:
+            raise ValueError(f"{text!r} holds no name between its commas; write for example RSNA,LAG")
+        names += found
     return names
 
 

@@ -18,4 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "--debug" in words:
         words = ["--debug", *(word for word in words if word != "--debug")]
+    if place := _empty_value(words):
+        print(f"error: the value {place} is empty; give one, or leave the option out", file=sys.stderr)
+        raise SystemExit(2)
     app(words, prog_name="d24fad")
+
+
+def _empty_value(words: Sequence[str]) -> str:
+    """Where a value is empty, which is mostly a variable of the shell that is not set; "" where none is."""
+    for before, word in zip(["", *words], words, strict=False):
+        option, sign, value = word.partition("=")
+        if not word.strip():
+            return f"after {before}" if before else "of the first argument"
+        if option.startswith("--") and sign and not value.strip():
+            return f"of {option}"
+    return ""

@@ -55,6 +55,8 @@ def explain(error: Exception) -> str | None:
         return text or type(error).__name__
     if type(error).__name__ == "OutOfMemoryError":  # torch's own, not imported for this alone
         return f"out of memory on the device; lower --batch-size or --image-size, or use --device cpu ({text[:120]})"
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return f"out of memory; lower --batch-size, --image-size or --size ({text[-120:]})"
     return None
 
 

@@ -193,12 +193,15 @@ def pretrain(
       d24fad pretrain --out teacher50 --architecture resnet50
       d24fad fit --data samples --leave-out RSNA --weights teacher/teacher.safetensors --out run
     """
+    from d24fad_lite.data.benchmark import open_benchmark
     from d24fad_lite.model.device import pick_device
     from d24fad_lite.training.pretrain.recipe import Recipe, Stage
     from d24fad_lite.training.pretrain.recipe import pretrain as train
 
     stages = (Stage(steps),) if steps else Recipe.stages
     recipe = Recipe(architecture=architecture, seed=seed, stages=stages)
+    if probe is not None:
+        open_benchmark(probe)  # a wrong folder is named before an hour of work, not after
     writable_folder(out)
     with resumable("the same command goes on from the last checkpoint"):
         path = train(out, recipe, device=pick_device(device, "--device"), resume=resume, progress=sys.stderr.isatty())

@@ -29,6 +29,7 @@ from d24fad_lite.data.mask_pixels import marked_pixels, resize_mask
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "MAX_SIZE",
     "MIN_SIZE",
     "ImageError",
     "check_size",
@@ -40,18 +41,18 @@ __all__ = [
     "to_float",
 ]
 
-MIN_SIZE = 16
+MIN_SIZE, MAX_SIZE = 16, 4096  # pixels
 
 
 def check_size(size: int) -> int:
-    """The side of a square image, in pixels, as an int; ValueError unless it is a whole number of at least 16."""
+    """The side of a square image, in pixels, as an int; ValueError unless it is a whole number, 16 to 4096."""
     if isinstance(size, bool) or not isinstance(size, Integral):
         raise ValueError(
             f"image size must be one whole number, the side of a square in pixels, got {size!r}; "
             "images that are not square are squeezed, so pass for example 128"
         )
-    if size < MIN_SIZE:
-        raise ValueError(f"image size must be at least {MIN_SIZE} pixels, got {int(size)}; use for example 128")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise ValueError(f"image size must be {MIN_SIZE} to {MAX_SIZE} pixels, got {int(size)}; use for example 128")
     return int(size)
 
 

@@ -80,6 +80,8 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(choose_one_of("protocol", protocol, PROTOCOLS))
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size!r} must be at least 1")
     scorer = as_scorer(model, precision, reading)
     keep_freed_memory()
     require_shots(task, shots, query=False)
@@ -148,8 +150,6 @@ def _histogram_range(maps: np.ndarray) -> tuple[float, float]:
 
 def _batches(task: Task, size: int, batch_size: int, progress: bool) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Positions in the test set, and the images at them."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r} must be at least 1")
     starts = range(0, len(task.test), batch_size)
     for start in tqdm(starts, desc=f"evaluate {printable(task.name)}", disable=not progress, leave=False):
         indices = np.arange(start, min(start + batch_size, len(task.test)))

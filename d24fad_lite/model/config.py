@@ -16,6 +16,7 @@ from torch import nn
 from d24fad_lite.messages import choose_one_of
 
 # The ImageNet backbone of the released code: torchvision's first weights, which timm carries under this tag.
+LARGEST_SIZE = 4096  # pixels of a side
 PUBLISHED_TEACHER = "wide_resnet50_2.tv_in1k"
 
 # Where a setting acts.
@@ -138,8 +139,10 @@ class D24FADConfig:
                 f"teacher must be a timm model name or an nn.Module (built, not its class), found {self.teacher!r}"
             )
         size = self.image_size
-        if not isinstance(size, int) or isinstance(size, bool) or size < 16:
-            raise ValueError(f"image_size={size!r} must be a whole number of pixels, at least 16 (images are square)")
+        if not isinstance(size, int) or isinstance(size, bool) or not 16 <= size <= LARGEST_SIZE:
+            raise ValueError(
+                f"image_size={size!r} must be a whole number of pixels, 16 to {LARGEST_SIZE} (images are square)"
+            )
         self._require_ranges()
         if self.matching == "subspace" and self.match_radius:
             raise ValueError(
@@ -151,8 +154,8 @@ class D24FADConfig:
 
     def _require_ranges(self) -> None:
         """Refuse numbers that lie outside their range."""
-        if not self.temperature > 0:
-            raise ValueError(f"temperature={self.temperature!r} must be greater than 0")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature={self.temperature!r} must be greater than 0, and finite")
         for name in ("lambda_tsd", "lambda_ssd", "blur_sigma"):
             value = getattr(self, name)
             if not 0 <= value < float("inf"):

@@ -22,7 +22,9 @@ def pick_device(name: str = "auto", argument: str = "device") -> str:
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if present[device])
-    if not present.get(name.split(":")[0], False):
+    kind, _, index = name.partition(":")
+    count = max(1, torch.cuda.device_count()) if kind == "cuda" else 1
+    if not present.get(kind, False) or ((index or name.endswith(":")) and index not in map(str, range(count))):
         there = ", ".join(device for device, is_there in present.items() if is_there)
         raise ValueError(f"{argument} {name!r} is not there; this computer has {there}")
     return name

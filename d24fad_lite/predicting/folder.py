@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from d24fad_lite.data.images import load_image
+from d24fad_lite.data.images import MAX_SIZE, load_image
 from d24fad_lite.data.layouts.left_out import warn_of_data
 from d24fad_lite.evaluation.report import versions
 from d24fad_lite.files import file_sha256, sha256_of
@@ -170,8 +170,10 @@ def predict_folder(
     """
     out = Path(out)
     listing = require_ready(model, folder, out, reading)
-    if batch_size < 1 or (heatmap_size and heatmap_size < 16):
-        raise ValueError(f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} at least 16 or 0")
+    if batch_size < 1 or (heatmap_size and not 16 <= heatmap_size <= MAX_SIZE):
+        raise ValueError(
+            f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} 16 to {MAX_SIZE}, or 0 for none"
+        )
     chosen = choose_supports(supports, shots, seed)
     settings = _settings(model, chosen, reading)
     store = ScoreStore(out, settings, overwrite)

@@ -19,7 +19,7 @@ from d24fad_lite.files import read_json_or_none, sha256_of, write_json
 from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
 from d24fad_lite.runs.identity import changed_result, run_key
-from d24fad_lite.runs.parallel import side_by_side, thread_limit
+from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
 from d24fad_lite.sole_writer import sole_writer
 
 LONGEST = 120  # bytes of a label
@@ -69,6 +69,7 @@ def run_grid(
     FolderInUse : another process runs a grid in `out`.
     """
     source, out = Path(notebook), Path(out)
+    require_limits(timeout, jobs)
     content = read_notebook(source)
     declared = declared_parameters(content, source.stem)
     checked = [check_parameters(declared, point, source.stem) for point in points]

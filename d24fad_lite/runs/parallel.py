@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TypeVar
@@ -33,6 +34,14 @@ def side_by_side(calls: Sequence[Callable[[], Result]], jobs: int = 1) -> Iterat
             pool.shutdown(wait=False, cancel_futures=True)
             end_running()
             raise
+
+
+def require_limits(timeout: float | None, jobs: int | None) -> None:
+    """Refuse a time limit that is no number of seconds, and fewer than one job. Raises ValueError."""
+    if timeout is not None and not 0 <= timeout < math.inf:
+        raise ValueError(f"timeout {timeout!r} must be a number of seconds, 0 for no limit")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs {jobs!r} must be at least 1")
 
 
 def thread_limit(jobs: int) -> Mapping[str, str]:

@@ -31,7 +31,7 @@ from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_prof
 from d24fad_lite.messages import did_you_mean, printable
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
 from d24fad_lite.runs.identity import PACKAGES, run_key, runs_notebooks
-from d24fad_lite.runs.parallel import side_by_side, thread_limit
+from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
 from d24fad_lite.runs.processor import cores
 from d24fad_lite.runs.resuming import earlier_results, resume_command, shown_path
 from d24fad_lite.runs.sealing import without_places
@@ -156,6 +156,7 @@ def run_series(
         or a checkout without notebooks.
     FolderInUse, OSError : another series writes into the run's folder, or it cannot be written.
     """
+    require_limits(timeout, jobs)
     checkout = find_checkout(Path(root) if root is not None else None)
     sources = {path.stem: path for path in lesson_files(checkout / "notebooks")}
     chosen = select_names(list(sources), names)

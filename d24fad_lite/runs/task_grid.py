@@ -13,9 +13,11 @@ from d24fad_lite.data.benchmark import open_benchmark, require_both_classes
 from d24fad_lite.lessons.checkout import find_checkout
 from d24fad_lite.lessons.profiles import Profile, resolve_data, resolve_profile
 from d24fad_lite.listings import names_of
+from d24fad_lite.messages import choose_one_of
 from d24fad_lite.runs.grid import GridCell
 
 UNIT = "09_evaluate_task"
+METHODS = ("d24fad", "untrained")  # that notebook 09 knows
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def plan_task_grid(
     tasks : sequence of str
         Tasks to leave out in turn, as `names_of` reads them; empty: all.
     methods : sequence of str
-        "d24fad", "untrained".
+        Some of `METHODS`.
     seeds, shots : sequences of int
     epochs : int
         Passes over the training images; 0: the profile's.
@@ -58,9 +60,14 @@ def plan_task_grid(
 
     Raises
     ------
-    ValueError, FileNotFoundError, LayoutError : an unknown profile or task, a task whose test images are all of one
-    class, no data, no notebook.
+    ValueError, FileNotFoundError, LayoutError : an unknown profile, task or method, a task whose test images are all of
+    one class, no data, no notebook.
     """
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(choose_one_of("method", method, METHODS))
+    if not methods or epochs < 0:
+        raise ValueError(f"methods {list(methods)} must name at least one, epochs {epochs} must be 0 or more")
     size = resolve_profile(profile)
     notebook = find_checkout(checkout) / "notebooks" / f"{UNIT}.ipynb"
     if not notebook.is_file():

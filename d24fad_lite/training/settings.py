@@ -92,8 +92,8 @@ class FitSettings:
         object.__setattr__(self, "betas", tuple(self.betas))
 
     def _check_rates(self) -> None:
-        if not self.lr > 0:
-            raise ValueError(f"lr={self.lr!r} must be greater than 0")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr={self.lr!r} must be greater than 0, and finite")
         if not 0 <= self.validation < 1:
             raise ValueError(
                 f"validation={self.validation!r} must lie between 0 and 1 (a fraction of the training images)"

@@ -59,9 +59,9 @@ def test_the_difficulty_is_plain_unless_another_is_named_and_severity_says_it_in
     [
         (("--severity", 2), "severity=2.0 must lie between 0 (a trace) and 1"),
         (("--level", "easy"), "level='easy' is not known; choose one of 'plain', 'medium', 'hard'"),
-        (("--size", 8), "size=8 must be a whole number of pixels, at least 16"),
+        (("--size", 8), "size=8 must be a whole number of pixels, 16 to 4096"),
         (("--tasks", "Knee"), "task='Knee' is not known; choose one of 'HIS', 'LAG'"),
-        (("--count", 0), "must be at least 1"),
+        (("--count", 0), "must be 1 to 1000000 images"),
     ],
 )
 def test_bad_arguments_are_named(d24fad, tmp_path: Path, options: tuple, message: str) -> None:

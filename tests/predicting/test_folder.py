@@ -145,7 +145,7 @@ def test_a_damaged_note_of_settings_is_named(model_file, normals, scans, tmp_pat
         ({"shots": 99}, "shots 99 of 10 supports cannot be drawn; give 1 to 10"),
         ({"reading": "mached"}, "did you mean 'matched'"),
         ({"batch_size": 0}, "batch size 0 must be at least 1"),
-        ({"heatmap_size": 8}, "heatmap size 8 at least 16 or 0"),
+        ({"heatmap_size": 8}, "heatmap size 8 16 to 4096, or 0"),
         ({"device": "abacus"}, "device 'abacus' is not there"),
     ],
 )

@@ -22,7 +22,8 @@ from d24fad_lite.messages import choose_one_of
 NAME = "d24fad_lite sample world"
 VERSION = 3  # of the pictures; whoever changes a pixel raises it
 DIFFICULTIES = {"plain": 1.0, "medium": 0.6, "hard": 0.3}  # names of severities; the shipped samples are plain
-SMALLEST = 16  # pixels of a side
+SMALLEST, LARGEST = 16, 4096  # pixels of a side
+MOST_IMAGES = 1_000_000  # of a split
 PATIENTS_PER_CLASS = 6  # candidates from whom the pair of test images is chosen
 COMPARED_AT = 128  # pixels: candidates are compared at the asked size, but at no more than this
 TYPICAL_SEED = 2**31  # of the normal pictures that say what is usual in a task; out of reach of a benchmark's seeds
@@ -116,8 +117,7 @@ def draw_sample(
     """
     if task not in TASKS:
         raise ValueError(choose_one_of("task", task, TASKS))
-    if not isinstance(size, int) or size < SMALLEST:
-        raise ValueError(f"size={size!r} must be a whole number of pixels, at least {SMALLEST}")
+    _require_size(size)
     strength = severity_of(severity)
     paint, device = TASKS[task]
 
@@ -231,7 +231,7 @@ def write_samples(
     OSError : the folder cannot be written.
     """
     out, names, strength = Path(out), list(tasks or TASKS), severity_of(severity)
-    _refuse_what_cannot_be_written(out, names, train, test)
+    _refuse_what_cannot_be_written(out, names, size, train, test)
     files: dict[str, dict[str, Any]] = {}
     with ExitStack() as unfinished:  # all tasks appear together at its end, or none of them
         try:
@@ -249,12 +249,18 @@ def write_samples(
     return out
 
 
-def _refuse_what_cannot_be_written(out: Path, names: Sequence[str], train: int, test: int) -> None:
-    """Raise for an unknown task, a split without images, or a folder that already holds one of the tasks."""
+def _require_size(size: int) -> None:
+    if not isinstance(size, int) or not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"size={size!r} must be a whole number of pixels, {SMALLEST} to {LARGEST}")
+
+
+def _refuse_what_cannot_be_written(out: Path, names: Sequence[str], size: int, train: int, test: int) -> None:
+    """Raise for an unknown task, a size or count out of range, or a folder that already holds one of the tasks."""
     if unknown := [name for name in names if name not in TASKS]:
         raise ValueError(choose_one_of("task", unknown[0], TASKS))
-    if train < 1 or test < 1:
-        raise ValueError(f"train={train} and test={test} must be at least 1 image each")
+    _require_size(size)
+    if not (1 <= train <= MOST_IMAGES and 1 <= test <= MOST_IMAGES):
+        raise ValueError(f"train={train} and test={test} must be 1 to {MOST_IMAGES} images each")
     if present := [name for name in names if (out / name).exists()]:
         raise FileExistsError(f"{out} already holds {', '.join(present)}; choose an empty folder or remove them")
 

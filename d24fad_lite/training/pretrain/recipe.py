@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from d24fad_lite.files import plain
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.device import pick_device
+from d24fad_lite.model.weights.hub import timm_config
 from d24fad_lite.sole_writer import sole_writer
 from d24fad_lite.training.pretrain.fractals import fractal_bank
 from d24fad_lite.training.pretrain.views import draw_views
@@ -217,7 +218,7 @@ def pretrain(
     CheckpointError
         The folder holds a run of another recipe.
     ValueError
-        A device that this computer does not have.
+        A device that this computer does not have, or a model that timm does not know.
     FolderInUse
         Another process pre-trains in the folder.
     OSError
@@ -225,6 +226,7 @@ def pretrain(
     """
     recipe, out = recipe or Recipe(), Path(out)
     name = pick_device(device)
+    timm_config(recipe.architecture)  # says what is wrong with the name, before anything is drawn
     with sole_writer(out, "a pre-training"):
         trainer = Trainer(recipe, out, torch.device(name), progress)
         if resume:
