@@ -18,11 +18,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from d24fad_lite.messages import NamingError
+
 LONGEST_NAME = 240  # bytes of a file name; file systems allow 255, and what lies beside a file needs some
 PARTIAL = ".partial-"  # how the name of a file begins that is still being written
 
 
-class UnreadableFile(ValueError):
+class UnreadableFile(NamingError):
     """A file that is not what it should be; the text names it, what was found, what was expected and what to do."""
 
 

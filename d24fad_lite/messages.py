@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import html
 import re
 from collections.abc import Iterable
 
@@ -31,6 +32,26 @@ def choose_one_of(what: str, name: object, known: Iterable[object]) -> str:
 def printable(text: str) -> str:
     """Any name as every terminal and page can show it: bytes that are no text, and line breaks, become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """A text of several lines as every terminal can show it; tabs become blanks."""
+    return "\n".join(map(printable, text.expandtabs(4).split("\n")))
+
+
+def in_html(value: object) -> str:
+    """Any value as text for a page, also inside an attribute: markup is escaped, and so is what no page can show."""
+    return html.escape(printable(str(value)))
+
+
+class NamingError(ValueError):
+    """An error whose text names files, which may be called anything: it is shown without control characters.
+
+    Each argument is a line.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(printable(str(line)) for line in self.args)
 
 
 def without_folders(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, explain, say
+from d24fad_lite.cli.errors import FAILED, explain, say, tell
 from d24fad_lite.cli.options import writable_folder
 
 
@@ -59,7 +59,7 @@ def _check_computer(test: bool) -> None:
     from d24fad_lite.runs.self_test import SelfTest, environment
 
     for line in environment():
-        typer.echo(line)
+        tell(line)
     if not test:
         return
     with tempfile.TemporaryDirectory(prefix="d24fad-check-") as folder:
@@ -70,8 +70,8 @@ def _check_computer(test: bool) -> None:
             except Exception as error:
                 say(f"FAILED  {name}: {explain(error) or f'{type(error).__name__}: {error}'}")
                 raise typer.Exit(FAILED) from None  # what follows builds on it
-            typer.echo(f"ok      {name}: {outcome} ({time.perf_counter() - started:.1f} s)")
-    typer.echo("everything works")
+            tell(f"ok      {name}: {outcome} ({time.perf_counter() - started:.1f} s)")
+    tell("everything works")
 
 
 def _check_folder(root: Path, html: Path | None) -> None:
@@ -81,9 +81,9 @@ def _check_folder(root: Path, html: Path | None) -> None:
     if html is not None:
         writable_folder(html.absolute().parent, "--html")  # better now than after an hour
     report = intake_report(root, progress=sys.stderr.isatty())
-    typer.echo(report.text())
+    tell(report.text())
     if html is not None:
-        typer.echo(f"saved {report.save(html)}")
+        tell(f"saved {report.save(html)}")
     if report.errors:
         say(f"error: {report.errors} finding(s) would stop work or falsify results")
         raise typer.Exit(FAILED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, say
+from d24fad_lite.cli.errors import FAILED, say, tell
 
 if TYPE_CHECKING:
     from d24fad_lite.data.convert.converting import Conversion
@@ -38,10 +38,10 @@ def _report(plan: Plan, conversion: Conversion) -> None:
     from d24fad_lite.data.convert.class_counts import format_counts
 
     manifest, left_out = conversion.out / "MANIFEST.json", conversion.out / "left_out.csv"
-    typer.echo(format_counts(conversion.table))
-    typer.echo(f"published counts: {plan.published_note}\npatients: {plan.patients}\nlicence: {plan.licence}")
+    tell(format_counts(conversion.table))
+    tell(f"published counts: {plan.published_note}\npatients: {plan.patients}\nlicence: {plan.licence}")
     for note in conversion.notes:
-        typer.echo("note: " + note.encode("utf-8", "backslashreplace").decode())  # names of files may be no text
+        tell(f"note: {note}")
     if conversion.copies:
         first, second = conversion.copies[0]
         say(
@@ -50,7 +50,7 @@ def _report(plan: Plan, conversion: Conversion) -> None:
         )
     for image in conversion.problems[:MOST_LINES]:
         say(f"left out: {image.name}: {image.why}{f' ({image.detail})' if image.detail else ''}")
-    typer.echo(
+    tell(
         f"{sum(counts.kept for counts in conversion.table)} images in {conversion.out}; {manifest} has the hash of "
         f"each, {left_out} what was not used and why"
     )

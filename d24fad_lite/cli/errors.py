@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from d24fad_lite.messages import printable, printable_lines
+
 FAILED, USAGE, STOPPED = 1, 2, 130
 EXTRAS = {
     "dicom": {"pydicom"},
@@ -69,8 +71,13 @@ def resumable(advice: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A line on stderr, so that stdout stays clean for results."""
-    typer.echo(text, err=True)
+    """A line on stderr, so that stdout stays clean for results; names in it are shown without control characters."""
+    typer.echo(printable(text), err=True)
+
+
+def tell(text: str) -> None:
+    """Results on stdout, one line or several; names in them are shown without control characters."""
+    typer.echo(printable_lines(text))
 
 
 def _one_line_warnings() -> Callable[..., None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import say
+from d24fad_lite.cli.errors import say, tell
 from d24fad_lite.cli.options import (
     Data,
     Device,
@@ -123,7 +123,7 @@ def evaluate(
                     pixel=pixel,
                     progress=sys.stderr.isatty(),
                 )
-                typer.echo(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
+                tell(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
                 rows.append(_row(report, read_as))
                 if folder is not None:
                     report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"), names=names)
@@ -183,7 +183,7 @@ def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:
     import pandas as pd
 
     table = pd.DataFrame(rows)
-    typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))
+    tell("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))
     if folder is not None:
         write_frame(folder / "summary.csv", table)
-        typer.echo(f"\nsaved {folder / 'summary.csv'} and one folder per row")
+        tell(f"\nsaved {folder / 'summary.csv'} and one folder per row")

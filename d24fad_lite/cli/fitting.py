@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import resumable, say
+from d24fad_lite.cli.errors import resumable, say, tell
 from d24fad_lite.cli.options import (
     Data,
     Device,
@@ -152,11 +152,11 @@ def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> No
     count = len(history)
     if count > epochs:
         say(f"note: {path.parent} already held {count} epochs, more than --epochs {epochs}; the model has all of them")
-    typer.echo(
+    tell(
         f"{count} epoch{'s' * (count > 1)} on {', '.join(tasks)}: loss {history.rows[0]['loss']:.4f} -> "
         f"{history.final_loss:.4f}, weights of epoch {history.kept_epoch}"
     )
-    typer.echo(f"saved {path}")
+    tell(f"saved {path}")
 
 
 def pretrain(
@@ -205,11 +205,11 @@ def pretrain(
     writable_folder(out)
     with resumable("the same command goes on from the last checkpoint"):
         path = train(out, recipe, device=pick_device(device, "--device"), resume=resume, progress=sys.stderr.isatty())
-    typer.echo(f"saved {path}")
+    tell(f"saved {path}")
     if embed:
         from d24fad_lite.training.pretrain.export import export
 
-        typer.echo(f"stored {export(path)}")
+        tell(f"stored {export(path)}")
     if probe is not None:
         _probe(architecture, path, probe)
 
@@ -223,10 +223,10 @@ def _probe(architecture: str, weights: Path, data: Path) -> None:
     teachers = {"random": Teacher(architecture, "random"), "fractals": Teacher(architecture, str(weights))}
     probed = probe_teachers(teachers, open_benchmark(data), progress=sys.stderr.isatty())
     shown = next(iter(probed.reports.values()))
-    typer.echo(
+    tell(
         f"image AUROC of the nearest support patch (max / mean of its distances), per image, K = {shown.shots}, "
         f"{shown.draws} draws, {data.name}"
     )
-    typer.echo(probed.table().to_string())
+    tell(probed.table().to_string())
     difference, low, high = probed.difference("fractals", "random")
-    typer.echo(f"fractals minus random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+    tell(f"fractals minus random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, resumable, say
+from d24fad_lite.cli.errors import FAILED, resumable, say, tell
 from d24fad_lite.cli.options import Device, Reading, TeacherModule, stored_teacher, writable_folder
-from d24fad_lite.messages import printable
 
 if TYPE_CHECKING:
     from d24fad_lite.predicting.folder import FolderPrediction
@@ -74,7 +73,7 @@ def predict(
                 teacher=stored_teacher(model, teacher_module),
                 overwrite=overwrite,
                 names=names,
-                on_failure=lambda name, reason: say(f"unusable: {printable(name)}: {printable(reason)}"),
+                on_failure=lambda name, reason: say(f"unusable: {name}: {reason}"),
             )
         except ResultsConflict as conflict:
             advice = f"choose another --out, or --overwrite to replace {conflict.replaced}"
@@ -92,13 +91,11 @@ def _report(result: FolderPrediction) -> None:
 
     count, reference = len(result.supports), result.support_scores
     among = "against the others" if count > 1 else "mirrored, against itself"
-    typer.echo(f"{result.scored} images scored, {result.known} kept from before: {result.scores_file}")
-    typer.echo(
-        f"for comparison, the supports ({count}; each {among}) score {min(reference):.4g} to {max(reference):.4g}"
-    )
+    tell(f"{result.scored} images scored, {result.known} kept from before: {result.scores_file}")
+    tell(f"for comparison, the supports ({count}; each {among}) score {min(reference):.4g} to {max(reference):.4g}")
     highest = result.scores.sort_values("score", ascending=False, kind="stable").head()
     for name, score in zip(highest["name"], highest["score"]):
-        typer.echo(f"  {score:.4g}  {printable(name)}")
+        tell(f"  {score:.4g}  {name}")
     if result.gone:
         say(f"note: {result.gone} rows of scores.csv are of images that are not in the folder now")
     if result.supports_among_images:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from d24fad_lite.cli.errors import tell
 from d24fad_lite.listings import names_of
 from d24fad_lite.messages import choose_one_of
 
@@ -62,7 +63,7 @@ def samples(
         tasks=[canonical_task_name(name) for name in names_of(tasks)] or None,
     )
     sizes = [path.stat().st_size for path in root.rglob("*.png") if path.is_file()]
-    typer.echo(
+    tell(
         f"{len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, in {root}: "
         f"per task {train} normal to train on, {count} normal and {count} anomalous to test"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, resumable, say
+from d24fad_lite.cli.errors import FAILED, resumable, say, tell
 from d24fad_lite.cli.options import pair, writable_folder
 from d24fad_lite.csv_files import write_frame
 from d24fad_lite.listings import names_of, numbers_of
@@ -153,8 +153,8 @@ def _report(cells: Sequence[GridCell], folder: Path) -> None:
     table = results_table(cells)
     if len(table):
         write_frame(folder / "results.csv", table)
-        typer.echo("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-        typer.echo(f"\nsaved {folder / 'results.csv'}")
+        tell("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        tell(f"\nsaved {folder / 'results.csv'}")
     failed = [cell for cell in cells if cell.metrics is None]
     for cell in failed:
         say(f"failed: {cell.label}: {cell.result.error}")

@@ -346,5 +346,5 @@ def _require_sound(bench: Benchmark) -> None:
         errors += [problem.message for problem in problems if problem.severity == "error"]
         task.warnings += [problem.message for problem in problems if problem.severity == "warning"]
     if errors:
-        more = f"\n... and {len(errors) - MOST_ERRORS} more" if len(errors) > MOST_ERRORS else ""
-        raise LayoutError("\n".join(errors[:MOST_ERRORS]) + more)
+        more = [f"... and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
+        raise LayoutError(*errors[:MOST_ERRORS], *more)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from d24fad_lite.csv_files import restored
 from d24fad_lite.data.names import composed
+from d24fad_lite.messages import NamingError
 
 
-class GroupsError(ValueError):
+class GroupsError(NamingError):
     """A groups.csv that cannot be read; the message names the line and what was expected."""
 
 

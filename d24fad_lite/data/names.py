@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from d24fad_lite.messages import did_you_mean
+from d24fad_lite.messages import did_you_mean, printable
 
 # Names of the published tasks as the released code and the data sets write them -> the one used here.
 PUBLISHED_TASKS = {
@@ -24,7 +24,7 @@ class UnknownTaskError(KeyError, ValueError):
     """A task name that the benchmark does not have; the message lists those it has."""
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return printable(str(self.args[0]))
 
 
 def natural_key(name: str | Path) -> tuple[tuple[tuple[int, int, str], ...], str]:

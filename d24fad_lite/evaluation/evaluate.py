@@ -17,7 +17,7 @@ from d24fad_lite.evaluation.official import official_scores
 from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.evaluation.scorer import DetectorScorer, Scorer, as_scorer
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
-from d24fad_lite.messages import choose_one_of
+from d24fad_lite.messages import choose_one_of, printable
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.speed.allocator import keep_freed_memory
 from d24fad_lite.model.speed.folding import folded_norms
@@ -151,7 +151,7 @@ def _histogram_range(maps: np.ndarray) -> tuple[float, float]:
 def _batches(task: Task, size: int, batch_size: int, progress: bool) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Positions in the test set, and the images at them."""
     starts = range(0, len(task.test), batch_size)
-    for start in tqdm(starts, desc=f"evaluate {task.name}", disable=not progress, leave=False):
+    for start in tqdm(starts, desc=f"evaluate {printable(task.name)}", disable=not progress, leave=False):
         indices = np.arange(start, min(start + batch_size, len(task.test)))
         yield indices, task.test.images(size, indices)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from d24fad_lite.figures.style import settings
+from d24fad_lite.messages import printable_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +29,15 @@ def new_figure(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
+def as_drawn(text: str) -> str:
+    """A text, such as a file's name, that is drawn as it is written: a dollar begins no formula."""
+    return printable_lines(text).replace("$", r"\$")
+
+
 def left_title(figure: Figure, title: str) -> None:
     """A title over all panels, where there is one."""
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        figure.suptitle(as_drawn(title), x=0.01, ha="left", fontsize=11, fontweight="bold")
 
 
 def plain_picture(ax: Axes, square: np.ndarray) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from d24fad_lite.figures.card import left_title, new_figure, plain_picture
+from d24fad_lite.figures.card import as_drawn, left_title, new_figure, plain_picture
 from d24fad_lite.figures.overlay import STRENGTH, overlay, pixels
 from d24fad_lite.figures.style import CHANCE, COLORS, INK, MARGIN, SOFT_INK
+from d24fad_lite.messages import printable
 from d24fad_lite.model.weighting import effective_number
 
 if TYPE_CHECKING:
@@ -279,6 +280,6 @@ def show_figure(figure: Figure, alt: str, dpi: int = 80) -> None:
 
 
 def _short(name: str, most: int = 18) -> str:
-    """The end of a name, which is where images of one folder differ."""
-    name = name.rsplit("/", 1)[-1]
-    return name if len(name) <= most else "…" + name[-(most - 1) :]
+    """The end of a name, which is where images of one folder differ, as it can be drawn."""
+    name = printable(name.rsplit("/", 1)[-1])
+    return as_drawn(name if len(name) <= most else "…" + name[-(most - 1) :])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from d24fad_lite.figures.card import new_figure, plain_picture
+from d24fad_lite.figures.card import as_drawn, new_figure, plain_picture
 from d24fad_lite.figures.overlay import pixels
 from d24fad_lite.figures.style import COLORS
 
@@ -70,10 +70,10 @@ def image_rows_figure(
                     continue
                 _show(ax, pictures[column], limits, outlines[name][column])
                 if number < len(captions) and column < len(captions[number]):
-                    ax.set_xlabel(captions[number][column], fontsize=9)
-            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=10)
+                    ax.set_xlabel(as_drawn(captions[number][column]), fontsize=9)
+            line[0].set_ylabel(as_drawn(name), rotation=0, ha="right", va="center", fontsize=10)
         for ax, title in zip(axes[0], titles, strict=False):
-            ax.set_title(title, fontsize=10, loc="center")
+            ax.set_title(as_drawn(title), fontsize=10, loc="center")
     return figure
 
 

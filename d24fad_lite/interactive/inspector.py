@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import random
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from d24fad_lite.interactive.controls import WHOLE, bar, box, button, wide
 from d24fad_lite.interactive.inspector_html import facts_html, quality_html, status_line
 from d24fad_lite.interactive.picker import SupportPicker
 from d24fad_lite.interactive.widget_style import STYLE
+from d24fad_lite.messages import in_html
 from d24fad_lite.model.config import CHOICES
 from d24fad_lite.supports.announcing import Changes
 from d24fad_lite.supports.influence import ChoiceReport, assess_choice
@@ -144,7 +144,7 @@ class SupportInspector:
         self.facts.value = facts_html(self.result, names, self.live.threshold_text)
         auroc = self.live.auroc
         shown = "needs both classes" if auroc is None else f"{auroc:.3f}"
-        name = html.escape(self.live.task.name)
+        name = in_html(self.live.task.name)
         self.task_line.value = status_line(
             f"{name}, {self.live.selection.status} supports: <b>AUROC {shown}</b> on {self.live.tested_text}"
         )
@@ -156,10 +156,10 @@ class SupportInspector:
         mask = r.mask if self.marked.value else None
         square = overlay(r.image, r.anomaly_map, r.limits, mask, self.opacity.value, PICTURE)
         kind = "anomalous" if r.label else "normal"
-        alt = f"{html.escape(r.name)}, {kind}, with its anomaly map; {r.verdict}"
+        alt = f"{in_html(r.name)}, {kind}, with its anomaly map; {r.verdict}"
         self.picture.value = (
             f'<div class="d24-picture"><img src="{data_uri(encoded(square))}" alt="{alt}"></div>'
-            f'<div class="d24-note">{html.escape(r.name)}: {kind}</div>'
+            f'<div class="d24-note">{in_html(r.name)}: {kind}</div>'
         )
 
     def _changed(self, changes: Changes) -> None:
@@ -211,7 +211,7 @@ class SupportInspector:
                 self.live.model, self.live.task, self.live.selection.selected, self.sets.value, progress=progress
             )
         except ValueError as error:
-            self.quality.value = status_line(html.escape(str(error)))
+            self.quality.value = status_line(in_html(str(error)))
             return
         names = [self.live.selection.label(i.index) for i in self.report.influence]
         self.quality.value = quality_html(self.report, names)

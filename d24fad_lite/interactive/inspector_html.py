@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 
 from d24fad_lite.figures.overlay import data_uri
 from d24fad_lite.figures.plots import choice_figure, png
+from d24fad_lite.messages import in_html
 from d24fad_lite.supports.influence import ChoiceReport
 from d24fad_lite.supports.live import LiveResult
 
@@ -27,7 +26,7 @@ def facts_html(result: LiveResult, names: list[str], threshold_text: str) -> str
         f"<thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody>"
         f"<tfoot><tr><th scope=row>effective K of {len(names)}</th>{foot}</tr></tfoot></table></div>"
         '<div class="d24-note">effective K = 1 / Σ w²: 1 when one support decides alone. '
-        f"{html.escape(threshold_text)}</div>"
+        f"{in_html(threshold_text)}</div>"
     )
 
 
@@ -44,7 +43,7 @@ def quality_html(report: ChoiceReport, names: list[str]) -> str:
 
     names : of the supports, in the order of `report.influence`.
     """
-    summary = html.escape(report.summary())
+    summary = in_html(report.summary())
     picture = data_uri(png(choice_figure(report, influence=False), 80))
     part = "" if report.tested == report.total else f" Measured on {report.tested:,} of {report.total:,} test images."
     return (
@@ -65,7 +64,7 @@ def _influence_html(report: ChoiceReport, names: list[str]) -> str:
         for k, name, i in numbered
     )
     flags = "".join(
-        f"<li><b>Look at {k} · {html.escape(name)}</b>: {html.escape('; '.join(i.flags))}.</li>"
+        f"<li><b>Look at {k} · {in_html(name)}</b>: {in_html('; '.join(i.flags))}.</li>"
         for k, name, i in numbered
         if i.flags
     )
@@ -78,7 +77,7 @@ def _influence_html(report: ChoiceReport, names: list[str]) -> str:
 
 def _name_cell(number: int, name: str) -> str:
     """Head of a row: a support's number and name; a long name wraps."""
-    name = html.escape(name)
+    name = in_html(name)
     return f'<th scope="row" class="d24-name" title="{name}">{number} · {name}</th>'
 
 

@@ -7,7 +7,6 @@ Home and End move inside it, Enter and Space pick.
 
 from __future__ import annotations
 
-import html
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +19,7 @@ from d24fad_lite.interactive.idle import idle_reasons, show_idle
 from d24fad_lite.interactive.roving_focus import roving_focus
 from d24fad_lite.interactive.thumbnails import Thumbnails
 from d24fad_lite.interactive.widget_style import SIZES, STYLE, pictures_style, size_style
-from d24fad_lite.messages import choose_one_of
+from d24fad_lite.messages import choose_one_of, in_html
 from d24fad_lite.supports.announcing import Changes
 from d24fad_lite.supports.selection import SupportSelection
 from d24fad_lite.supports.strategies import STRATEGY_NAMES
@@ -221,12 +220,12 @@ class SupportPicker:
     def _show_preview(self) -> None:
         s, index = self.selection, self.selection.cursor
         number = s.order(index)
-        name = html.escape(s.label(index))
+        name = in_html(s.label(index))
         state = f"support {number} of {len(s)}{', locked' if index in s.locked else ''}" if number else "not picked"
         picture = data_uri(self.thumbnails.preview(index), "jpeg")
         self.preview.value = f'<div class="d24-preview"><img src="{picture}" alt="{name}, enlarged"></div>'
         self.caption.value = (
-            f'<div class="d24-note"><b title="{html.escape(s.candidates.names[index])}">{name}</b>: {state}</div>'
+            f'<div class="d24-note"><b title="{in_html(s.candidates.names[index])}">{name}</b>: {state}</div>'
         )
         self.pick.description = "Put back" if number else "Pick"
         self.lock.description = "Unlock" if index in s.locked else "Lock"
@@ -237,8 +236,8 @@ class SupportPicker:
 
     def _show_status(self) -> None:
         s = self.selection
-        names = ", ".join(f"{k} · {html.escape(s.label(i))}" for k, i in enumerate(s.selected, start=1))
-        said = html.escape(self._note or s.message)
+        names = ", ".join(f"{k} · {in_html(s.label(i))}" for k, i in enumerate(s.selected, start=1))
+        said = in_html(self._note or s.message)
         self.status.value = (
             f'<div class="d24-status" role="status" aria-live="polite"><b>{s.status}</b> picked'
             f"{': ' + names if names else ''}"

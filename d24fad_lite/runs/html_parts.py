@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NewType
 
+from d24fad_lite.messages import in_html, printable_lines
+
 Html = NewType("Html", str)  # text that is HTML already
 Rows = Sequence[Mapping[str, Any]]
 
@@ -13,13 +15,13 @@ SYMBOLS = {"completed": "✓", "failed": "✕", "died": "✕", "timeout": "✕"}
 
 
 def text(value: object) -> Html:
-    """A plain text as HTML."""
-    return Html(escape(str(value)))
+    """A plain text, of one line or several, as HTML."""
+    return Html(escape(printable_lines(str(value))))
 
 
 def void(tag: str, **attributes: object) -> Html:
     """<tag attribute="value">, for tags without content such as img; attributes as of `element`."""
-    shown = "".join(f' {name.rstrip("_")}="{escape(str(value))}"' for name, value in attributes.items() if value != "")
+    shown = "".join(f' {name.rstrip("_")}="{in_html(value)}"' for name, value in attributes.items() if value != "")
     return Html(f"<{tag}{shown}>")
 
 

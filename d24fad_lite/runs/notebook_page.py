@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from d24fad_lite.files import write_text
 from d24fad_lite.runs.html_parts import Html, element, join, text, void, words
@@ -63,8 +64,8 @@ def link_pages(pages: Path, names: Sequence[str]) -> None:
 
 def _neighbours(before: Sequence[str], after: Sequence[str]) -> Html:
     """Links to at most one page before and one after, and to the report between them."""
-    back = [element("a", text(f"← {words(name)}"), href=f"{name}.html") for name in before]
-    onwards = [element("a", text(f"{words(name)} →"), href=f"{name}.html") for name in after]
+    back = [element("a", text(f"← {words(name)}"), href=f"{quote(name)}.html") for name in before]
+    onwards = [element("a", text(f"{words(name)} →"), href=f"{quote(name)}.html") for name in after]
     report = element("a", text("report"), href="../report.html")
     places = [element("span", join(links)) for links in (back, [report], onwards)]
     return element("nav", *places, class_="series")

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from d24fad_lite.files import read_json_or_none, write_text
 from d24fad_lite.lessons.numbering import number_of, words_of
@@ -163,12 +164,12 @@ def _overview(
 
 def _to_results(name: str, title: str, metrics: Mapping[str, Mapping[str, Any]]) -> Html:
     """A title that leads to the lesson's results further down the page, where it has any."""
-    return element("a", text(title), href=f"#{name}") if metrics[name] else text(title)
+    return element("a", text(title), href=f"#{quote(name)}") if metrics[name] else text(title)
 
 
 def _links(folder: Path, name: str) -> list[Html]:
     targets = {"page": f"pages/{name}.html", "notebook": f"{name}.ipynb"}
-    return [element("a", text(label), href=path) for label, path in targets.items() if (folder / path).is_file()]
+    return [element("a", text(label), href=quote(path)) for label, path in targets.items() if (folder / path).is_file()]
 
 
 def _results(folder: Path, name: str, title: str, metrics: Mapping[str, Any]) -> Html:

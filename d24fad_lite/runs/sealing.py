@@ -33,7 +33,7 @@ GROUPS = "groups.csv"
 LISTINGS = {GROUPS, "data.json", "meta.json"}  # names that say nothing
 SHORTEST, SHORTEST_NUMBER = 4, 6  # of a stem or a group that is told from an ordinary word or number
 CUT = range(44, 51)  # where tables cut a long text and put three dots
-TOLD = {"text", "ename", "evalue", "traceback"}  # what an output says beside its data
+TOLD = {"text", "ename", "evalue", "traceback", "metadata"}  # what an output says beside its data
 PICTURES = ("image/", "video/", "audio/", "application/pdf")
 WORDS = {"good", "normal", "abnormal", "anomaly", "ungood", "train", "test", "valid", "mask", "image", "label"}
 ENDS = r"(?!\w)"
@@ -229,7 +229,7 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            if not str(key).startswith(PICTURES):
+            if not (isinstance(item, str) and str(key).startswith(PICTURES)):
                 yield str(key)
                 yield from _texts(item)
     elif isinstance(value, (list, tuple)):

@@ -28,7 +28,7 @@ from d24fad_lite.lessons.environment import package_version
 from d24fad_lite.lessons.numbering import is_called, lesson_files
 from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
-from d24fad_lite.messages import did_you_mean
+from d24fad_lite.messages import did_you_mean, printable
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
 from d24fad_lite.runs.identity import PACKAGES, run_key, runs_notebooks
 from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
@@ -273,7 +273,7 @@ def _line(result: NotebookResult, width: int) -> str:
         return f"{result.name:<{width}}  completed in an earlier run"
     where = f"cell {result.cell.index}: " if result.cell else ""
     text = f"{result.name:<{width}}  {result.status:<9} {result.seconds:6.1f} s {result.peak_mb:6.0f} MB"
-    text = f"{text}  {where}{result.error}".rstrip()
+    text = f"{text}  {where}{printable(result.error)}".rstrip()
     return text if len(text) <= 190 else f"{text[:189]}…"
 
 

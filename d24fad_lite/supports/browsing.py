@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from d24fad_lite.data.image_set import ImageSet
+from d24fad_lite.messages import printable
 from d24fad_lite.supports.announcing import Announcer
 
 
@@ -43,8 +44,8 @@ class CandidateBrowser(Announcer):
         self._labels = [name[len(common) + 1 if common else 0 :] for name in candidates.names]
 
     def label(self, index: int) -> str:
-        """The shortest unambiguous name of a candidate: without the folder that all candidates share."""
-        return self._labels[index]
+        """The shortest unambiguous name of a candidate, to be shown: without the folder that all candidates share."""
+        return printable(self._labels[index])
 
     @property
     def visible(self) -> tuple[int, ...]:

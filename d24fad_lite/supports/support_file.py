@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from d24fad_lite.data.image_set import ImageSet
 from d24fad_lite.files import JsonError, read_json, write_json
+from d24fad_lite.messages import NamingError
 
 FORMAT, VERSION = "d24fad_lite.supports", 1
 
 
-class SupportFileError(ValueError):
+class SupportFileError(NamingError):
     """A file of supports that cannot be used; the message names the file and the images."""
 
 

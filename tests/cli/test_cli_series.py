@@ -22,7 +22,8 @@ CELL = """import json, os
 assert seed != 13, "an unlucky seed"
 rows = [{"task": task, "method": method, "K": int(k), "AUROC": 0.5 + seed / 10} for k in shots.split(",") if k]
 os.makedirs(out, exist_ok=True)
-json.dump({"rows": rows, "root": sorted(os.listdir(root or ".")), "epochs": epochs}, open(f"{out}/metrics.json", "w"))"""
+found = sorted(os.listdir(root or "."))
+json.dump({"rows": rows, "root": found, "epochs": epochs}, open(f"{out}/metrics.json", "w"))"""
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ PARAMETERS = 'profile: str = ""\nseed: int = 0\nout: str = ""\nroot: str = ""'
 TELLS_ALL = """
 import os
 import pandas as pd
-from IPython.display import HTML
+from IPython.display import HTML, Image
 import d24fad_lite as d2
 from d24fad_lite.lessons import start_lesson
 from html import escape
@@ -128,6 +128,7 @@ for name, path, group in zip(task.test.names, task.test.paths, task.test.groups)
     print(name, "|", path, "|", path.resolve(), "|", repr(path.name), "|", group, "|", escape(name))
     print("\x1b[31m" + path.name + "\x1b[0m", path.stem)
 display(HTML("<b title='" + escape(task.test.names[0]) + "'>here</b>"))
+display(Image(filename=task.test.paths[1], alt=task.test.names[1]))
 display(pd.DataFrame({"file": task.test.names, "very long": ["x" * 40 + n for n in task.test.names]}))
 print(os.path.abspath(out), os.getcwd(), d2.__file__)
 lesson.finish({"headline": f"worst: {task.test.names[0]}", "tables": {"All": [{"name": n} for n in task.test.names]}})

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from d24fad_lite.messages import NamingError
+
 MakePicture = Callable[[Path], None]  # writes a PNG file
 MakeMask = Callable[[int, int], np.ndarray]  # (width, height) -> bool [H, W]
 
 
-class SourceError(ValueError):
+class SourceError(NamingError):
     """A source folder or table that is not as its publisher describes it; the message says what was expected."""
 
 

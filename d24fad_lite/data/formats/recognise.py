@@ -7,6 +7,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from d24fad_lite.messages import NamingError
+
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".dic", ".ima"})
 IMAGE_SUFFIXES: frozenset[str] = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}) | DICOM_SUFFIXES
 HEAD_BYTES = 512  # enough for every mark below
@@ -39,7 +41,7 @@ _VALUE_TYPES = frozenset(
 )
 
 
-class ImageError(ValueError):
+class ImageError(NamingError):
     """An image or mask file that cannot be used; the message names the file and says what to do."""
 
 

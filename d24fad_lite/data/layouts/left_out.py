@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from d24fad_lite.messages import printable
+
 MOST_NAMED = 8  # entries that one warning spells out; the list `left_out` has them all
 
 
@@ -54,7 +56,7 @@ def ignored_files_sentence(what: str, left_out: Sequence[LeftOut], root: Path) -
 def warn_of_data(sentences: Iterable[str], stacklevel: int) -> None:
     """Issue each sentence as a `DataWarning`; `stacklevel` counts from the caller, as in `warnings.warn`."""
     for sentence in sentences:
-        warnings.warn(sentence, DataWarning, stacklevel=stacklevel + 1)
+        warnings.warn(printable(sentence), DataWarning, stacklevel=stacklevel + 1)
 
 
 def _below(path: Path, root: Path) -> str:

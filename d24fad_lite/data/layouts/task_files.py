@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from d24fad_lite.data.layouts.left_out import LeftOut
+from d24fad_lite.messages import NamingError
 
 
-class LayoutError(ValueError):
+class LayoutError(NamingError):
     """A data folder that does not follow a known layout; the message names the folder and says what to do."""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import html
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from d24fad_lite.messages import in_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,15 +129,15 @@ class AuditReport:
             style = f"background:{back};color:{ink};text-align:left;vertical-align:top;padding:4px 8px"
             cells = (
                 f"<b>{_SIGN[f.verdict]} {f.verdict}</b>",
-                html.escape(f.check),
-                html.escape(f.tried),
+                in_html(f.check),
+                in_html(f.tried),
                 _number(f.change),
                 _aurocs(f),
-                html.escape(f.detail),
+                in_html(f.detail),
             )
             rows.append("<tr>" + "".join(f"<td style='{style}'>{cell}</td>" for cell in cells) + "</tr>")
         return (
-            f"<p><b>{html.escape(self.summary())}</b></p><table style='border-collapse:collapse;font-size:13px'>"
+            f"<p><b>{in_html(self.summary())}</b></p><table style='border-collapse:collapse;font-size:13px'>"
             f"<tr>{head}</tr>{''.join(rows)}</table>"
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,7 +10,7 @@ import pandas as pd
 from d24fad_lite.evaluation.intake.sheet import Thumbnail, thumbnails
 from d24fad_lite.evaluation.intake.style import CSS
 from d24fad_lite.evaluation.intake.tables import Part, Tables
-from d24fad_lite.messages import printable
+from d24fad_lite.messages import in_html as text
 
 TITLES = {
     "tasks": "What is there",
@@ -33,11 +32,6 @@ SHORTCUT_NOTE = (
     "what chance reaches with so many images (marked), a model may score well without having learned what an anomaly "
     f"is. The {STRONGEST} strongest of each task."
 )
-
-
-def text(value: object) -> str:
-    """Any value as text for HTML: markup is escaped, and so are bytes and signs that no page can show."""
-    return html.escape(printable(str(value)))
 
 
 def render(report: Tables) -> str:
