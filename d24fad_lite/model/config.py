@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Self
 
 from torch import nn
@@ -143,6 +144,7 @@ class D24FADConfig:
             raise ValueError(
                 f"image_size={size!r} must be a whole number of pixels, 16 to {LARGEST_SIZE} (images are square)"
             )
+        self._require_types()
         self._require_ranges()
         if self.matching == "subspace" and self.match_radius:
             raise ValueError(
@@ -151,6 +153,20 @@ class D24FADConfig:
             )
         if self.lambda_tsd == 0 and self.lambda_ssd == 0:
             raise ValueError("lambda_tsd and lambda_ssd are both 0: nothing would be learnt; raise one of them")
+
+    def _require_types(self) -> None:
+        """Refuse values of another type, which a file may well hold."""
+        if not isinstance(self.weights, str):
+            raise ValueError(f"weights={self.weights!r} must be a text, such as 'imagenet' or a path")
+        for name in ("normalize", "align_corners", "stop_gradient"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ValueError(f"{name}={value!r} must be True or False")
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ValueError(f"seed={self.seed!r} must be a whole number, at least 0")
+        for name in ("temperature", "lambda_tsd", "lambda_ssd", "blur_sigma", "top_share", "match_radius"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise ValueError(f"{name}={value!r} must be a number")
 
     def _require_ranges(self) -> None:
         """Refuse numbers that lie outside their range."""

@@ -320,7 +320,12 @@ class D24FAD(nn.Module):
         stored = read_detector(path)
         config = _config_of(stored, teacher)
         weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
-        model = cls(config.replace(weights="random") if weights_are_stored else config)
+        try:
+            model = cls(config.replace(weights="random") if weights_are_stored else config)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} holds settings that are not possible ({error}); give another file"
+            ) from error
         model.config = config
         if stored.teacher_tensors:
             model.teacher.restore(stored.teacher_tensors, stored.teacher, f"the teacher in {path}")

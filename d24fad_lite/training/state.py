@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 from torch import Tensor
 
 from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
@@ -34,6 +34,13 @@ class HistoryFacts(Schema):
     rows: list[dict[str, int | float]]
     best_epoch: int | None
     kept_epoch: int
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        last = len(self.rows)
+        if not 0 <= self.kept_epoch <= last or not 1 <= (self.best_epoch or 1) <= max(1, last):
+            raise ValueError(f"kept_epoch and best_epoch among its {last} epochs")
+        return self
 
 
 class StateFile(Schema):
@@ -83,6 +90,8 @@ def load_state(
             f"{path} belongs to a run with other settings ({'; '.join(differing)}); "
             "choose another output folder, or resume=False to begin anew"
         )
+    if not file.history.rows and _part(tensors, "optimizer."):
+        raise CheckpointError(f"{path} holds moments of an optimiser and no epoch that made them; {REMEDY}")
     restore_optimizer(optimizer, tensors, path)
     model.load_trainable_state_dict(_part(tensors, "model."), str(path))
     if average is not None:
