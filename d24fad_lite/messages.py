@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # What comes before a path: a colour of a terminal, or a character that no path or address goes on after.
 _BEFORE = r"(?P<before>^|\x1b\[[0-9;]*m|[^\w.:/\\<~+-])"
@@ -56,6 +56,11 @@ class NamingError(ValueError):
 
 def without_folders(text: str) -> str:
     """The text with every absolute path (from the root, a drive or ~) cut to its last name; addresses stay whole."""
+    return beside_pictures(text, lambda part: _FOLDERS.sub(r"\g<before>", _QUOTED.sub(r"\g<quote>", part)))
+
+
+def beside_pictures(text: str, change: Callable[[str], str]) -> str:
+    """The text changed, except for the pictures in it (data: addresses), whose letters mean nothing else."""
     parts = _PICTURE.split(text)
-    parts[::2] = [_FOLDERS.sub(r"\g<before>", _QUOTED.sub(r"\g<quote>", part)) for part in parts[::2]]
+    parts[::2] = map(change, parts[::2])
     return "".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,16 +101,16 @@ def _code_of(source: Path, notebook: NotebookNode) -> list[str]:
 
 def _inputs(values: Mapping[str, Any], cwd: Path) -> list[tuple[str, Path]]:
     """Parameters that name a file or a folder which exists."""
-    texts = {name: value.strip() for name, value in values.items() if isinstance(value, str) and value.strip()}
-    found = []
-    for name, text in texts.items():
-        try:
-            path = cwd / Path(text).expanduser()
-            if path.exists():
-                found.append((name, path))
-        except (OSError, ValueError, RuntimeError):  # no path at all: too long, a zero in it, an unknown home
-            continue
-    return found
+    places = ((name, named_place(cwd, value)) for name, value in values.items() if isinstance(value, str))
+    return [(name, path) for name, path in places if path is not None]
+
+
+def named_place(cwd: Path, text: str) -> Path | None:
+    """The file or folder that a text names, as seen from `cwd`; None where it names none."""
+    with suppress(OSError, ValueError, RuntimeError):  # no path at all: too long, a zero in it, an unknown home
+        path = cwd / Path(text.strip()).expanduser()
+        return path if text.strip() and path.exists() else None
+    return None
 
 
 def _data_and_teacher(values: Mapping[str, Any], cwd: Path) -> list[str]:

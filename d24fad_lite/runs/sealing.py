@@ -23,8 +23,9 @@ from d24fad_lite.data.samples.world import is_sample_world
 from d24fad_lite.files import read_json_or_none, write_json, write_text
 from d24fad_lite.lessons.checkout import PACKAGE_PARENT
 from d24fad_lite.lessons.profiles import named_data, resolve_profile
-from d24fad_lite.messages import printable, without_folders
+from d24fad_lite.messages import beside_pictures, printable, without_folders
 from d24fad_lite.private_names import neutral_names, write_key
+from d24fad_lite.runs.identity import named_place
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -36,7 +37,8 @@ CUT = range(44, 51)  # where tables cut a long text and put three dots
 TOLD = {"text", "ename", "evalue", "traceback", "metadata"}  # what an output says beside its data
 PICTURES = ("image/", "video/", "audio/", "application/pdf")
 WORDS = {"good", "normal", "abnormal", "anomaly", "ungood", "train", "test", "valid", "mask", "image", "label"}
-ENDS = r"(?!\w)"
+PLAIN = re.compile(r"[\w./-]+", re.ASCII)  # a text that a page or an escape shows as it is
+ENDS, FOLDER_ENDS = r"(?!\w)", r"(?![\w-]|\.\w)"  # /home/me is no part of /home/me-too
 BEGINS = r"(?:(?<!\w)|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm)|(?<=;\d\dm))"  # also behind a colour's code
 
 
@@ -58,20 +60,23 @@ class Seal:
         self._ids = ids
         self._called = _called(ids)
         self._places = dict(folders) | {escape(path): place for path, place in folders.items()}
-        self._folders = _alternatives(self._places)
+        self._folders = _alternatives(self._places, FOLDER_ENDS)
         self._written: dict[str, str] = {}  # a name as a page, an escape or a table shows it -> the name
         self._names: re.Pattern[str] | None = None
 
     def look_at(self, texts: Iterable[str]) -> None:
         """Find which names come up in these texts: `text` replaces those, and does not search for all others."""
         everything = "\n".join(texts)
+        cut = "..." in everything
         for form, name in self._called.items():
+            if PLAIN.fullmatch(form) and form not in everything and not (cut and len(form) > CUT.start):
+                continue  # most do not come up, and of a data set there are many
             shown = {form, escape(form), escape(form, quote=False), printable(form), repr(form)[1:-1]}
             shown |= {f"{form[:length]}..." for length in CUT if len(form) > length}
             for text in shown:
                 if text in everything:
                     self._written.setdefault(text, name)
-        self._names = _alternatives(self._written) if self._written else None
+        self._names = _alternatives(self._written, ENDS) if self._written else None
 
     def paths(self, text: str) -> str:
         """The text with the folders that are known called by their parameters."""
@@ -79,10 +84,7 @@ class Seal:
 
     def text(self, text: str) -> str:
         """The text without names and without folders."""
-        text = self.paths(text)
-        if self._names is not None:
-            text = self._names.sub(self._neutral, text)
-        return without_folders(text)
+        return without_folders(beside_pictures(text, self._without_names))
 
     def value(self, value: Any) -> Any:
         """Plain values as of JSON, their texts and keys without names and folders."""
@@ -91,6 +93,10 @@ class Seal:
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.value(item) for key, item in value.items()}
         return [self.value(item) for item in value] if isinstance(value, list) else value
+
+    def _without_names(self, text: str) -> str:
+        text = self.paths(text)
+        return self._names.sub(self._neutral, text) if self._names is not None else text
 
     def _neutral(self, match: re.Match[str]) -> str:
         name = self._written[match[0]]
@@ -106,9 +112,8 @@ def seal_of(output: Path, cwd: Path, parameters: Mapping[str, Any], names: bool)
     names : whether names stay
     """
     given = {name: value for name, value in parameters.items() if isinstance(value, str) and value.strip()}
-    inputs = {name: (cwd / Path(value).expanduser()) for name, value in given.items() if name != "out"}
-    inputs |= _root(cwd, parameters)
-    inputs = {name: path for name, path in inputs.items() if _exists(path)}
+    places = {name: named_place(cwd, value) for name, value in given.items() if name != "out"} | _root(cwd, parameters)
+    inputs = {name: path for name, path in places.items() if path is not None}
     folders = {str(Path.home()): "~", str(PACKAGE_PARENT): ".", str(cwd.parent): "."}
     for name, path in inputs.items():
         forms = (given.get(name, ""), str(path), str(path.resolve()), os.path.relpath(path, cwd))
@@ -192,17 +197,11 @@ def _root(cwd: Path, parameters: Mapping[str, Any]) -> dict[str, Path]:
     return {}
 
 
-def _exists(path: Path) -> bool:
-    with suppress(OSError, ValueError):  # a text that is no path at all
-        return path.exists()
-    return False
-
-
-def _alternatives(texts: Iterable[str]) -> re.Pattern[str]:
-    """A pattern for any of the texts, the longest first, as whole words."""
+def _alternatives(texts: Iterable[str], ends: str) -> re.Pattern[str]:
+    """A pattern for any of the texts, the longest first, as whole words; `ends` says what may not follow a word."""
     ordered = sorted(texts, key=len, reverse=True)
     words = (
-        f"{BEGINS * text[0].isalnum()}{re.escape(text)}{ENDS * text[-1].isalnum()}" for text in ordered if text.strip()
+        f"{BEGINS * text[0].isalnum()}{re.escape(text)}{ends * text[-1].isalnum()}" for text in ordered if text.strip()
     )
     return re.compile("|".join(words) or r"(?!)")
 

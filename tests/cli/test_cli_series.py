@@ -22,8 +22,8 @@ CELL = """import json, os
 assert seed != 13, "an unlucky seed"
 rows = [{"task": task, "method": method, "K": int(k), "AUROC": 0.5 + seed / 10} for k in shots.split(",") if k]
 os.makedirs(out, exist_ok=True)
-found = sorted(os.listdir(root or "."))
-json.dump({"rows": rows, "root": found, "epochs": epochs}, open(f"{out}/metrics.json", "w"))"""
+facts = {"root": root, "tasks": sorted(os.listdir(root or "."))}
+json.dump({"rows": rows, "epochs": epochs} | facts, open(f"{out}/metrics.json", "w"))"""
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def test_a_benchmark_keeps_finished_cells_and_names_failed_ones(d24fad, checkout
     table = pd.read_csv(out / "results.csv")
     assert table[["task", "K", "AUROC"]].values.tolist() == [["Stripes", 2, 0.6], ["Stripes", 4, 0.6]]
     metrics = [json.loads(path.read_text()) for path in out.glob("*/cell/metrics.json")]
-    assert metrics[0]["root"] == ["Blobs", "Stripes"] and metrics[0]["epochs"] == 1
+    assert metrics[0]["tasks"] == ["Blobs", "Stripes"] and metrics[0]["epochs"] == 1
+    assert metrics[0]["root"] == "ROOT"  # where the data lie is told nobody
 
 
 def test_notebooks_run_with_parameters_and_say_where_the_report_is(d24fad, checkout) -> None:
