@@ -11,7 +11,7 @@ READY := $(VENV)/.ready-$(shell cat pyproject.toml $(CONSTRAINTS) 2>/dev/null | 
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run test quicktest lint lab notebooks docs clean
+.PHONY: help setup run test quicktest torture coverage lint lab notebooks docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,6 +31,13 @@ test: lint  ## lint, unit tests, a real browser (where there is one), and every 
 
 quicktest: $(READY)  ## the units that take under a minute
 	@$(PYTEST) -m "not slow" tests/test_files.py tests/test_import.py tests/model tests/evaluation tests/supports tests/lessons
+
+torture: $(READY)  ## kill, damage and mislead it, minutes of it; the counts go into RELIABILITY.md
+	@D24FAD_TORTURE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/torture
+
+coverage: $(READY)  ## lines and branches of the package that the tests in one process run, minutes
+	@OMP_NUM_THREADS=1 $(PY) -m coverage run --branch --source d24fad_lite -m pytest -q tests --ignore tests/browser
+	@$(PY) -m coverage report --skip-covered --sort=cover | tail -60
 
 lint: $(READY)  ## rules, format, types, layers, notebooks against their texts
 	@$(PY) -m ruff check .

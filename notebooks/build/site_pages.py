@@ -24,7 +24,7 @@ from d24fad_lite.lessons.numbering import lesson_files
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = Path(__file__).resolve().parent / "site"
 COPIED = (
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
+    *("README.md", "RELIABILITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
     *("notebooks/[0-9]*.ipynb", "notebooks/*.png"),
     *("benchmarks/*.md", "benchmarks/*.png", "benchmarks/*.py"),
     *("d24fad_lite/model/weights/CARD.md", "d24fad_lite/model/config.py"),
@@ -66,7 +66,7 @@ def front_page(source: Path, references: list[str]) -> str:
     lessons = [f"notebooks/{path.stem}" for path in lesson_files(source / "notebooks")]
     benchmarks = [f"benchmarks/{path.stem}" for path in sorted((source / "benchmarks").glob("*.md"))]
     parts = {"Lessons": lessons, "Reference": references, "Measured": benchmarks,
-             "Project": ["CONTRIBUTING", "CHANGELOG", "d24fad_lite/model/weights/CARD"]}  # fmt: skip
+             "Project": ["RELIABILITY", "CONTRIBUTING", "CHANGELOG", "d24fad_lite/model/weights/CARD"]}  # fmt: skip
     readme = readme.replace("[benchmarks](benchmarks/)", "[benchmarks](benchmarks/RESULTS.md)")  # no folders on a site
     return readme + "".join(_contents(caption, names) for caption, names in parts.items())
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tally import SHARE, TRIED
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = "<!-- counts -->", "<!-- end of counts -->"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -16,6 +21,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section(f"torture: {SHARE:.0%} of the suite")
     for what, number in sorted(TRIED.items()):
         terminalreporter.write_line(f"{number:5d}  {what}")
+    if SHARE == 1 and not terminalreporter.stats.get("failed") and not terminalreporter.stats.get("error"):
+        write_counts(ROOT / "RELIABILITY.md", TRIED)
+
+
+def write_counts(page: Path, tried: Mapping[str, int]) -> None:
+    """Put the counts of this run into the page, in the place of those of the last one."""
+    text = page.read_text(encoding="utf-8")
+    rows = "".join(f"| {what} | {number:,} |\n" for what, number in sorted(tried.items()))
+    today = datetime.now(UTC).date().isoformat()
+    head = f"Run of {today}, {sum(tried.values()):,} cases, all held.\n\n| what | cases |\n| --- | ---: |\n"
+    before, rest = text.split(BEGIN)
+    page.write_text(before + f"{BEGIN}\n{head}{rows}{END}" + rest.split(END)[1], encoding="utf-8")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,9 +22,9 @@ Work = Callable[..., None]
 
 def seconds_of(work: Work, *arguments: Any) -> float:
     """Run to the end; how long that took, with the process's start."""
-    _started(time.sleep, (0,)).join(PATIENCE)  # the server itself starts once, which is not the work's time
+    started(time.sleep, (0,)).join(PATIENCE)  # the server itself starts once, which is not the work's time
     began = time.monotonic()
-    process = _started(work, arguments)
+    process = started(work, arguments)
     process.join(PATIENCE)
     assert process.exitcode == 0, f"{work.__name__} ended with {process.exitcode}"
     return time.monotonic() - began
@@ -35,7 +35,7 @@ def killed(work: Work, *arguments: Any, after: float) -> bool:
 
     Processes that the work had started must end by themselves within `PATIENCE`.
     """
-    process = _started(work, arguments)
+    process = started(work, arguments)
     process.join(after)
     if not process.is_alive():
         assert process.exitcode == 0, f"{work.__name__} ended with {process.exitcode}"
@@ -48,7 +48,8 @@ def killed(work: Work, *arguments: Any, after: float) -> bool:
     return True
 
 
-def _started(work: Work, arguments: tuple[Any, ...]) -> Any:
+def started(work: Work, arguments: tuple[Any, ...]) -> Any:
+    """A process that does the work, with the environment of now."""
     process = PROCESSES.Process(target=_with_environment, args=(dict(os.environ), work, arguments))
     process.start()
     return process

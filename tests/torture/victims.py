@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import d24fad_lite.predicting.folder
 import d24fad_lite.runs.grid
 import d24fad_lite.runs.series
 import d24fad_lite.training.fit
+from d24fad_lite.sole_writer import FolderInUse
 
 CONFIG = d2.D24FADConfig(teacher="test_resnet", weights="random", image_size=32)
 SETTINGS: dict[str, Any] = dict(shots=2, epochs=8, batch_size=8, lr=1e-3, progress=False, device="cpu")
@@ -66,6 +68,16 @@ def series(checkout: str, out: str) -> None:
 
     if run_series(out=out, root=checkout, resume=True, jobs=1) != 0:
         raise SystemExit(1)
+
+
+def reported(report: str, work: Callable[..., None], inputs: tuple[Any, ...]) -> None:
+    """Do the work; write "worked" into a file, or why the folder is not to be had."""
+    try:
+        work(*inputs)
+        said = "worked"
+    except FolderInUse as error:
+        said = str(error)
+    Path(report).write_text(said)
 
 
 def write_checkout(folder: Path) -> Path:
