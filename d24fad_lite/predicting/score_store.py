@@ -147,7 +147,7 @@ class ScoreStore:
         write_csv(self.folder / SCORES, HEADER, (row[: len(HEADER)] for row in self.rows.values()))
         if self.failures:
             write_csv(self.folder / FAILURES, ("name", "reason"), self.failures.items())
-        heatmaps = {sha256_of(row.name): row.heatmap for row in self.rows.values() if row.heatmap}
+        heatmaps = [row.heatmap for row in self.rows.values()]  # in the order of scores.csv, so without names
         self._results = {SCORES: file_sha256(self.folder / SCORES), "heatmaps": heatmaps}
         self._write_note()
         (self.folder / PARTIAL).unlink(missing_ok=True)
@@ -193,9 +193,10 @@ def _finished_rows(folder: Path, results: Any) -> dict[str, ScoreRow]:
         warn_of_data([f"{path} is not what was written (sha256 differs): its images are scored again"], stacklevel=3)
         return {}
     heatmaps = results.get("heatmaps")
-    heatmaps = heatmaps if isinstance(heatmaps, dict) else {}
     rows = read_csv(path)[1:]
-    return {row[0]: ScoreRow(row[0], row[1], row[2], str(heatmaps.get(sha256_of(row[0]), ""))) for row in rows}
+    if not isinstance(heatmaps, list) or len(heatmaps) != len(rows):
+        heatmaps = [""] * len(rows)
+    return {row[0]: ScoreRow(row[0], row[1], row[2], str(drawn)) for row, drawn in zip(rows, heatmaps, strict=True)}
 
 
 def _journal_rows(path: Path) -> dict[str, ScoreRow]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from d24fad_lite.files import read_json_or_none, sha256_of, write_json
@@ -93,12 +93,19 @@ def run_grid(
 
 def label(point: Mapping[str, Any]) -> str:
     """A folder name that says the parameters: "method=d24fad,seed=0,task=RSNA"."""
-    parts = (f"{key}={point[key]}" for key in sorted(point) if key not in UNLABELLED)
+    parts = (f"{key}={_shown(point[key])}" for key in sorted(point) if key not in UNLABELLED)
     text = re.sub(r"[^\w=,.+-]", "-", ",".join(parts)) or "default"
     if len(os.fsencode(text)) <= LONGEST:
         return text
     end = sha256_of(text)[:8]  # long names may begin alike
     return f"{os.fsencode(text)[: LONGEST - 9].decode(errors='ignore')}~{end}"
+
+
+def _shown(value: Any) -> str:
+    """A value as a label says it: of a path only its last name, with a hash that tells it from others."""
+    text = str(value)
+    place = PurePath(text)
+    return f"{place.name}~{sha256_of(text)[:8]}" if place.is_absolute() else text
 
 
 def _line(cell: GridCell, ended: int, count: int) -> str:

@@ -77,3 +77,10 @@ def test_long_names_that_begin_alike_have_labels_of_their_own() -> None:
     first, second = (label({"task": "x" * 200 + end, "seed": 0}) for end in "ab")
     assert first != second and max(len(first), len(second)) <= LONGEST
     assert label({"task": "RSNA", "seed": 0}) == "seed=0,task=RSNA"
+
+
+def test_a_label_says_of_a_path_only_its_last_name() -> None:
+    from d24fad_lite.runs.grid import label
+
+    first, second = label({"weights": "/home/me/a/w.pth"}), label({"weights": "/home/me/b/w.pth"})
+    assert first.startswith("weights=w.pth") and first != second and "home" not in first + second
