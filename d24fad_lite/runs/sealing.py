@@ -114,7 +114,9 @@ def seal_of(output: Path, cwd: Path, parameters: Mapping[str, Any], names: bool)
     given = {name: value for name, value in parameters.items() if isinstance(value, str) and value.strip()}
     places = {name: named_place(cwd, value) for name, value in given.items() if name != "out"} | _root(cwd, parameters)
     inputs = {name: path for name, path in places.items() if path is not None}
-    folders = {str(Path.home()): "~", str(PACKAGE_PARENT): ".", str(cwd.parent): "."}
+    folders = {str(Path.home()): "~"}
+    for checkout in (str(PACKAGE_PARENT), str(cwd.parent)):
+        folders |= {checkout: ".", f"{checkout}{os.sep}": ""}
     for name, path in inputs.items():
         forms = (given.get(name, ""), str(path), str(path.resolve()), os.path.relpath(path, cwd))
         folders |= {form.rstrip("/\\"): name.upper() for form in forms if os.sep in form.strip("./\\")}
