@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,19 @@ def clean_notebook(executed: NotebookNode, text: NotebookNode, checkout: Path) -
             continue
         count += bool(source.source.strip())
         source.execution_count = count if source.source.strip() else None
-        source.outputs = [clean for output in cell.outputs if (clean := clean_output(output, count, checkout))]
+        source.outputs = joined(clean for output in cell.outputs if (clean := clean_output(output, count, checkout)))
     return text
+
+
+def joined(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with printed text in one piece; a kernel cuts it where its clock says."""
+    found: list[NotebookNode] = []
+    for output in outputs:
+        if found and output.output_type == found[-1].output_type == "stream":
+            found[-1].text += output.text
+        else:
+            found.append(output)
+    return found
 
 
 def clean_output(output: NotebookNode, count: int, checkout: Path) -> NotebookNode | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_output
 
 from build.__main__ import main
 from build.catalog import Measured, needs, rounded, time_of, title_and_goals
-from build.cleaning import clean_text
+from build.cleaning import clean_text, joined
 from build.exercises import check_exercises
 from build.making import build_notebooks
 from build.pairing import check_pairs, read_text
@@ -99,6 +100,13 @@ def test_a_built_notebook_has_outputs_in_order_and_nothing_that_changes_by_itsel
     printed, value = code[2].outputs
     assert printed.text == "score 0.25 notebooks/x\ndone\n"
     assert value.execution_count == 3 and value.data["text/plain"] == "<object at 0x…>"
+
+
+def test_printed_text_is_stored_in_one_piece() -> None:
+    first, second = (new_output("stream", name="stdout", text=text) for text in ("one\n", "two\n"))
+    picture = new_output("display_data", data={"text/plain": "x"})
+    pieces = joined([first, second, picture, new_output("stream", name="stdout", text="three\n")])
+    assert [piece.get("text") for piece in pieces] == ["one\ntwo\n", None, "three\n"]
 
 
 def test_a_notebook_is_built_to_the_same_bytes_again(root: Path, copied: Path) -> None:
