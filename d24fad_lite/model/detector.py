@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +18,7 @@ from d24fad_lite.model.distillation import distil
 from d24fad_lite.model.features import D24FADOutput, Prediction, QueryFeatures, SupportBank, TeacherFeatures, in_float32
 from d24fad_lite.model.image_input import check_images, check_supports
 from d24fad_lite.model.speed.precision import precision_of
-from d24fad_lite.model.storage import (
-    Load,
-    StoredDetector,
-    load_all,
-    part_of,
-    read_detector,
-    read_official,
-    write_detector,
-)
+from d24fad_lite.model.storage import Load, config_of, load_all, part_of, read_detector, read_official, write_detector
 from d24fad_lite.model.student import Student
 from d24fad_lite.model.teacher import Grid, Teacher
 from d24fad_lite.model.weighting import LearnToWeight
@@ -311,17 +302,20 @@ class D24FAD(nn.Module):
         Parameters
         ----------
         path : str or Path
-        teacher : nn.Module, where the detector was built on a module of your own; its tensors come from the file.
+        teacher : nn.Module, optional
+            Where the detector was built on a module of your own: that module; its tensors come from the file. Where the
+            file does not hold its teacher's tensors: the `Teacher` it was trained with.
 
         Raises
         ------
         FileNotFoundError, CheckpointError : no file, no detector's file, or another teacher than it was trained with.
         """
         stored = read_detector(path)
-        config = _config_of(stored, teacher)
+        config = config_of(stored, teacher)
         weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
         try:
-            model = cls(config.replace(weights="random") if weights_are_stored else config)
+            ready = teacher if isinstance(teacher, Teacher) else None
+            model = cls(config.replace(weights="random") if weights_are_stored else config, ready)
         except ValueError as error:
             raise CheckpointError(
                 f"{path} holds settings that are not possible ({error}); give another file"
@@ -347,32 +341,6 @@ class D24FAD(nn.Module):
         student, weighting = read_official(path)
         decoder = Load(self.student, student, f"'decoder' in {path}")
         load_all([decoder, Load(self.weighting, weighting, f"'weight' in {path}")])
-
-
-def _config_of(stored: StoredDetector, teacher: nn.Module | None) -> D24FADConfig:
-    """The settings of a stored detector, with the given teacher where the file has none of its own.
-
-    A file decides neither what is opened nor what is downloaded: what it does not hold is asked for.
-    """
-    path, settings = stored.path, dict(stored.settings)
-    name, weights = str(settings["teacher"]), settings.get("weights", D24FADConfig.weights)
-    if stored.own_teacher is not None and teacher is None:
-        raise CheckpointError(
-            f"{path} was built on a teacher of your own ({stored.own_teacher}); give it again: "
-            f"D24FAD.load(path, teacher={stored.own_teacher}(...))"
-        )
-    held = bool(stored.teacher_tensors) or weights == "embedded"
-    if teacher is None and (not held or not re.fullmatch(r"[\w.-]+", name)):
-        raise CheckpointError(
-            f"{path} does not hold its teacher but names one ({name!r}, weights {weights!r}), and nothing is opened or "
-            "downloaded because a file says so; give it as an argument: D24FAD.load(path, teacher=...)"
-        )
-    if stored.own_teacher is not None or not held:
-        settings["teacher"] = teacher
-    try:
-        return D24FADConfig.from_dict(settings)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} holds settings that are not possible ({error}); give another file") from error
 
 
 def _grids(features: TeacherFeatures) -> list[Grid]:

@@ -23,6 +23,7 @@ from d24fad_lite.model.checkpoint import (
     unusable_numbers,
     write_tensors,
 )
+from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.weights.source import WeightsSource
 from d24fad_lite.schemas import Schema, checked
 
@@ -143,6 +144,32 @@ def read_detector(path: str | Path) -> StoredDetector:
         part_of(tensors, "teacher"),
         teacher,
     )
+
+
+def config_of(stored: StoredDetector, teacher: nn.Module | None) -> D24FADConfig:
+    """The settings of a stored detector, with the given teacher where the file has none of its own.
+
+    A file decides neither what is opened nor what is downloaded: what it does not hold is asked for.
+    """
+    path, settings = stored.path, dict(stored.settings)
+    name, weights = str(settings["teacher"]), settings.get("weights", D24FADConfig.weights)
+    if stored.own_teacher is not None and teacher is None:
+        raise CheckpointError(
+            f"{path} was built on a teacher of your own ({stored.own_teacher}); give it again: "
+            f"D24FAD.load(path, teacher={stored.own_teacher}(...))"
+        )
+    held = bool(stored.teacher_tensors) or weights == "embedded"
+    if teacher is None and (not held or not re.fullmatch(r"[\w.-]+", name)):
+        raise CheckpointError(
+            f"{path} does not hold its teacher but names one ({name!r}, weights {weights!r}), and nothing is opened or "
+            "downloaded because a file says so; give it as an argument: D24FAD.load(path, teacher=Teacher(...))"
+        )
+    if stored.own_teacher is not None:
+        settings["teacher"] = teacher
+    try:
+        return D24FADConfig.from_dict(settings)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} holds settings that are not possible ({error}); give another file") from error
 
 
 def read_official(path: str | Path) -> tuple[Tensors, Tensors]:

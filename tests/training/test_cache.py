@@ -181,3 +181,23 @@ def test_a_full_disk_is_named_and_leaves_nothing(
     with pytest.raises(OSError, match=r"MiB of teacher features in '.*': No space left .*or pass cache='off'"):
         TeacherCache(teacher, sets, "disk", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "another shape", "another type", "absent", "cut short"])
+def test_damaged_features_on_disk_are_made_again(
+    damage: str, teacher: Teacher, sets: list[ImageSet], tmp_path: Path, encoded: list[int]
+) -> None:
+    expected = tensors(TeacherCache(teacher, sets, "disk", tmp_path).features(POSITIONS))
+    file = next(tmp_path.glob("*/1.npy"))
+    stored = np.load(file)
+    if damage in ("another shape", "another type"):
+        np.save(file, stored[1:] if damage == "another shape" else stored.astype(np.float32))
+    elif damage == "absent":
+        file.unlink()
+    else:
+        content = {"empty": b"", "text": b"no array", "cut short": file.read_bytes()[:-100]}[damage]
+        file.write_bytes(content)
+    encoded.clear()
+    again = tensors(TeacherCache(teacher, sets, "disk", tmp_path).features(POSITIONS))
+    assert sum(encoded) == sum(map(len, sets))
+    assert all(torch.equal(a, b) for a, b in zip(again, expected, strict=True))
