@@ -36,8 +36,8 @@ torture: $(READY)  ## kill, damage and mislead it, minutes of it; the counts go 
 	@D24FAD_TORTURE=1 OMP_NUM_THREADS=1 $(PY) -m pytest -q tests/torture
 
 coverage: $(READY)  ## lines and branches of the package that the tests in one process run, minutes
-	@OMP_NUM_THREADS=1 $(PY) -m coverage run --branch --source d24fad_lite -m pytest -q tests --ignore tests/browser
-	@$(PY) -m coverage report --skip-covered --sort=cover | tail -60
+	@OMP_NUM_THREADS=1 $(PY) -m coverage run --branch --source d24fad_lite -m pytest -q tests --ignore tests/browser; status=$$?; \
+	  $(PY) -m coverage report --skip-covered --sort=cover; exit $$status
 
 lint: $(READY)  ## rules, format, types, layers, notebooks against their texts
 	@$(PY) -m ruff check .
