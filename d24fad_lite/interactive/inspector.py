@@ -44,12 +44,15 @@ class SupportInspector:
         Of the query shown; None while nothing is picked.
     report : ChoiceReport or None
         Of the last comparison with random sets; None before.
+    seen : set of frozenset of int
+        Choices whose AUROC on the test labels was asked for. To choose by it is to choose on the test set.
     """
 
     def __init__(self, live: LiveDetector, index: int = 0, weighting: bool = False) -> None:
         self.live = live
         self.result: LiveResult | None = None
         self.report: ChoiceReport | None = None
+        self.seen: set[frozenset[int]] = set()
         self._errors: list[int] = []
         self._random = random.Random(0)
         self._quiet = False
@@ -74,6 +77,7 @@ class SupportInspector:
         self.sets = w.Dropdown(
             options=[50, 100, 200], value=50, description="random sets", layout=wide("180px"), style=WHOLE
         )
+        self.reveal = button("Show AUROC", "Of this choice, on the test labels", self._reveal)
         self.assess = button("Is my choice any good?", "Compare with random sets, on the test labels", self._assess)
         self.picture, self.facts, self.task_line, self.quality = (w.HTML() for _ in range(4))
         self.query.observe(lambda _: self.refresh(), "value")
@@ -123,7 +127,7 @@ class SupportInspector:
                 bar(self.query, self.worst, self.chance, self.opacity, self.marked),
                 *self._weighting_bar,
                 body,
-                bar(self.assess, self.sets),
+                bar(self.reveal, self.assess, self.sets),
                 self.quality,
             ]
         )
@@ -142,12 +146,22 @@ class SupportInspector:
         self._show_picture()
         names = [self.live.selection.label(i) for i in self.live.selection.selected]
         self.facts.value = facts_html(self.result, names, self.live.threshold_text)
+        self._show_line()
+
+    def _show_line(self) -> None:
+        name, status = in_html(self.live.task.name), self.live.selection.status
+        self.task_line.value = status_line(f"{name}, {status} supports: {self._auroc_text()}")
+
+    def _auroc_text(self) -> str:
+        """The AUROC of a choice for which it was asked for; who has seen several knows what that means."""
+        if frozenset(self.live.selection.selected) not in self.seen:
+            return "the AUROC says what the test labels say, so it is hidden while you choose"
         auroc = self.live.auroc
         shown = "needs both classes" if auroc is None else f"{auroc:.3f}"
-        name = in_html(self.live.task.name)
-        self.task_line.value = status_line(
-            f"{name}, {self.live.selection.status} supports: <b>AUROC {shown}</b> on {self.live.tested_text}"
+        several = (
+            f"; seen for {len(self.seen)} choices, so the best of them is optimistic" if len(self.seen) > 1 else ""
         )
+        return f"<b>AUROC {shown}</b> on {self.live.tested_text}{several}"
 
     def _show_picture(self) -> None:
         r = self.result
@@ -196,6 +210,13 @@ class SupportInspector:
         self.kind.value, self.scale.value, self.temperature.value = c.weighting, c.attention_scale, c.temperature
         self._quiet = False
         self._reweight()
+
+    def _reveal(self) -> None:
+        if not self.live.ready:
+            self.quality.value = status_line("Pick a support first.")
+            return
+        self.seen.add(frozenset(self.live.selection.selected))
+        self._show_line()
 
     def _assess(self) -> None:
         if not self.live.ready:

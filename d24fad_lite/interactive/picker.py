@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets as w
 
 from d24fad_lite.figures.overlay import data_uri
+from d24fad_lite.interactive.below import CellsBelow
 from d24fad_lite.interactive.controls import WHOLE, bar, box, button, shortened, wide
 from d24fad_lite.interactive.idle import idle_reasons, show_idle
 from d24fad_lite.interactive.roving_focus import roving_focus
@@ -73,6 +74,7 @@ class SupportPicker:
         self._on_cards: list[int | None] = []  # the candidate that each card shows, None for a hidden card
         self._note = ""
         self.cards: list[w.Button] = []
+        self.below = CellsBelow(selection)
         self._make_controls(path, thumbnail)
         self._lay_out(thumbnail)
         self._leave = selection.subscribe(self._changed)
@@ -161,6 +163,7 @@ class SupportPicker:
                 ),
                 box([self.grid, side], "d24-body"),
                 bar(self.path, self.save, self.load),
+                self.below.widget,
                 roving_focus(self.scope),
             ]
         )
@@ -283,6 +286,7 @@ class SupportPicker:
     def close(self) -> None:
         """Stop following the selection and remove the widget."""
         self._leave()
+        self.below.close()
         self.widget.close()
 
     def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:

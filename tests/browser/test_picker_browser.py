@@ -169,6 +169,9 @@ class Person:
         )
 
     def sees(self) -> Seen:
+        # By script, so that the focus stays where the person has it.
+        self.page.get_by_role("button", name="Show AUROC", exact=True).evaluate("button => button.click()")
+        self.expect("AUROC 0.", place=1)
         line = self.page.locator(".d24-status").nth(1).inner_text()
         return Seen(
             self.page.locator(".d24-picture img").get_attribute("src"),

@@ -48,9 +48,28 @@ def test_it_shows_the_numbers_of_the_model(inspector: SupportInspector) -> None:
     assert f"score  {float(expected.score[0]):.3f}" in said
     for value in expected.weights[0].flatten():
         assert f"{float(value):.2f}" in said
+    inspector.reveal.click()
     line = words(inspector.task_line)
     assert f"AUROC {live.auroc:.3f}" in line and "all 10 test images" in line
     assert "anomalous" in words(inspector.picture) and 'alt="test/bad/' in inspector.picture.value
+
+
+def test_the_auroc_is_hidden_until_asked_for_and_counts_who_looks_often(inspector: SupportInspector) -> None:
+    live = inspector.live
+    inspector.reveal.click()
+    assert "Pick a support first" in words(inspector.quality) and not inspector.seen
+    live.selection.select([1, 2])
+    assert (
+        "hidden while you choose" in words(inspector.task_line) and f"{live.auroc:.3f}" not in inspector.task_line.value
+    )
+    inspector.reveal.click()
+    assert f"AUROC {live.auroc:.3f}" in words(inspector.task_line) and "optimistic" not in words(inspector.task_line)
+    live.selection.select([1, 3])
+    assert "hidden" in words(inspector.task_line)
+    inspector.reveal.click()
+    assert "seen for 2 choices, so the best of them is optimistic" in words(inspector.task_line)
+    live.selection.select([2, 1])  # the first set again
+    assert f"AUROC {live.auroc:.3f}" in words(inspector.task_line) and len(inspector.seen) == 2
 
 
 def test_it_says_what_the_threshold_promises_and_what_it_cannot(task: Task, model: D24FAD) -> None:
