@@ -8,6 +8,7 @@ from pathlib import Path
 
 from d24fad_lite.lessons.numbering import lesson_files
 
+EXERCISES = "exercises"  # the folder below notebooks/ with the exercises of each lesson
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 
 
@@ -38,16 +39,18 @@ def run_folder(lesson: str, out: str = "") -> Path:
     """The folder of one notebook's run, made where it is absent.
 
     It is `out` where given, else runs/interactive/<lesson> in the checkout around the working directory, else (outside
-    a checkout, or where it is read-only) the same below the system's folder for temporary files.
+    a checkout, or where it is read-only) the same below the system's folder for temporary files. The exercises of a
+    lesson, which work in notebooks/exercises, have runs/interactive/exercises/<lesson>: both may be open at once.
     """
     if out:
         folder = Path(out).expanduser().resolve()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+    part = EXERCISES if Path.cwd().name == EXERCISES else ""
     checkout = next((folder for folder in _here_and_above() if _holds_notebooks(folder)), None)
     for base in (checkout, Path(tempfile.gettempdir()) / "d24fad_lite"):
         if base is not None:
-            folder = base / "runs" / "interactive" / lesson
+            folder = base / "runs" / "interactive" / part / lesson
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError:

@@ -22,6 +22,8 @@ def test_the_checkout_is_the_nearest_folder_upwards_that_holds_notebooks(
 ) -> None:
     monkeypatch.chdir(checkout / "notebooks" / "exercises")
     assert find_checkout() == checkout == find_checkout(checkout)
+    assert run_folder("00_first") == checkout / "runs" / "interactive" / "exercises" / "00_first"
+    monkeypatch.chdir(checkout / "notebooks")
     assert run_folder("00_first") == checkout / "runs" / "interactive" / "00_first"
     assert (checkout / "runs" / "interactive" / "00_first").is_dir()
 
