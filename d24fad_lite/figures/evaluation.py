@@ -98,7 +98,9 @@ def _score_histogram(ax: Axes, report: EvaluationReport) -> None:
 def errors_figure(
     images: Tensor, maps: Tensor, captions: Sequence[str], labels: Sequence[int], masks: Tensor | None = None
 ) -> Figure:
-    """Test images above their anomaly maps, one colour scale for all, with the lesion's outline and a caption each.
+    """Test images above their anomaly maps, with the lesion's outline and a caption each.
+
+    One colour scale for all, from the median of the maps on: from their lowest value, each whole image would be red.
 
     Parameters
     ----------
@@ -121,7 +123,7 @@ def errors_figure(
     if not len(images) == len(maps) == len(captions) == len(labels):
         counts = f"{len(images)} images, {len(maps)} maps, {len(captions)} captions and {len(labels)} labels"
         raise ValueError(f"errors_figure() got {counts}; give one of each per image")
-    limits = (float(maps.min()), float(maps.max()))
+    limits = (float(maps.median()), float(maps.max()))
     with new_figure(1.5 * len(images), 3.7) as figure:
         axes = figure.subplots(2, len(images), squeeze=False)
         for i, (top, bottom) in enumerate(axes.T):
@@ -129,7 +131,7 @@ def errors_figure(
             plain_picture(top, pixels(images[i]) if mask is None else overlay(images[i], None, limits, mask))
             plain_picture(bottom, overlay(images[i], maps[i], limits, mask))
             colour = ANOMALOUS if labels[i] else NORMAL
-            top.set_title(captions[i], fontsize=9, loc="center", fontweight="normal", color=colour)
-        axes[0, 0].set_ylabel("image", fontsize=9)
-        axes[1, 0].set_ylabel("anomaly map", fontsize=9)
+            top.set_title(captions[i], fontsize=10, loc="center", fontweight="normal", color=colour)
+        axes[0, 0].set_ylabel("image", fontsize=10)
+        axes[1, 0].set_ylabel("anomaly map", fontsize=10)
     return figure

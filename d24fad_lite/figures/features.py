@@ -50,7 +50,8 @@ def by_level_figure(seen: Mapping[str, pd.DataFrame], levels: Sequence[str], tit
             for color, (task, values) in zip(COLORS, table.iterrows()):
                 ax.plot(range(len(levels)), values, "o-", color=color, label=str(task))
             ax.axhline(0.5, **CHANCE)
-            ax.set(xticks=range(len(levels)))
+            # Room beside the outer points, so that the labels of two panels do not touch.
+            ax.set(xticks=range(len(levels)), xlim=(-0.45, len(levels) - 0.55))
             ax.set_xticklabels(levels, fontsize=9)
             ax.set_title(f"{title}{name}", fontsize=11)
         axes[0].set_ylim(0.2, 1.03)

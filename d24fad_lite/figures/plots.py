@@ -55,11 +55,11 @@ def contact_sheet(images: Tensor, names: Sequence[str], title: str = "", columns
         raise ValueError(f"contact_sheet() got {len(images)} images and {len(names)} names; give one name per image")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    with new_figure(max(1.55 * columns, 3.0), 1.75 * rows + (0.35 if title else 0)) as figure:
+    with new_figure(max(1.35 * columns, 3.0), 1.55 * rows + (0.35 if title else 0)) as figure:
         axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
         for number, (ax, image, name) in enumerate(zip(axes, images, names, strict=False), start=1):
             plain_picture(ax, pixels(image))
-            ax.set_xlabel(_short(name), fontsize=8.5)
+            ax.set_xlabel(_short(name), fontsize=9)
             ax.text(
                 0.04,
                 0.96,
@@ -233,7 +233,7 @@ def choice_figure(report: ChoiceReport, influence: bool = True) -> Figure:
             ax.axvline(value, color=MARKED, linewidth=2.5)
             ax.set(xlabel=name, ylabel="random sets")
             title = f"chosen {value:.3f} (line), better\nthan {rank:.0f} % of {len(others)} random sets"
-            ax.set_title(title, fontsize=9)
+            ax.set_title(title, fontsize=10)
             ax.yaxis.get_major_locator().set_params(integer=True)
             ax.xaxis.get_major_locator().set_params(nbins=3)  # close to 1 the labels have four decimals
         if influence:

@@ -59,7 +59,7 @@ def image_rows_figure(
         raise ValueError(f"image_rows_figure() got no pictures{' for ' + ', '.join(empty) if empty else ''}")
     outlines = _outlines(rows, mask, masks or {})
     columns = max(map(len, rows.values()))
-    height = (width + 0.12) * len(rows) + 0.35 * bool(titles) + 0.25 * len(captions)
+    height = (width + 0.12) * len(rows) + 0.35 * bool(titles) + 0.25 * sum(map(any, captions))
     with new_figure(width * columns + 0.16 * max(map(len, rows)), height) as figure:
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for number, (line, (name, pictures)) in enumerate(zip(axes, rows.items(), strict=True)):
@@ -69,7 +69,7 @@ def image_rows_figure(
                     ax.set_axis_off()
                     continue
                 _show(ax, pictures[column], limits, outlines[name][column])
-                if number < len(captions) and column < len(captions[number]):
+                if number < len(captions) and column < len(captions[number]) and captions[number][column]:
                     ax.set_xlabel(as_drawn(captions[number][column]), fontsize=9)
             line[0].set_ylabel(as_drawn(name), rotation=0, ha="right", va="center", fontsize=10)
         for ax, title in zip(axes[0], titles, strict=False):

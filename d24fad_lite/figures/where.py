@@ -98,7 +98,7 @@ def mean_maps_figure(maps: Mapping[str, Tensor | np.ndarray], notes: Mapping[str
     matplotlib Figure
     """
     rows = -(-len(maps) // columns)
-    with new_figure(2.35 * columns, 2.6 * rows) as figure:
+    with new_figure(2.35 * columns, 2.95 * rows) as figure:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, (name, values) in zip(axes, maps.items(), strict=False):
             plain_picture(ax, np.asarray(values))

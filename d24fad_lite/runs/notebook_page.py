@@ -18,6 +18,13 @@ FORMULA = re.compile(
     r"|(?<![\\$\w])\$(?=\S)(?P<inline>[^$\n]+?)(?<=\S)\$(?!\w)",
     re.DOTALL,
 )
+# What the converter writes out as letters (a size before a named bracket, `\arg`) or with a sign that many fonts lack,
+# in words that it knows.
+KNOWN_WORDS = (
+    (re.compile(r"\\[bB]igg?[lr]?(?=\\[a-zA-Z])"), ""),
+    (re.compile(r"\\arg(?![a-zA-Z])"), r"\\mathrm{arg}\\,"),
+    (re.compile(r"\\setminus(?![a-zA-Z])"), r"\\smallsetminus "),
+)
 # Where `link_pages` puts its links; empty on a page of its own.
 NAVIGATION = re.compile(r'<nav class="series">.*?</nav>')
 
@@ -80,6 +87,8 @@ def with_mathml(markdown: str) -> str:
             return match.group()
         kind = "block" if match["display"] is not None else "inline"
         tex = " ".join((match["display"] or match["inline"]).split())
+        for word, known in KNOWN_WORDS:
+            tex = word.sub(known, tex)
         try:
             return convert(tex, display=kind)
         except Exception:  # the converter raises many kinds; the formula itself is still there to read

@@ -107,6 +107,10 @@ nav.series { display: flex; justify-content: space-between; gap: 1rem; flex-wrap
 nav.series a { color: var(--jp-content-link-color, #0b6aa8); }
 .jp-RenderedHTMLCommon { overflow-wrap: break-word; }
 math { font-size: 1.15em; }
+/* An output begins where its code does, also one without a number; text does not stick to the table below it. */
+.jp-OutputArea-prompt { padding: 5px !important; }
+.jp-RenderedText { padding-left: 5px !important; }
+.jp-OutputArea-child + .jp-OutputArea-child { margin-top: .5rem; }
 .jp-OutputArea-output img { max-width: 100%; height: auto; border-radius: 6px; }
 .jp-OutputArea-output { overflow-x: auto; }
 .jp-RenderedText pre { word-break: normal !important; overflow-wrap: anywhere; }
@@ -114,6 +118,10 @@ math { font-size: 1.15em; }
 .jp-InputArea-editor .highlight pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] { background: transparent; opacity: .7; }
 .jp-Cell-inputWrapper, .jp-CodeMirrorEditor, .highlight { max-width: 100%; }
+@media (prefers-color-scheme: light) { body { --jp-mirror-editor-comment-color: #2f6f6f;
+  --jp-mirror-editor-operator-color: #8a1fd6; --jp-mirror-editor-number-color: #007000; } }
+@media (prefers-color-scheme: dark) { body { --jp-mirror-editor-comment-color: #7ab3b3;
+  --jp-mirror-editor-operator-color: #c792ff; --jp-mirror-editor-keyword-color: #6cc070; } }
 @media (max-width: 900px) {
   .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
   body { padding: .75rem .5rem 3rem !important; }

@@ -134,7 +134,7 @@ class SupportLottery:
         values = np.sort(self.report.aurocs)
         shown = [*values[::-1][:count], *values[:count][::-1]]
         shots = self.report.shots
-        figure = Figure(figsize=(1.2 * shots + 4, 1.25 * len(sets)), layout="constrained")
+        figure = Figure(figsize=(1.2 * shots + 4, 1.4 * len(sets)), layout="constrained")
         grid = figure.add_gridspec(len(sets), shots + 3)
         histogram = figure.add_subplot(grid[:, :3])
         histogram.hist(values, bins="auto", color="0.6")
@@ -146,7 +146,7 @@ class SupportLottery:
                 axes.imshow(image.permute(1, 2, 0).numpy())
                 axes.set_axis_off()
                 if column == 0:
-                    axes.set_title(f"{'best' if row < count else 'worst'} {value:.3f}", fontsize=8, loc="left")
+                    axes.set_title(f"{'best' if row < count else 'worst'} {value:.3f}", fontsize=10, loc="left")
         return figure
 
     def summary(self) -> str:

@@ -29,8 +29,17 @@ def test_a_formula_that_cannot_be_translated_stays_tex() -> None:
 def test_every_formula_of_the_series_is_translated(path: Path) -> None:
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
-            rest = re.sub(r"<math.*?</math>|```.*?```|`[^`\n]+`", "", with_mathml(cell.source), flags=re.DOTALL)
+            translated = with_mathml(cell.source)
+            rest = re.sub(r"<math.*?</math>|```.*?```|`[^`\n]+`", "", translated, flags=re.DOTALL)
             assert "$$" not in rest and not re.search(r"\$[^$\n]*\\[a-z]", rest), rest
+            for formula in re.findall(r"<math.*?</math>", translated, flags=re.DOTALL):
+                assert "\\" not in formula, f"a word that the converter does not know: {formula}"
+
+
+@pytest.mark.parametrize("tex", [r"\big\lVert a \Big\rangle", r"\arg\min_i x_i", r"A \setminus B"])
+def test_a_word_that_the_converter_does_not_know_is_said_in_another(tex: str) -> None:
+    formula = with_mathml(f"${tex}$")
+    assert formula.startswith("<math") and "\\" not in formula and "&#x029F5;" not in formula
 
 
 def test_a_page_holds_the_formula_and_the_output(tmp_path: Path) -> None:

@@ -13,12 +13,8 @@ if TYPE_CHECKING:
 
 CLEAN, WARNING, LEAK, NOT_TRIED = "clean", "warning", "LEAK", "not tried"
 _SIGN = {CLEAN: "✓", WARNING: "!", LEAK: "✗", NOT_TRIED: "–"}  # never colour alone
-_SHADE = {
-    CLEAN: ("#e3f4ec", "#0b5d40"),
-    WARNING: ("#fdf1d3", "#6b4a00"),
-    LEAK: ("#fbe2d5", "#8a2f00"),
-    NOT_TRIED: ("#eceef0", "#44484c"),
-}
+# A tint of the ground with the page's own ink, which can be read on a light and on a dark page.
+_TINT = {CLEAN: "#1f9d6b26", WARNING: "#e0a1003d", LEAK: "#d9480f3d", NOT_TRIED: "#8a8d9126"}
 
 
 @dataclass(frozen=True)
@@ -125,14 +121,13 @@ class AuditReport:
         )
         rows = []
         for f in self.findings:
-            back, ink = _SHADE[f.verdict]
-            style = f"background:{back};color:{ink};text-align:left;vertical-align:top;padding:4px 8px"
+            style = f"background:{_TINT[f.verdict]};text-align:left;vertical-align:top;padding:4px 8px"
             cells = (
-                f"<b>{_SIGN[f.verdict]} {f.verdict}</b>",
+                f"<b style='white-space:nowrap'>{_SIGN[f.verdict]} {f.verdict}</b>",
                 in_html(f.check),
                 in_html(f.tried),
                 _number(f.change),
-                _aurocs(f),
+                f"<span style='white-space:nowrap'>{_aurocs(f)}</span>",
                 in_html(f.detail),
             )
             rows.append("<tr>" + "".join(f"<td style='{style}'>{cell}</td>" for cell in cells) + "</tr>")
