@@ -125,5 +125,10 @@ math { font-size: 1.15em; }
 @media (max-width: 900px) {
   .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
   body { padding: .75rem .5rem 3rem !important; }
+  /* An interval such as "0.82 [0.67, 0.93]" stays on one line; a table that is wider still can be scrolled. */
+  .jp-RenderedHTML > div { overflow-x: auto; }
+  .jp-RenderedHTML { padding-right: 0 !important; }
+  .jp-RenderedHTML table.dataframe { font-size: 12px; white-space: nowrap; }
+  .jp-RenderedHTML table.dataframe :is(td, th) { padding: .4em; white-space: nowrap; }
 }
 """
