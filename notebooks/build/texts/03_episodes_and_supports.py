@@ -354,9 +354,7 @@ spread
 draws_of_four = d2.SupportLottery(reports[K])
 fig = draws_of_four.figure(held_out)
 lesson.save_figure(fig, "best_and_worst_sets")
-d2.show_figure(
-    fig, f"the two best and the two worst support sets of {lottery}, with their AUROC", dpi=64
-)
+d2.show_figure(fig, f"the two best and the two worst support sets of {lottery}, with their AUROC")
 
 # %% [markdown]
 # Whoever chooses the best of many sets **on the test images** also chooses the luck of these images. To tell the two
@@ -447,9 +445,7 @@ fig = d2.contact_sheet(
     title="Above: the first 8 files. Below: a random draw of 8",
 )
 lesson.save_figure(fig, "first_files")
-d2.show_figure(
-    fig, "two rows of eight supports: one patient eight times, and eight patients", dpi=64
-)
+d2.show_figure(fig, "two rows of eight supports: one patient eight times, and eight patients")
 
 # %% [markdown]
 # A good set of supports lies close to whatever is **normal** in this task. So look at the mean score of the normal test
