@@ -54,6 +54,15 @@ def test_errors_share_a_colour_scale_and_captions_carry_their_class() -> None:
     assert np.ptp(dark, axis=2).max() < 3 and np.ptp(lit, axis=2).min() > 50  # grey where the map is lowest of all
 
 
+def test_the_lower_half_of_all_values_is_not_painted() -> None:
+    rising = torch.linspace(0, 1, 256).reshape(1, 16, 16)
+    picture = np.asarray(
+        errors_figure(torch.full((1, 3, 16, 16), 0.5), rising, ["one"], [1]).axes[1].images[0].get_array()
+    )
+    colour = np.ptp(picture.astype(int), axis=2)  # 0 is grey
+    assert colour[:8].max() < 3 and colour[12:].min() > 20
+
+
 def test_missing_captions_are_counted() -> None:
     with pytest.raises(ValueError, match="2 images, 2 maps, 1 captions and 2 labels"):
         errors_figure(torch.zeros(2, 3, 16, 16), torch.zeros(2, 16, 16), ["one"], [0, 1])

@@ -38,6 +38,12 @@ def test_a_row_may_give_each_picture_its_own_lesion() -> None:
             image_rows_figure(pictures, masks=wrong)
 
 
+def test_a_row_without_captions_takes_no_room_for_them() -> None:
+    rows = {"image": [torch.zeros(3, 8, 8)], "map": [np.eye(8)]}
+    none, one, two = (image_rows_figure(rows, captions=c).get_figheight() for c in ([], [[], ["a"]], [["a"], ["b"]]))
+    assert none < one < two
+
+
 @pytest.mark.parametrize("rows", [{}, {"empty": []}])
 def test_rows_without_pictures_are_refused(rows: dict) -> None:
     with pytest.raises(ValueError, match="no pictures"):
