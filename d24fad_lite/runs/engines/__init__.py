@@ -1,0 +1,1 @@
+"""One door for executors: where the cells of a benchmark are computed."""
