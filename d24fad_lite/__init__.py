@@ -154,8 +154,13 @@ _HOME = {
     "show_figure": "figures.plots",
     "choose_supports": "interactive.inspector",
     "SupportInspector": "interactive.inspector",
-    # runs: many notebooks unattended
+    # runs: many notebooks unattended; the benchmark on engines
     "run_grid": "runs.grid",
+    "plan_benchmark": "runs.benchmark.plan",
+    "run_benchmark": "runs.benchmark.drive",
+    "benchmark_table": "runs.benchmark.table",
+    "BenchmarkTable": "runs.benchmark.table",
+    "EngineSettings": "runs.engines",
 }
 __all__ = ["__version__", *_HOME]
 
@@ -229,6 +234,10 @@ if TYPE_CHECKING:
     from d24fad_lite.model.weights.embedded import embedded_catalog
     from d24fad_lite.model.weights.local import best_local_teacher, weights_available
     from d24fad_lite.predicting.folder import FolderPrediction, predict_folder
+    from d24fad_lite.runs.benchmark.drive import run_benchmark
+    from d24fad_lite.runs.benchmark.plan import plan_benchmark
+    from d24fad_lite.runs.benchmark.table import BenchmarkTable, benchmark_table
+    from d24fad_lite.runs.engines import EngineSettings
     from d24fad_lite.runs.grid import run_grid
     from d24fad_lite.supports.contamination import by_weighting as read_by_weighting
     from d24fad_lite.supports.contamination import contamination_experiment

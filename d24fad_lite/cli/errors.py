@@ -16,7 +16,10 @@ FAILED, USAGE, STOPPED = 1, 2, 130
 EXTRAS = {
     "dicom": {"pydicom"},
     "nifti": {"nibabel"},
-    "notebooks": {"papermill", "nbformat", "nbclient", "nbconvert", "jupytext", "ipykernel", "psutil", "yaml"},
+    "benchmark": {"pebble", "scikit_posthocs", "seaborn", "psutil"},
+    "dask": {"dask", "distributed"},
+    "slurm": {"submitit"},
+    "notebooks": {"papermill", "nbformat", "nbclient", "nbconvert", "jupytext", "ipykernel", "yaml"},
 }
 
 

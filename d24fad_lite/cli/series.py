@@ -1,21 +1,16 @@
-"""`d24fad notebooks` and `d24fad benchmark`: the series unattended, and notebook 09 over a grid."""
+"""`d24fad notebooks`: the series unattended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from d24fad_lite.cli.errors import FAILED, resumable, say, tell
-from d24fad_lite.cli.options import pair, writable_folder
-from d24fad_lite.csv_files import write_frame
-from d24fad_lite.listings import names_of, numbers_of
-from d24fad_lite.sole_writer import sole_writer
+from d24fad_lite.cli.options import pair
 
 if TYPE_CHECKING:
-    from d24fad_lite.runs.grid import GridCell
+    pass
 
 ShowNames = Annotated[
     bool, typer.Option("--names", help="Leave names of your files and patients in what is written, in place of ids.")
@@ -89,75 +84,3 @@ def notebooks(
 
     parameters = dict(pair(text, "--parameter") for text in parameter or ())
     raise typer.Exit(run_series(names, profile, out, parameters, timeout, resume, checkout, jobs, show_names))
-
-
-def benchmark(
-    out: Annotated[Path, typer.Option(help="Folder for results.csv and one folder per cell of the grid.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="ROOT", help="Folder of tasks.  [default: D24FAD_DATA, else the samples]", show_default=False
-        ),
-    ] = None,
-    profile: ProfileName = "",
-    tasks: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TASK",
-            help='Tasks to leave out in turn; comma or repeat; a name with a comma in "..".  [default: all]',
-        ),
-    ] = None,
-    methods: Annotated[str, typer.Option(help="d24fad, untrained, or both between commas.")] = "d24fad",
-    shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.  [default: the profile's]")] = "",
-    seeds: Annotated[str, typer.Option(metavar="N,N,..", help="Training seeds.  [default: the profile's]")] = "",
-    epochs: Annotated[int, typer.Option(help="Passes over the training images; 0: the profile's.")] = 0,
-    timeout: Timeout = None,
-    checkout: Checkout = None,
-    show_names: ShowNames = False,
-) -> None:
-    """Leave out every task in turn and evaluate on it: tasks x shots x seeds, by notebook 09.
-
-    Why: a method is judged on all tasks, not on the one that suits it. Finished cells are kept: the same command goes
-    on where it was stopped, and a failing cell does not stop the others.
-
-    \b
-    Examples:
-      d24fad benchmark --out grid
-      d24fad benchmark --out grid --data my_tasks --profile full
-      d24fad benchmark --out grid --tasks RSNA,HIS --shots 4 --seeds 0,1,2 --methods untrained,d24fad
-    """
-    from d24fad_lite.runs.grid import run_grid
-    from d24fad_lite.runs.task_grid import plan_task_grid
-
-    plan = plan_task_grid(
-        profile=profile,
-        data=str(data or ""),
-        tasks=tasks or (),
-        methods=names_of([methods]),
-        seeds=numbers_of(seeds, "--seeds", least=0) if seeds else (),
-        shots=numbers_of(shots, "--shots") if shots else (),
-        epochs=epochs,
-        checkout=checkout,
-    )
-    with sole_writer(writable_folder(out), "a benchmark") as folder:
-        with resumable("finished cells are kept; the same command goes on from there"):
-            limit = plan.timeout if timeout is None else timeout
-            cells = run_grid(plan.notebook, plan.points, folder, timeout=limit, show_names=show_names)
-        _report(cells, folder)
-
-
-def _report(cells: Sequence[GridCell], folder: Path) -> None:
-    """Print and save the table of all cells; exit with 1 when a cell failed."""
-    from d24fad_lite.runs.task_grid import results_table
-
-    table = results_table(cells)
-    if len(table):
-        write_frame(folder / "results.csv", table)
-        tell("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-        tell(f"\nsaved {folder / 'results.csv'}")
-    failed = [cell for cell in cells if cell.metrics is None]
-    for cell in failed:
-        say(f"failed: {cell.label}: {cell.result.error}")
-    if failed:
-        say(f"error: {len(failed)} of {len(cells)} cells did not complete; the same command tries them again")
-        raise typer.Exit(FAILED)

@@ -62,6 +62,7 @@ def trained_detector(
     teacher: Teacher | None = None,
     device: str = "cpu",
     progress: bool = False,
+    store: Path | None = None,
 ) -> tuple[D24FAD, History]:
     """The detector that this training gives: read from the cache if it is there, else trained and stored.
 
@@ -81,6 +82,8 @@ def trained_detector(
     device : {"cpu", "cuda", "mps"}, default "cpu"
     progress : bool, default False
         Show a progress bar while training.
+    store : Path, optional
+        Folder of trained detectors; default: the cache's, which makes room for new ones by removing the oldest.
 
     Returns
     -------
@@ -95,8 +98,8 @@ def trained_detector(
     """
     plain = D24FADConfig()
     trained_as = config.replace(**{name: getattr(plain, name) for name in MAP_ALONE})
-    training = _Training(D24FAD(trained_as, teacher), tasks, recipe, device, progress)
-    stored = not isinstance(config.teacher, nn.Module) and _writable(detectors_folder())
+    training = _Training(D24FAD(trained_as, teacher), tasks, recipe, device, progress, store)
+    stored = not isinstance(config.teacher, nn.Module) and _writable(training.store)
     model, history = training.load_or_train() if stored else training.train()
     return model.to(device).eval().read_as(**{name: getattr(config, name) for name in MAP_ALONE}), history
 
@@ -125,13 +128,20 @@ class _Training:
     """One training, and where its result is stored."""
 
     def __init__(
-        self, model: D24FAD, tasks: Mapping[str, Task], recipe: DetectorRecipe, device: str, progress: bool
+        self,
+        model: D24FAD,
+        tasks: Mapping[str, Task],
+        recipe: DetectorRecipe,
+        device: str,
+        progress: bool,
+        store: Path | None,
     ) -> None:
         self.model, self.tasks, self.recipe, self.device, self.progress = model, tasks, recipe, device, progress
+        self.cached, self.store = store is None, store or detectors_folder()
 
     def load_or_train(self) -> tuple[D24FAD, History]:
-        """The detector from the cache; where it is not there, one process alone trains it first."""
-        home = detectors_folder() / digest_of(self.model, self.tasks, self.recipe, self.device)
+        """The detector from the store; where it is not there, one process alone trains it first."""
+        home = self.store / digest_of(self.model, self.tasks, self.recipe, self.device)
         history = self._load(home)
         if history is None:
             with _one_at_a_time(home):
@@ -163,8 +173,9 @@ class _Training:
         return self.model, history
 
     def _train_and_store(self, home: Path) -> None:
-        state = self.model.trainable_state_dict()
-        make_room(detectors_folder(), 4 * sum(t.numel() * t.element_size() for t in state.values()), LIMIT)
+        if self.cached:
+            state = self.model.trainable_state_dict()
+            make_room(self.store, 4 * sum(t.numel() * t.element_size() for t in state.values()), LIMIT)
         try:
             _, history = self.train(home / TRAINING)
         except CheckpointError as error:
@@ -218,7 +229,7 @@ def _writable(folder: Path) -> bool:
     except OSError as error:
         reason = str(error.strerror or error)
     print(
-        f"notice: detectors cannot be kept in the cache's folder {folder.name} ({reason}), so each lesson trains its "
+        f"notice: detectors cannot be kept in the folder {folder.name} ({reason}), so each lesson trains its "
         "own; set D24FAD_CACHE to a folder that can be written"
     )
     return False

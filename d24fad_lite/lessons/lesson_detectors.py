@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d24fad_lite.lessons.attended import widgets_wanted
@@ -25,11 +26,13 @@ class LessonDetectors:
     profile : Profile, with what the notebook's parameters say
     seed : of initial weights and episodes, unless a call names another
     device : "cpu", "cuda" or "mps"
+    store : folder of trained detectors; None for the cache that all lessons share
     """
 
     profile: Profile
     seed: int
     device: str
+    store: Path | None = None
     _teachers: dict[tuple[Any, ...], Teacher] = field(default_factory=dict, repr=False)
     _shared: dict[int, SharedTeacher] = field(default_factory=dict, repr=False)
 
@@ -88,7 +91,13 @@ class LessonDetectors:
         trained_as = config.replace(fusion=changes.get("fusion", D24FADConfig.fusion))
         rest = bench if task is None else bench.without(task if isinstance(task, str) else task.name)
         model, history = trained_detector(
-            trained_as, rest, recipe, teacher=self._teacher(config), device=self.device, progress=_somebody_watches()
+            trained_as,
+            rest,
+            recipe,
+            teacher=self._teacher(config),
+            device=self.device,
+            progress=_somebody_watches(),
+            store=self.store,
         )
         return model.read_as(fusion=config.fusion), history
 

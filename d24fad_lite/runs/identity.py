@@ -48,10 +48,13 @@ def run_key(
         "inputs": {name: contents_sha256(path) for name, path in _inputs(values, cwd)},
         "data": _data_and_teacher(values, cwd) if "root" in values else None,
         "device": os.environ.get(DEVICE_VARIABLE, ""),
-        "package": _package_hash(),
-        "versions": {name: package_version(name) for name in PACKAGES},
-    }
+    } | numbers_hang_on()
     return sha256_of(json.dumps(facts, sort_keys=True, default=str))[:16]
+
+
+def numbers_hang_on() -> dict[str, Any]:
+    """The package's code and the versions of the libraries: what any number of the kit depends on."""
+    return {"package": _package_hash(), "versions": {name: package_version(name) for name in PACKAGES}}
 
 
 def runs_notebooks(notebook: NotebookNode) -> bool:

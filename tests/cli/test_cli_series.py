@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -35,37 +33,6 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_benchmark_keeps_finished_cells_and_names_failed_ones(d24fad, checkout, tiny_root, tmp_path) -> None:
-    out = tmp_path / "grid"
-    command = [
-        "benchmark",
-        "--checkout",
-        checkout,
-        "--data",
-        tiny_root,
-        "--tasks",
-        "stripes",
-        "--shots",
-        "2,4",
-        "--profile",
-        "quick",
-        "--epochs",
-        1,
-        "--out",
-        out,
-    ]
-    failed = d24fad(*command, "--seeds", "1,13")
-    assert failed.code == 1 and "failed: " in failed.err and "an unlucky seed" in failed.err
-    assert "error: 1 of 2 cells did not complete" in failed.err
-    again = d24fad(*command, "--seeds", "1")
-    assert again.code == 0 and "completed (kept)" in again.out
-    table = pd.read_csv(out / "results.csv")
-    assert table[["task", "K", "AUROC"]].values.tolist() == [["Stripes", 2, 0.6], ["Stripes", 4, 0.6]]
-    metrics = [json.loads(path.read_text()) for path in out.glob("*/cell/metrics.json")]
-    assert metrics[0]["tasks"] == ["Blobs", "Stripes"] and metrics[0]["epochs"] == 1
-    assert metrics[0]["root"] == "ROOT"  # where the data lie is told nobody
-
-
 def test_notebooks_run_with_parameters_and_say_where_the_report_is(d24fad, checkout) -> None:
     result = d24fad(
         "notebooks", "09", "-p", "task=LAG", "-p", "shots=4", "--checkout", checkout, "--out", checkout / "runs/one"
@@ -83,9 +50,6 @@ def test_notebooks_run_with_parameters_and_say_where_the_report_is(d24fad, check
         (("notebooks", "-p", "tusk=LAG"), "unknown parameter 'tusk' (did you mean 'task'?)"),
         (("notebooks", "-p", "task"), "--parameter 'task' must be written NAME=VALUE"),
         (("notebooks", "--profile", "quik"), "unknown profile 'quik' (did you mean 'quick'?)"),
-        (("benchmark", "--out", "grid", "--shots", "2;4"), "--shots '2;4' must be different whole numbers"),
-        (("benchmark", "--out", "grid", "--seeds", "one"), "--seeds 'one' must be different whole numbers"),
-        (("benchmark", "--out", "grid", "--data", "nowhere"), "data root 'nowhere' is not a folder"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_runs(d24fad, checkout, monkeypatch, arguments, message: str) -> None:
@@ -104,33 +68,3 @@ def test_a_missing_extra_is_named_with_the_way_to_install_it(d24fad, checkout, m
     monkeypatch.setattr(notebooks, "run_series", missing)
     result = d24fad("notebooks", "--checkout", checkout)
     assert result.code == 2 and "pip install 'd24fad_lite[notebooks]'" in result.err
-
-
-def test_a_benchmark_tells_what_the_tasks_leave_out_and_refuses_one_class_before_any_cell(
-    d24fad, checkout, tiny_root, tmp_path
-) -> None:
-    data = Path(shutil.copytree(tiny_root, tmp_path / "data"))
-    (data / "Blobs/test/bad/scan.webp").touch()
-    (data / "Stripes").rename(data / "Chest, PA")
-    command = [
-        "benchmark",
-        "--checkout",
-        checkout,
-        "--data",
-        data,
-        "--shots",
-        "2",
-        "--profile",
-        "quick",
-        "--seeds",
-        "1",
-        "--out",
-        tmp_path / "grid",
-        "--tasks",
-    ]
-    told = d24fad(*command, "Chest, PA")
-    assert told.code == 0 and "warning: task 'Blobs': 1 file(s) ignored: test/bad/scan.webp" in told.err
-    assert pd.read_csv(tmp_path / "grid/results.csv")["task"].tolist() == ["Chest, PA"]
-    shutil.rmtree(data / "Blobs/test/good")
-    refused = d24fad(*command, '"Chest, PA",Blobs')
-    assert refused.code == 2 and "task 'Blobs' has 5 anomalous test images and no normal one" in refused.err

@@ -34,3 +34,9 @@ class Cancelled(LostWork):
     """Somebody took it back: scancel, an operator."""
 
     kind = "cancelled"
+
+
+class EngineLost(LostWork):
+    """The engine itself is gone (a scheduler that was stopped); says nothing about the work, which goes elsewhere."""
+
+    kind = "engine"
