@@ -161,6 +161,7 @@ _HOME = {
     "benchmark_table": "runs.benchmark.table",
     "BenchmarkTable": "runs.benchmark.table",
     "EngineSettings": "runs.engines",
+    "REPORTED": "runs.benchmark.reported",
 }
 __all__ = ["__version__", *_HOME]
 
@@ -236,6 +237,7 @@ if TYPE_CHECKING:
     from d24fad_lite.predicting.folder import FolderPrediction, predict_folder
     from d24fad_lite.runs.benchmark.drive import run_benchmark
     from d24fad_lite.runs.benchmark.plan import plan_benchmark
+    from d24fad_lite.runs.benchmark.reported import REPORTED
     from d24fad_lite.runs.benchmark.table import BenchmarkTable, benchmark_table
     from d24fad_lite.runs.engines import EngineSettings
     from d24fad_lite.runs.grid import run_grid

@@ -59,7 +59,16 @@ def numbers_hang_on() -> dict[str, Any]:
 
 def runs_notebooks(notebook: NotebookNode) -> bool:
     """Whether a notebook runs a grid of others."""
-    return any("run_grid(" in code for code in _code_cells(notebook))
+    return _calls(notebook, "run_grid(")
+
+
+def runs_processes(notebook: NotebookNode) -> bool:
+    """Whether a notebook starts processes that use all cores by themselves."""
+    return _calls(notebook, "run_grid(", "run_benchmark(")
+
+
+def _calls(notebook: NotebookNode, *calls: str) -> bool:
+    return any(call in code for code in _code_cells(notebook) for call in calls)
 
 
 def hashes_of_results(output: Path, metrics: Path | None) -> dict[str, str]:

@@ -30,7 +30,7 @@ from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
 from d24fad_lite.messages import did_you_mean, printable
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
-from d24fad_lite.runs.identity import PACKAGES, run_key, runs_notebooks
+from d24fad_lite.runs.identity import PACKAGES, run_key, runs_processes
 from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
 from d24fad_lite.runs.processor import cores
 from d24fad_lite.runs.resuming import earlier_results, resume_command, shown_path
@@ -201,7 +201,7 @@ def _run_all(
 
     Those that run notebooks themselves fill the cores alone, so they come last, one by one.
     """
-    grids = [name for name in chosen if runs_notebooks(read_notebook(sources[name]))]
+    grids = [name for name in chosen if runs_processes(read_notebook(sources[name]))]
     width, ended = max(map(len, chosen)), 0
     for names, at_a_time in (([name for name in chosen if name not in grids], jobs), (grids, 1)):
         calls = [call(name, thread_limit(at_a_time)) for name in names]

@@ -1,15 +1,16 @@
 # %% [markdown]
 # # 10 · The full benchmark
 #
-# Every task held out in turn, every number of supports, every seed: this notebook runs notebook 09 by papermill once
-# for each cell of the grid, and collects what they measured. Cells are kept, so a stopped benchmark goes on where it
-# was. The same page is an exercise of a few minutes on the synthetic samples and, in the profile `full`, the benchmark
-# of the paper on your copy of its data.
+# Every task held out in turn, every number of supports, every training seed, every method under the same draws. One
+# cell of this benchmark does what lesson 09 does, as a plain function that any machine can run. Cells are kept, so a
+# stopped benchmark goes on where it was. The same page is an exercise of a few minutes on the synthetic samples and, in
+# the profile `full`, the benchmark of the paper on your copy of its data.
 #
 # **You will learn**
-# - how a grid of experiments is run so that nothing is lost and nothing is run twice;
+# - how a grid of experiments is run so that nothing is lost and nothing is run twice, on one machine or on many;
 # - to read a benchmark table: protocol, n, draws, interval, and the column "reported";
 # - what training changed, in pairs: trained against untrained on the same draws and images;
+# - what ten comparisons at once do to a p value, and what ranks over five tasks can say;
 # - when nothing can be claimed.
 #
 # **Needs:** CPU · about 1.5 min, 2.75 GB (quick)
@@ -20,7 +21,7 @@ seed: int = 0  # of the first training run; further runs of the profile count up
 out: str = ""  # folder of metrics.json and figures; empty: runs/interactive/<name>
 root: str = ""  # folder of tasks; empty: the synthetic samples
 tasks: str = ""  # tasks to hold out, "RSNA,LAG"; a name with a comma in double quotes; empty: all
-methods: str = "d24fad,untrained"  # detectors of notebook 09: trained, its untrained twin, or both
+methods: str = "matched,d24fad,untrained,nearest-patch"  # see the first table
 reading: str = ""  # "matched", "released" or "paper"; empty: matched, and the profile's
 teacher: str = ""  # timm name of the frozen network; empty: the profile's
 weights: str = ""  # "imagenet", "embedded", "random" or a file; empty: the profile's
@@ -30,112 +31,103 @@ lr: float = 0.0  # learning rate; 0: the profile's
 # %% tags=["setup"]
 import contextlib
 import io
-from itertools import product
 
 import numpy as np
 import pandas as pd
 
 import d24fad_lite as d2
-from d24fad_lite.lessons import find_checkout, names_of, same, start_lesson
+from d24fad_lite.lessons import names_of, same, start_lesson
 
 lesson = start_lesson("10_full_benchmark", globals())
 p = lesson.profile
-bench = d2.open_benchmark(lesson.data)
-held_out = [bench.resolve(name) for name in names_of([tasks], list(bench))] or list(bench)
 
 # %% [markdown]
-# ## The grid
+# ## The cells
 #
-# One cell is one run of notebook 09: a detector trained on the other tasks, its untrained twin, and the methods without
-# training, evaluated at every K. In the profile `quick` a detector is trained once per task, with the profile's K, and
-# evaluated at 2, 4 and 8 supports; the training is kept and shared by all lessons. `full` trains anew for each K, as
-# the method is described.
+# The unit of work is one **training**: a task held out, a method, a training seed. All numbers of supports, all draws
+# and all readings are read from it. What has no training (`matched`, nearest patch, the shortcuts) needs one cell per
+# task. In the profile `quick` a detector is trained once per task, with the profile's K, and evaluated at 2, 4 and 8
+# supports; the training is kept and shared by all lessons. `full` trains anew for each K, as the method is described.
 
 # %% tags=["nbval-check-output"]
-given = {"teacher": teacher, "weights": weights, "reading": reading, "epochs": epochs, "lr": lr}
-given["root"] = str(lesson.data) if root else ""
-common = {"profile": p.name, "method": methods} | {name: v for name, v in given.items() if v}
-per_training = (
-    [{"shots": str(k), "train_shots": k} for k in p.shots] if p.train_shots == 0 else [{}]
+plan = d2.plan_benchmark(
+    profile=p,
+    data=str(lesson.data),
+    tasks=names_of([tasks]),
+    methods=names_of([methods]),
+    seeds=[lesson.seed + repeat for repeat in range(len(p.seeds))],
+    readings=[p.reading],
+    draw_seed=lesson.seed,
+    share_cache=True,
 )
-grid = [
-    common | {"task": name, "seed": lesson.seed + repeat} | part
-    for name, repeat, part in product(held_out, range(len(p.seeds)), per_training)
-]
-print(
-    f"{len(grid)} cells: {len(held_out)} tasks held out, {methods}, {len(p.seeds)} training seed(s)"
-)
+held_out = list(plan.tasks)
+counts = pd.Series([cell.method for cell in plan.cells]).value_counts(sort=False)
+print(f"{len(plan.cells)} cells, {len(held_out)} tasks held out")
+print(counts.rename_axis("method").rename("cells").to_string())
+
+# %% [markdown]
+# ## Run them
+#
+# Cells go to an **engine**: processes of this machine, the workers of a Dask cluster, or jobs of Slurm. All that the
+# engine has to know is how to call a function somewhere else. What is done is known from files: a cell writes its
+# result last, with the hashes of its reports, so whatever is killed, the same call goes on from there. A cell that dies
+# three times is recorded with its reason and does not stop the others. On a cluster:
+#
+# ```
+# d24fad benchmark --out /shared/grid --profile full --data /shared/tasks --engine slurm --gpus 1
+# ```
 
 # %%
-notebook = (
-    find_checkout() / "notebooks" / "09_evaluate_task.ipynb"
-)  # of this checkout, also from exercises/
-with contextlib.redirect_stdout(
-    io.StringIO()
-):  # one line per cell: counted below, kept in the files
-    cells = d2.run_grid(notebook, grid, lesson.out / "cells", jobs=p.jobs)
-failed = [cell for cell in cells if cell.metrics is None]
-print(f"{len(cells) - len(failed)} of {len(cells)} cells completed")
-for cell in failed:
-    print(f"NOT completed: {cell.label}: {cell.result.error}")
+with contextlib.redirect_stdout(io.StringIO()):  # one line per cell: counted below
+    ended = d2.run_benchmark(plan, lesson.out, d2.EngineSettings("local", workers=p.jobs))
+failed = [one for one in ended if one.result.status != "completed"]
+print(f"{len(ended) - len(failed)} of {len(ended)} cells completed")
+for one in failed:
+    print(f"NOT completed: {one.cell.label}: {one.result.kind}: {one.result.reason}")
 if failed:
-    raise RuntimeError(
-        f"{len(failed)} of {len(cells)} cells did not complete; the others are kept, run this again"
-    )
+    raise RuntimeError(f"{len(failed)} cells did not complete; the others are kept, run this again")
 
 # %% [markdown]
 # ## The table
 #
-# Image AUROC: mean over the draws of supports, with its 95 % interval over draws and test images. Where the profile
-# has several training seeds, their rows stand side by side in the file, and their mean and spread are shown here. The
-# methods are those of notebook 09: `matched` reads the teacher alone, `released` reads the student as the authors' code
-# does.
+# Image AUROC: mean over the draws of supports and the training seeds, with its 95 % interval over test images, draws
+# and seeds. `matched` reads the teacher alone, `released` reads the student as the authors' code does.
 
 # %%
-rows = pd.DataFrame([row for cell in cells for row in cell.metrics["rows"]])
-K = p.shots[len(p.shots) // 2]  # of all single comparisons below
-mean_of = {"AUROC": "AUROC", "low": "low", "high": "high", "pixel": "pixel AUROC"}
-summary = (
-    rows.groupby(["task", "method", "K"], sort=False)
-    .agg(**{new: (old, "mean") for new, old in mean_of.items()}, runs=("seed", "nunique"))
-    .reset_index()
-)
-names = list(summary["method"].unique())
+found = d2.benchmark_table(ended, lesson.out)
+rows, summary, K = found.rows, found.summary, p.shots[len(p.shots) // 2]
+table = found.wide(K)
+names = list(table.index)  # best mean first
 shown = names[0]
-
-# %%
-text = [f"{row.AUROC:.3f} [{row.low:.2f}, {row.high:.2f}]" for row in summary.itertuples()]
-at_K = summary.assign(text=text)[summary["K"] == K]
-table = at_K.pivot(index="method", columns="task", values="text").loc[names, held_out]
 print(f"K = {K}, {p.draws} draws of supports, per image, {lesson.data_kind}")
 table
 
 # %% [markdown]
 # ## The mean over tasks
 #
-# Readers will average over tasks, so the page does it for them, with an interval. The tasks are independent test sets:
+# Readers will average over tasks, so the table does it for them, with an interval. The tasks are independent test sets;
+# each resample of the mean is the mean of one resample of each task. If the intervals are nearly symmetric, that is
+# close to
 #
 # $$\bar A = \frac1T\sum_t A_t, \qquad \operatorname{se}(\bar A) = \frac1T\sqrt{\sum_t \operatorname{se}_t^2},
 # \qquad \operatorname{se}_t \approx \frac{\mathrm{high}_t - \mathrm{low}_t}{2 \cdot 1.96}$$
 
 
 # %%
-def mean_over_tasks(part, value="AUROC"):
-    se = np.sqrt((((part["high"] - part["low"]) / (2 * 1.96)) ** 2).sum()) / len(part)
-    mean = part[value].mean()
-    return pd.Series({value: mean, "low": mean - 1.96 * se, "high": min(mean + 1.96 * se, 1)})
-
-
-each = summary.groupby(["method", "K"], sort=False)
-means = each[["AUROC", "low", "high"]].apply(mean_over_tasks)
-means = means.join(each["pixel"].mean().rename("pixel AUROC")).reset_index()
+mean_row = "mean of tasks" if len(held_out) > 1 else held_out[0]
+of_mean = summary[summary["task"] == mean_row].sort_values(["K", "AUROC"], ascending=[True, False])
+means = of_mean[["method", "K", "AUROC", "low", "high", "pixel AUROC"]]
+at_K = summary[(summary["K"] == K) & (summary["task"] != "mean of tasks")]
 means[means["K"] == K].round(3)
 
 # %%
-by_hand = sum(at_K.loc[at_K["method"] == shown, "AUROC"]) / len(held_out)
-same(
-    "mean over tasks", by_hand, float(means.query("method == @shown and K == @K")["AUROC"].iloc[0])
-)
+mean_at = means[means["K"] == K].set_index("method")
+each = at_K[at_K["method"] == shown]
+same("mean over tasks", sum(each["AUROC"]) / len(held_out), float(mean_at.loc[shown, "AUROC"]))
+last = at_K[at_K["method"] == names[-1]]
+se = np.sqrt((((last["high"] - last["low"]) / (2 * 1.96)) ** 2).sum()) / len(held_out)
+low, high = mean_at.loc[names[-1], ["low", "high"]]
+print(f"{names[-1]}: by the formula +-{1.96 * se:.3f}, by resampling +-{(high - low) / 2:.3f}")
 
 # %% [markdown]
 # ## One figure
@@ -152,44 +144,41 @@ d2.show_figure(
 # ## In pairs
 #
 # Two methods were scored on the same images with the same supports, so their **difference** is known better than either
-# number. Notebook 09 saved a report for each of them; `compare_paired` resamples draws and images for both at once. The
-# mean over tasks uses the formula above.
-
+# number: each resample takes the same images and draws for both. With many pairs some will differ by chance alone;
+# *Holm's correction* multiplies the smallest p value by the number of pairs, the next by one less, and so on, so that
+# the chance of **any** false claim stays below 5 %.
 
 # %%
-def saved_report(cell, name, k):
-    """The report that notebook 09 wrote in a cell of the grid."""
-    stem = f"report_{name.replace(', ', '_').replace(' ', '_')}_K{k}"
-    return d2.EvaluationReport.load(lesson.out / "cells" / cell.label / "cell" / stem)
+in_mean = found.pairs[(found.pairs["task"] == mean_row) & (found.pairs["K"] == K)]
 
 
-def is_compared(cell):
-    """The cells of the first training seed that hold K; the others would count a task twice."""
-    return cell.parameters["seed"] == lesson.seed and cell.parameters.get("train_shots", K) in (
-        0,
-        K,
-    )
+def difference(first, second):
+    """The row of a pair, first minus second; turned round where it is stored the other way."""
+    pair = in_mean[(in_mean["first"] == first) & (in_mean["second"] == second)]
+    if len(pair):
+        return pair.iloc[0]
+    row = difference(second, first).copy()
+    row[["first", "second"]] = first, second
+    row[["difference", "low", "high"]] = -row["difference"], -row["high"], -row["low"]
+    return row
 
+
+trained = [name for name in names if name.endswith(", trained")]
+twins = [(name, name.replace("trained", "untrained")) for name in trained]
+wanted = [pair for pair in twins if pair[1] in names] + [(shown, other) for other in names[1:]]
+pairs = pd.DataFrame([difference(*pair) for pair in wanted])
+pairs.drop(columns=["task", "K"]).round(3).reset_index(drop=True)
 
 # %% [markdown]
-# Compared are each trained reading with its untrained twin, and the first row of the table with all others.
+# A **rank** asks only which method was better on a task, not by how much. Friedman's test asks whether all mean ranks
+# could be equal; Nemenyi's which pairs of them differ. With five tasks only large differences of ranks can be told from
+# chance, so "no pair differs" is not "all are alike".
 
 # %%
-trained = [name for name in names if name.endswith(", trained")]
-wanted = [
-    (name, name.replace("trained", "untrained")) for name in trained if "untrained" in methods
-]
-wanted += [(shown, other) for other in names[1:] if (shown, other) not in wanted]
-found = []
-for (first, second), cell in product(wanted, filter(is_compared, cells)):
-    pair = d2.compare_paired(saved_report(cell, first, K), saved_report(cell, second, K))
-    label, ends = f"{first} - {second}", {"low": pair.low, "high": pair.high}
-    task = cell.parameters["task"]
-    found.append({"comparison": label, "task": task, "difference": pair.difference, **ends})
-pairs = pd.DataFrame(found)
-mean_pairs = pairs.groupby("comparison", sort=False)[["difference", "low", "high"]]
-mean_pairs = mean_pairs.apply(mean_over_tasks, "difference")
-mean_pairs.round(3)
+if K in found.ranks:
+    of_K = found.ranks[K]
+    print(f"Friedman: p = {of_K.friedman_p:.2g} over {len(held_out)} tasks")
+    print((of_K.nemenyi.loc[[shown]] < 0.05).T.squeeze().rename("differs from " + shown).to_string())
 
 # %% [markdown]
 # ## Reported and measured
@@ -199,14 +188,7 @@ mean_pairs.round(3)
 # on the test set (see notebook 11): the two columns must not be subtracted from each other.
 
 # %% tags=["nbval-check-output"]
-REPORTED = {
-    "HIS": (94.2, 94.2, 94.3),
-    "LAG": (94.7, 96.2, 97.3),
-    "APTOS": (100, 100, 100),
-    "RSNA": (88.9, 97.9, 99.2),
-    "BrainTumor": (95.5, 95.3, 95.5),
-}  # percent, at 2, 4, 8 shots (Dong et al.)
-reported = pd.DataFrame(REPORTED, index=[2, 4, 8]).T.rename_axis("task")
+reported = pd.DataFrame(d2.REPORTED).T.rename_axis("task")  # percent, at 2, 4, 8 shots (Dong et al.)
 print(reported.to_string())
 
 # %%
@@ -214,7 +196,7 @@ nearest_kin = (trained or names)[
     0
 ]  # of our rows the one that follows the published method most closely
 ours = (
-    summary[summary["method"] == nearest_kin]
+    summary[(summary["method"] == nearest_kin) & (summary["task"] != "mean of tasks")]
     .pivot(index="task", columns="K", values="AUROC")
     .loc[held_out]
 )
@@ -234,15 +216,15 @@ as_shipped = (
     and p.name == "quick"
     and p.teacher == "tf_efficientnet_lite0"
     and not (tasks or reading or epochs or lr)
-    and methods == "d24fad,untrained"
+    and methods == "matched,d24fad,untrained,nearest-patch"
 )
-mean_at = means[means["K"] == K].set_index("method")
 if as_shipped:
     best, shortcut = mean_at.loc["matched"], by_task.loc["best shortcut"]
     assert best["AUROC"] >= 0.85 and best["low"] > 0.75 and best["pixel AUROC"] >= 0.92
     assert (by_task.loc["matched"] > 0.9).all()
-    assert (mean_pairs.loc[mean_pairs.index.str.startswith("matched"), "low"] > 0).all()
-    assert mean_pairs.loc["released, trained - released, untrained", "high"] < 0
+    others = pairs[pairs["first"] == "matched"]
+    assert (others["low"] > 0).all() and (others["p, Holm"] < 0.05).all()
+    assert difference("released, trained", "released, untrained")["high"] < 0
     assert shortcut.max() < 0.7
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
@@ -253,7 +235,7 @@ claims = [
     + ("" if np.isnan(row["pixel AUROC"]) else f", pixel AUROC {row['pixel AUROC']:.3f}")
     for name, row in mean_at.iterrows()
 ]
-runs = int(summary["runs"].min())
+runs = len(p.seeds)
 claims.append(
     f"{lesson.data_kind}; K = {K}; protocol per-image; {p.draws} draws; {runs} training run(s) "
     "per cell" + (": the spread between training runs is not measured here" if runs < 2 else "")
@@ -266,7 +248,7 @@ print("\n".join(claims))
 # %% [markdown]
 # ## What you saw
 #
-# - A benchmark is a grid of identical, independent runs of one page; nothing is copied by hand.
+# - A benchmark is a grid of independent cells; what is done is kept in files, and nothing is copied by hand.
 # - Each number carries its protocol, its n, its draws and its interval.
 # - `matched`, which compares the teacher's features with those of K normal images, is above 0.9 on every task, and
 #   above each other row in the mean; the mean pixel AUROC of its map is at least 0.92.
@@ -284,7 +266,7 @@ print("\n".join(claims))
 #
 # 1. What does one cell of the grid train on, and what does it evaluate on?
 # 2. Why is a cell that completed not run again, and when is it?
-# 3. Which two sources of chance are in each interval?
+# 3. Which sources of chance are in each interval?
 # 4. Why must the columns "reported" and "ours" not be subtracted?
 # 5. What would you need in order to claim that one method is better than another?
 #
