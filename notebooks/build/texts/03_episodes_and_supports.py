@@ -84,7 +84,7 @@ d2.show_figure(
 # $$\{s_1, \dots, s_K\} \subset T \setminus \{q\}, \qquad |\{s_1, \dots, s_K\}| = K.$$
 #
 # That is three demands: **its own task**, **never itself** (a model that finds the query among its supports learns to
-# look for a copy), **no repeats** (the same support twice is K-1 shots that are sold as K). A fourth is about the
+# look for a copy), **no repeats** (with the same support twice, K shots are only K-1). A fourth is about the
 # epoch: every image is a query exactly once.
 
 
@@ -520,7 +520,8 @@ if as_shipped:
 # - Fixed draws with repeats show the model few pairs, and the smaller the task, the more of the K shots are wasted.
 # - Scores and AUROC move with the supports alone: from 0.71 to 0.96 over draws of 4. The lead of the best draw is
 #   mostly luck. More supports help: 0.71 at K = 1, 0.92 at K = 8.
-# - The first K files hide the lottery, and may be a single patient, who is worth one support.
+# - The first K files are one draw and hide how far draws differ; they may be a single patient, who is worth one
+#   support.
 #
 # **What to question:** uniform draws are a convention of benchmarks; in a clinic somebody *chooses* the supports
 # (notebook 07), and the choice may be better or worse than chance. Are in-batch episodes the same method? They fulfil

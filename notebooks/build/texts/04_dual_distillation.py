@@ -664,8 +664,9 @@ assert list(clear["TSD : SSD"]) == ["1 : 0.1"] and regimes["trained"].max() < 0.
 # - With the embedded teacher and TSD at ten times the weight of SSD, training helps the released map, on the mean of
 #   five tasks; `matched`, without any student, remains far better.
 #
-# **What to question:** Is the flattened cosine what you would have chosen? Would a student of a hundred tasks draw a
-# chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks 08 to 10 go on.
+# **What to question:** Is the flattened cosine what you would have chosen? Would a student that was trained on a
+# hundred tasks draw a chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks
+# 08 to 10 go on.
 #
 # ## Check yourself
 #

@@ -350,8 +350,8 @@ if as_shipped:
 # - From residuals to the map everything is linear. The maximum is the only step that chooses, and it chooses one pixel
 #   whose neighbourhood of about 300 holds 95 % of the weight.
 # - The score splits exactly into levels.
-# - The mean of a map does not know the blur. The maximum does, but on RSNA the draw of the supports and the levels
-#   matter more. A setting that is read off such curves has been chosen on the test set.
+# - The blur does not change the mean of a map. It does change the maximum, but on RSNA the draw of the supports and the
+#   levels matter more. A setting that is read off such curves has been chosen on the test set.
 # - SSD asks whether the query resembles its supports, TSD whether the student can draw it. The sum follows the larger
 #   of the two, which here is TSD.
 #

@@ -273,7 +273,7 @@ spread.round(3)
 
 # %% [markdown]
 # Read the spread of the random sets before the order of the strategies. Under the released reading the lottery is wide,
-# from below chance to well above it, at K = 4 about as wide as at K = 1: more supports do not mend a map that does not
+# from below chance to above 0.6, at K = 4 about as wide as at K = 1: more supports do not mend a map that does not
 # look at the lesion. Under `matched` one support leaves a small spread, four leave next to none: it takes the best fit
 # among all positions of all supports, so one good support is enough for each place.
 #
@@ -347,7 +347,7 @@ if (
     assert lottery["matched", 1].std() < 0.06 and lottery["matched", 1].min() > 0.8
     assert lottery["released", 4].std() > 2 * lottery["matched", 4].std()
     for wide_one in (lottery["released", 1], lottery["released", 4]):
-        assert wide_one.min() < 0.5 and wide_one.max() > 0.65, wide_one
+        assert wide_one.min() < 0.5 and wide_one.max() > 0.6, wide_one
     assert 0.6 < lottery["released", 4].std() / lottery["released", 1].std() < 1.7
     assert (ranks.max(axis=1) - ranks.min(axis=1)).max() > 25, ranks
     print("all hold")

@@ -65,7 +65,7 @@ lesson.save_figure(fig, "untrained_two_protocols")
 d2.show_figure(fig, "image AUROC of the untrained network on each task, with and without the leak")
 
 # %% [markdown]
-# The leak is no free gift of good results: it **amplifies** whatever average difference there is between the
+# The leak does not always help: it **amplifies** whatever average difference there is between the
 # classes, in either direction, until it looks like knowledge about single images. Where the means do not differ it
 # adds nothing, and where the normal images have the higher mean it pushes the AUROC below one half.
 # Not every task gains by it: the maps are averaged, not the scores, and what lies at another place in each image is
