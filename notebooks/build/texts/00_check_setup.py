@@ -289,23 +289,24 @@ print(checks.verdict)
 #   the ways out.
 # - **train and predict**: run `d24fad check` in a terminal. It does the same outside of Jupyter; if it succeeds there,
 #   the kernel is at fault.
-# - A kernel that **dies** without a message ran out of memory: fewer parallel notebooks, or a larger container.
+# - A kernel that **dies** without a message has most often run out of memory: fewer parallel notebooks, or a larger
+#   container.
 #
 # Asking for help? The line printed by the set-up cell and the lines above are what anybody will ask you for.
 
 # %% [markdown]
 # ## What each profile would cost
 #
-# One switch sets the size of everything: the parameter `profile`, or the environment variable `D24FAD_PROFILE`. Nearly
-# all the time of a training goes into the student: for each query of each epoch forward and backward (about three
+# One switch sets the size of everything: the parameter `profile`, or the environment variable `D24FAD_PROFILE`. What is
+# counted here of a training is the work of the student: for each query of each epoch forward and backward (about three
 # forward passes), for the query and, with independent episodes, for its K supports,
 #
 # $$\text{image passes} = 3 \cdot \text{trainings} \cdot \text{epochs} \cdot N \cdot (1 + K), \qquad
 # \text{trainings} = \text{seeds} \times \text{tasks} \; (\times \text{ numbers of shots}).$$
 #
 # We count the operations of one pass through the student of each profile, and measure how many operations per second
-# this machine does in the student of the tiny detector. The estimate is rough: expect a factor of two or three either
-# way.
+# this machine does in the student of the tiny detector. The estimate is rough, since it leaves
+# out all else that a training does.
 
 
 # %%
@@ -366,7 +367,7 @@ assert ratio > 100, ratio
 
 # %% [markdown]
 # The last two columns are training alone, **on this CPU**: with as many normal images as the tasks here have (all but
-# one task), and with 10,000 of them, as a published collection may have. A GPU is faster by far, and `standard` and
+# one task), and with 10,000 of them, as a published collection may have. A GPU is faster, and `standard` and
 # `full` use one where they find it; both load ImageNet weights of a ResNet, so they need the network once. For `quick`
 # nobody has to estimate: what each notebook took was measured, and stands at the top of its page. A trained detector is
 # kept and shared by all lessons, so the first lesson that asks for it takes longer than the others.

@@ -426,7 +426,7 @@ own = aurocs[list(bench)].sub(0.5).abs()
 farthest = f"{own.max().max():.2f} ({own.max(axis=1).idxmax()})"
 print(f"farthest from 0.5: {farthest}; band of chance {band:.2f}")
 if lesson.root is None:
-    assert own.max().max() < 0.15, own.max(axis=1)
+    assert own.max().max() < min(0.15, band), own.max(axis=1)
 
 # %% [markdown]
 # In real collections a framed number is no proof of a fault: bleeding **is** dark, and a tumour changes contrast. It is

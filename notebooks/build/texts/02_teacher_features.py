@@ -384,6 +384,7 @@ where.round(2)
 # %%
 if as_shipped:
     assert np.median(sides["APTOS"]) < 3 and 60 < np.median(sides["HIS"]) < 100, sides
+    assert np.median(sides["RSNA"]) > 20, sides
     assert 17 < sizes.loc["APTOS", "spots per image"] < 25, sizes
     assert np.allclose(where.loc["APTOS"], [0.97, 0.94, 0.87, 0.77], atol=0.02), where
     assert where.loc["APTOS"].is_monotonic_decreasing and which.loc["APTOS", 32] > 0.97, which

@@ -84,7 +84,7 @@ d2.show_figure(
 # $$\{s_1, \dots, s_K\} \subset T \setminus \{q\}, \qquad |\{s_1, \dots, s_K\}| = K.$$
 #
 # That is three demands: **its own task**, **never itself** (a model that finds the query among its supports learns to
-# look for a copy), **no repeats** (the same support twice is K-1 shots that are sold as K). A fourth is about the
+# look for a copy), **no repeats** (with the same support twice, K shots are only K-1). A fourth is about the
 # epoch: every image is a query exactly once.
 
 
@@ -388,7 +388,10 @@ as_shipped = (
 if as_shipped:
     by_k = spread.set_index("K")
     assert by_k["mean"].is_monotonic_increasing and by_k["mean"][8] > by_k["mean"][1] + 0.1
-    assert by_k["best draw"][K] > by_k["worst draw"][K] + 0.15
+    assert abs(by_k["mean"][1] - 0.71) < 0.02 and abs(by_k["mean"][8] - 0.92) < 0.02
+    assert abs(by_k["worst draw"][K] - 0.71) < 0.02 and abs(by_k["best draw"][K] - 0.96) < 0.02
+    assert by_k["mean"][K] > 0.8, "it finds most of the lesions"
+    assert met["drawn once, with repeats"].iloc[-1] < 0.2 < met["redrawn every epoch"].iloc[-1]
     fall = by_k.loc[1] - by_k.loc[8]
     assert fall["mean score, normal"] > fall["anomalous"] > 0
     assert kept < 0.5
@@ -490,7 +493,7 @@ print(
 # Eight images of one patient show eight exposures of one anatomy; what other patients look like they cannot say. The
 # right panel shows the price: with the first 8 files the AUROC is 0.71, in the middle of what a **single** random
 # support gives and below every one of the 40 random sets of 8, whose mean is 0.91. (Set `task` to another one and run
-# again: where exposure differs more between images than anatomy does, eight exposures do help.) There is a second
+# again: where exposure differs more between images than anatomy does, eight exposures may help.) There is a second
 # fault, even in a shuffled folder: the first K files are **always the same**, so nobody ever sees the cloud of dots,
 # and no interval can be given. `groups.csv` (notebook 01) tells the kit which images belong together.
 
@@ -502,7 +505,8 @@ print(
     "8 files"
 )
 if as_shipped:
-    assert of_sorted.auroc < of_random[8].auroc - 0.1 and lower == lottery
+    assert abs(of_sorted.auroc - 0.71) < 0.02 and abs(of_random[8].auroc - 0.91) < 0.02
+    assert lower == lottery, "below every random set of 8"
     assert abs(of_sorted.auroc - of_random[1].auroc) < 0.12
     assert lost > 0.5 * gain
 
@@ -516,7 +520,8 @@ if as_shipped:
 # - Fixed draws with repeats show the model few pairs, and the smaller the task, the more of the K shots are wasted.
 # - Scores and AUROC move with the supports alone: from 0.71 to 0.96 over draws of 4. The lead of the best draw is
 #   mostly luck. More supports help: 0.71 at K = 1, 0.92 at K = 8.
-# - The first K files hide the lottery, and may be a single patient, who is worth one support.
+# - The first K files are one draw and hide how far draws differ; they may be a single patient, who is worth one
+#   support.
 #
 # **What to question:** uniform draws are a convention of benchmarks; in a clinic somebody *chooses* the supports
 # (notebook 07), and the choice may be better or worse than chance. Are in-batch episodes the same method? They fulfil

@@ -155,7 +155,8 @@ print(f"untrained: TSD {tsd_at_start:.1f}, SSD {ssd_at_start:.1f}")
 # ## Flattened or pointwise
 #
 # The released code uses one cosine per level. The paper's text describes a cosine **per position**, averaged. They are
-# not the same: in the flattened one, positions with long feature vectors dominate. Both are switches of the package.
+# not the same: in the flattened one, positions with long feature vectors count for more. Both are switches of the
+# package. How unequal are the lengths?
 
 
 # %%
@@ -303,7 +304,7 @@ if far is not None:
     print(f"(falls by {100 * far_fall:.0f} %)")
 
 # %% [markdown]
-# A student of four tasks learns these four and what resembles them, not "medical images".
+# Trained on four tasks, the student draws these four and what resembles them; of a chest it draws little.
 #
 # ## The collapse of self-distillation
 #
@@ -374,9 +375,9 @@ lesson.save_figure(figure, "collapse")
 d2.show_figure(figure, "weighted gradients at the start, and the way of both losses down")
 
 # %% [markdown]
-# Even unweighted, SSD pulls many times harder. The released lambdas make that ten times more: the first steps follow
-# SSD and nothing else, and the way goes straight down (right). The lambdas of quick make it ten times less. SSD is
-# still the faster one, but TSD comes along, and at the end less than four tenths of it are left.
+# Even unweighted, SSD pulls more than five times harder. The released lambdas make that ten times more: the first steps
+# follow SSD and nothing else, and the way goes straight down (right). The lambdas of quick make it ten times less. SSD
+# is still the faster one, but TSD comes along, and at the end less than four tenths of it are left.
 #
 # **And there is a cheap way down.** SSD asks that query and supports agree. They agree perfectly when the student draws
 # every image of a task alike, whatever the image shows, and nothing of the teacher has to be learned for that. Only TSD
@@ -406,7 +407,7 @@ lesson.save_figure(figure, "drawings")
 d2.show_figure(figure, "level 2 of four images: teacher and three students, as colours")
 
 # %% [markdown]
-# The student with the released lambdas has drawn one and the same pattern four times. (The checks come from the
+# The student with the released lambdas has drawn nearly the same pattern four times. (The checks come from the
 # student's transposed convolutions.) In numbers: how far apart does the student draw **different** images of the unseen
 # task? Level by level, $1 - \cos$ of the flattened maps, mean over pairs.
 
@@ -436,7 +437,7 @@ for name, d in apart.items():
 
 # %% [markdown]
 # Training draws all images of a task closer together, the anomalous ones with the normal ones. The released lambdas do
-# so most, to less than four tenths of the untrained distance, and after fewer epochs. With the lambdas of quick, TSD
+# so most, to less than a quarter of the untrained distance, and after fewer epochs. With the lambdas of quick, TSD
 # learns at the same time; with the released ones it does not come along.
 #
 # ## What training does to the map
@@ -487,10 +488,10 @@ for name in ("trained", "released lambdas"):
         print(f"{kind}, {name} less untrained: {c.difference:+.2f} {interval}")
 
 # %% [markdown]
-# On APTOS the pixel AUROC of the TSD map rises from below chance to about 0.9. But look at the maps once more. The
-# trained ones are dark around the fundus, where no lesion can be, and every pixel there counts as found. So the same
-# again, on the pixels **inside** the object alone; and beside it the share of anomalous images whose highest pixel lies
-# on the lesion.
+# On APTOS the pixel AUROC of the TSD map rises from below chance to more than 0.8. But look at the maps once more. The
+# trained ones are darker around the fundus, where no lesion can be, and each pixel there that is darker than a lesion
+# counts. So the same again, on the pixels **inside** the object alone; and beside it the share of anomalous images
+# whose highest pixel lies on the lesion.
 
 
 # %%
@@ -524,8 +525,8 @@ if held_out.has_masks:
 
 # %% [markdown]
 # Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has learned
-# none, so teacher and student disagree there. The SSD map gains next to nothing inside: what it gains on the whole
-# image are dark corners. Its peak, which is its image score, seldom lies on a lesion.
+# none, so teacher and student disagree there. The SSD map gains next to nothing inside; what it gains on the whole
+# image comes from the dark corners. Its peak, which is its image score, seldom lies on a lesion.
 #
 # Nor does training clearly raise **how well the released map tells images apart**: here the image AUROC of the SSD map
 # falls, and the interval of the difference, printed above, says how sure 40 images are of that. The explanation fits
@@ -553,7 +554,7 @@ if far is not None:
 # in turn, four training tasks, 300 steps, K = 4, 10 draws, each image scored by itself, intervals of 95 % over training
 # seeds, draws and test images. The numbers are from
 # `benchmarks/regimes.py --teacher resnet18 --weights embedded --world-seed 101 --draws 10 --test-images 20`;
-# `benchmarks/REGIMES.md` has the other 30 settings.
+# `benchmarks/REGIMES.md` has the other settings.
 
 # %%
 columns = ["TSD : SSD", "rate", "trainings", "TSD", "SSD", "trained", "untrained"]
@@ -582,11 +583,9 @@ regimes
 # Two things keep this in proportion. `matched` compares the same teacher's features without any student and reaches
 # 0.973: the setting in which training helps is not one in which it is needed. And a gain of 0.08 cannot be seen on one
 # task of 40 images. Run this notebook with the embedded teacher (`d24fad notebooks 04 -p teacher=resnet18
-# -p weights=embedded`, some minutes on two cores), and the line below may well be negative. It was on the shipped
-# samples, seed 0: -0.07 [-0.22, +0.10] on APTOS and -0.02 [-0.12, +0.09] on RSNA, while the pixel AUROC rose, from 0.61
-# to 0.72 and from 0.76 to 0.90 (K = 4, 5 draws, 20 normal and 20 anomalous images each). What that run does show is the
-# mechanism: the mean distance between normal images of APTOS *grows* from 0.019 to 0.061, and falls to 0.003 with the
-# released lambdas.
+# -p weights=embedded`, some minutes on two cores), and the line below may well be negative. What that run does show is
+# the mechanism: the mean distance between normal images of APTOS *grows* in training, and falls with the released
+# lambdas.
 
 # %%
 c = gain["trained", "SSD map"]
@@ -597,6 +596,8 @@ print(f"gain {c.difference:+.2f} [{c.low:+.2f}, {c.high:+.2f}], pixel AUROC {sho
 
 # %% [markdown]
 # ## What this lesson claims
+#
+# The cells fail where the text is no longer true of the shipped samples.
 
 # %%
 if as_shipped:  # the losses
@@ -607,21 +608,44 @@ if as_shipped:  # the losses
     assert left["loss_tsd"] > 0.75 and left["loss_ssd"] < 0.1, left
     assert frame["loss_tsd"].iloc[-1] / start["loss_tsd"] < 0.4
     assert pull_ssd > 5 * pull_tsd, (pull_tsd, pull_ssd)
+    assert pulls[ours][1] > pulls[ours][0], "SSD is the faster one with the lambdas of quick too"
+    half = len(frame) // 2
+    assert (paths[ours][half:, 1] < paths[ours][half:, 0]).all(), paths[ours]
     at = {name: d.mean(axis=1) for name, d in apart.items()}  # both kinds of pairs
-    assert (at["trained"] < 0.8 * at["untrained"]).all(), at
-    assert (at["released lambdas"] < 0.4 * at["untrained"]).all(), at
+    assert (at["trained"] < 0.5 * at["untrained"]).all(), "training takes most of the differences"
+    assert (at["released lambdas"] < 0.25 * at["untrained"]).all(), at
     assert at["released lambdas"].mean() < at["trained"].mean(), at
+    print("all hold")
+of_text = (p.name, p.teacher, p.weights, lesson.root, task, lesson.seed)
+if of_text == ("quick", "resnet18", "embedded", None, "APTOS", 0):  # the run that the text names
+    of_normals = {name: float(d.mean(axis=1)[0]) for name, d in apart.items()}
+    assert of_normals["trained"] > 1.5 * of_normals["untrained"], of_normals
+    assert of_normals["released lambdas"] < 0.7 * of_normals["untrained"], of_normals
+
+# %%
+if as_shipped:  # the settings
+    in_code = d2.D24FADConfig()
+    assert (in_code.lambda_tsd, in_code.lambda_ssd) == (0.1, 1.0)
+    assert (p.lambda_tsd, p.lambda_ssd) == (1.0, 0.1) and numbers_in < numbers_out / 5
+    of_weighting = {n: float(q.grad.abs().max()) for n, q in learner.weighting.named_parameters()}
+    of_biases = [value for name, value in of_weighting.items() if name.endswith("bias")]
+    assert max(of_biases) < 1e-3 * max(of_weighting.values()), of_weighting
     print("all hold")
 
 # %%
 if as_shipped:  # the maps
     inside_gain = {k: pointing["trained", k][0] - pointing["untrained", k][0] for k in readings}
     assert inside_gain["TSD map"] > max(0.1, inside_gain["SSD map"] + 0.05), pointing
-    assert pointing["trained", "SSD map"][1] < 0.4, pointing
+    assert inside_gain["SSD map"] < 0.06 and pointing["trained", "SSD map"][1] < 0.2, pointing
+    assert abs(pointing["untrained", "TSD map"][0] - 0.5) < 0.1, "from about chance"
+    of_object = inside(queries)
+    for kind in readings:
+        painted = maps[f"{kind}\ntrained"].numpy()
+        assert painted[~of_object].mean() < painted[of_object].mean(), "dark around the fundus"
     before, after = (reports[name, "TSD map"].pixel_auroc for name in ("untrained", "trained"))
-    assert before < 0.5 and after > max(0.7, before + 0.15), (before, after)
+    assert before < 0.5 and after > 0.8, (before, after)
     assert gain["trained", "TSD map"].difference > max(0, gain["trained", "SSD map"].difference)
-    assert gain["trained", "SSD map"].low < 0 and pair[1].auroc < pair[0].auroc + 0.05
+    assert gain["trained", "SSD map"].difference < 0 and pair[1].auroc < pair[0].auroc
     print("all hold")
 clear = regimes[regimes["from"] > 0]
 assert list(clear["TSD : SSD"]) == ["1 : 0.1"] and regimes["trained"].max() < 0.947
@@ -633,15 +657,16 @@ assert list(clear["TSD : SSD"]) == ["1 : 0.1"] and regimes["trained"].max() < 0.
 # - TSD and SSD are the same formula with another partner: the teacher on the query, or the student's weighted supports.
 # - On the unseen fundus task TSD falls by more than a third; on the chest X-rays, which resemble no training task, by
 #   less.
-# - SSD pulls many times harder at the start, and it can be made small by drawing every image of a task alike. With the
-#   released lambdas at this rate that happens within a few epochs, before TSD has learned.
+# - SSD pulls more than five times harder at the start, and it can be made small by drawing every image of a task alike.
+#   With the released lambdas at this rate that happens within a few epochs, before TSD has learned.
 # - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside
 #   the fundus, and on neither task does it tell images apart better than with an untrained student.
 # - With the embedded teacher and TSD at ten times the weight of SSD, training helps the released map, on the mean of
 #   five tasks; `matched`, without any student, remains far better.
 #
-# **What to question:** Is the flattened cosine what you would have chosen? Would a student of a hundred tasks draw a
-# chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks 08 to 10 go on.
+# **What to question:** Is the flattened cosine what you would have chosen? Would a student that was trained on a
+# hundred tasks draw a chest that it has not seen? Two tasks of 40 test images are no verdict on the method; notebooks
+# 08 to 10 go on.
 #
 # ## Check yourself
 #

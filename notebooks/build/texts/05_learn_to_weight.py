@@ -103,8 +103,8 @@ same("weights", mine, package)
 prediction = model.predict(encoded, bank)  # weights (N, L, K), in single precision
 
 # %% [markdown]
-# In double precision, because a softmax over sums of tens of thousands of terms makes rounding visible: in single
-# precision two correct implementations differ in the fourth digit.
+# In double precision, because a softmax over sums of thousands of terms makes rounding visible: in single precision two
+# correct implementations need not agree in all the digits that are compared here.
 #
 # The **unprojected** features are then summed, $h_l = \sum_k w_k\, g_l(s_k)$: the projection only decides who is heard.
 
@@ -150,7 +150,7 @@ table.round(2)
 # ## Does the query have a say?
 #
 # The last column counts the queries whose largest weight falls on the support that is favoured most often. On APTOS
-# that is more than half of all queries at every level, normal or anomalous: they favour the **same** support.
+# that is more than half of all queries at every level: they favour the **same** support.
 #
 # The features of two queries of a task point in much the same direction (notebook 04 measured it), and then their dot
 # products with a key are much the same too. Nearly half of the features are negative, so large terms cancel in the sum,
@@ -196,7 +196,7 @@ print(
     f"{say['of the single query'].max():.2f}"
 )
 if as_shipped:
-    assert favourite.min() > 0.4 and say["of the single query"].max() < 0.5, (favourite, say)
+    assert favourite.min() > 0.5 and say["of the single query"].max() < 0.5, (favourite, say)
     assert say["negative features"].between(0.35, 0.6).all(), say
 
 # %% [markdown]
@@ -253,16 +253,18 @@ if as_shipped:
     assert (
         heard["trained", "channels"].mean() < 2.2 and heard["trained", "elements"].mean() > 2.5
     ), heard
+    assert heard["trained", "channels"].max() < 3 and heard["trained", "channels"][1] < 1.3, heard
+    assert (heard["trained", "elements"] > heard["trained", "channels"] + 0.5).all(), heard
     assert heard["untrained", "channels"].max() < 1.5, heard
     assert all(
         heard["trained", d].mean() > heard["untrained", d].mean() for d in ("channels", "elements")
     ), heard
 
 # %% [markdown]
-# On APTOS, divided by channels, the trained model hears hardly more than one support at level 1 and fewer than 2.6 of
-# 4 at any level; divided by elements, it hears more than 2.4 at every level. Training is not what makes the weights
-# sharp: by channels the **untrained** student is close to one-hot at all levels, with random projections. On the mean
-# of the levels the trained model hears more supports than the untrained one, by either divisor.
+# On APTOS, divided by channels, the trained model hears hardly more than one support at level 1 and fewer than 3 of 4
+# at any level; divided by elements, it hears more of them at every level. Training is not what makes the weights sharp:
+# by channels the **untrained** student, with random projections, gives nearly all the weight to one support at every
+# level. On the mean of the levels the trained model hears more supports than the untrained one, by either divisor.
 #
 # The curve makes the whole range visible: divide the scores further by a **temperature** T. Left, one support decides;
 # right, all count alike. The published scale is T = 1.
@@ -323,8 +325,8 @@ lesson.save_figure(figure, "maps")
 d2.show_figure(figure, "the map of one query under each weighting, one colour scale")
 
 # %% [markdown]
-# All five maps share one colour scale. None of them is a map of the outlined lesions: the SSD map of this student
-# seldom points there (notebook 04), whatever the weights. One query shows one case. Over all queries: how closely does
+# All five maps share one colour scale. Do not look for the outlined lesions in them: the SSD map of this student seldom
+# peaks there (notebook 04), whatever the weights. One query shows one case. Over all queries: how closely does
 # each map follow the one of the mean (correlation of the pixels, 1 is the same picture), and does its highest pixel lie
 # in the same place (within a twelfth of the side)?
 
@@ -393,9 +395,13 @@ alike = keeps["correlation"]
 print("lowest image AUROC:", min(reports, key=lambda name: reports[name].auroc))
 print("correlation with the mean's map:", ", ".join(f"{n} {v:.2f}" for n, v in alike.items()))
 if as_shipped:
-    assert "mean" in set(holds_zero), ablation
-    assert reports["single"].auroc < reports["mean"].auroc, ablation
-    assert alike["learned, by elements"] > alike["learned, by channels"], keeps
+    assert {"mean", "nearest"} <= set(holds_zero), ablation
+    assert min(reports, key=lambda name: reports[name].auroc) == "single", ablation
+    assert alike["learned, by elements"] > max(0.95, alike["learned, by channels"]), keeps
+    lesion = held_out.test.masks(size).bool().numpy()  # (N, S, S)
+    for name, values in maps.items():
+        at = zip(lesion[held_out.test.labels == 1], peaks(values)[held_out.test.labels == 1])
+        assert np.mean([mask[tuple(peak)] for mask, peak in at]) < 0.2, name
 
 # %% [markdown]
 # On APTOS these 40 images do not tell the learned weights from the mean or from the nearest support: the intervals hold
@@ -513,6 +519,6 @@ lesson.finish(
         },
     },
     verdict=f"of {shots} supports, {by_channels:.1f} count at level 1 with the published divisor "
-    "and "
-    f"{by_elements:.1f} with the other, and the image AUROC hardly knows ({lesson.data_kind}).",
+    f"(image AUROC {learned.auroc:.2f}) and {by_elements:.1f} with the other "
+    f"({reports['learned, by elements'].auroc:.2f}, {lesson.data_kind}).",
 )

@@ -120,8 +120,8 @@ for level, r in enumerate(residuals, start=1):
 
 # %% [markdown]
 # The last column is a consequence of the convention: aligned corners push the outermost cells of a coarse grid to the
-# very edge of the image, half a cell away from where their features came from. Every statement about *where* a map is
-# high carries that shift.
+# very edge of the image, nearly half a cell away from where their features came from. Every statement about *where* a
+# map is high carries that shift.
 #
 # ## Blur
 #
@@ -260,11 +260,10 @@ lesson.save_figure(figure, "blur_and_levels")
 d2.show_figure(figure, "AUROC over the width of the blur, and for sets of levels")
 
 # %% [markdown]
-# On RSNA the width hardly matters: from none to 16 px the means move by a few hundredths, less than from one draw of
-# the supports to the next. The levels matter more; the sum of all three is not the best of the six sets. Still, whoever
-# picks the best point of these
-# curves has chosen it **on the test images**, and must not report it. The curves tell how much a result hangs on a
-# setting; the setting has to come from other data.
+# On RSNA the width hardly matters to the released score: from none to 16 px the means of its AUROC move by a few
+# hundredths, less than from one draw of the supports to the next. The levels matter more; the sum of all three is not
+# the best of the six sets. Still, whoever picks the best point of these curves has chosen it **on the test images**,
+# and must not report it. The curves tell how much a result hangs on a setting; the setting has to come from other data.
 #
 # ## SSD, TSD, or both
 #
@@ -314,8 +313,8 @@ same("scores of map 'both', mean", of_source["both", "mean"], report.scores, ato
 
 # %% [markdown]
 # On RSNA the released score (SSD, maximum) cannot be told from chance: its interval holds 0.5. The mean scores are
-# somewhat higher. The reason is not in the steps of this notebook, which only enlarge, add and blur what the residuals
-# say; the first figure shows it, the peak is not on the lesion. Notebook 06b measures that, and what helps.
+# somewhat higher. The steps of this notebook only enlarge, add and blur what the residuals say, so the reason lies
+# before them: in the first figure the peak is not on the lesion. Notebook 06b measures that, and what helps.
 #
 # ## What this lesson claims
 
@@ -340,6 +339,9 @@ if as_shipped:
     assert float(tsd.mean()) > 2 * float(maps.mean()) and follows["TSD"] > follows["SSD"]
     assert released["low"] < 0.5 < released["high"], released
     assert table["pixel AUROC"].iloc[2] < 0.5, table
+    of_score = table.pivot(index="map", columns="score", values="AUROC")
+    assert (of_score["mean"] > of_score["max"]).all(), of_score
+    assert not masks[shown[0]].flatten()[peaks[shown[0]]], "the peak of the first figure"
     print("all hold")
 
 # %% [markdown]
@@ -348,8 +350,8 @@ if as_shipped:
 # - From residuals to the map everything is linear. The maximum is the only step that chooses, and it chooses one pixel
 #   whose neighbourhood of about 300 holds 95 % of the weight.
 # - The score splits exactly into levels.
-# - The mean of a map does not know the blur. The maximum does, but on RSNA the draw of the supports and the levels
-#   matter more. A setting that is read off such curves has been chosen on the test set.
+# - The blur does not change the mean of a map. It does change the maximum, but on RSNA the draw of the supports and the
+#   levels matter more. A setting that is read off such curves has been chosen on the test set.
 # - SSD asks whether the query resembles its supports, TSD whether the student can draw it. The sum follows the larger
 #   of the two, which here is TSD.
 #
@@ -408,6 +410,6 @@ lesson.finish(
         "tables": {"Map source and score": table.round(3)},
     },
     verdict=f"half of a score's weight rests on {rests_on[0.5]} of {S * S} pixels around a peak, "
-    f"and on {held_out.name} level {int(share_of_level.argmax()) + 1} gives most of it "
+    f"and on {held_out.name} level {int(share_of_level.argmax()) + 1} gives the largest part of it "
     f"({100 * float(share_of_level.max()):.0f} %).",
 )

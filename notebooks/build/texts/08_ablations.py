@@ -3,7 +3,7 @@
 #
 # A method has many parts, and a paper says that all of them help. An **ablation** takes one away and measures. It is
 # easily done badly: one run, one draw, the best of many cells, and no look at what a method without any learning would
-# have got. Here is a whole grid, read from three small trained models in seconds, beside the noise of a training run,
+# have got. Here is a whole grid, read from three small trained models, beside the noise of a training run,
 # the untrained twin, the baselines, the shortcuts, and paired intervals that say what the grid can and cannot tell.
 #
 # **You will learn**
@@ -75,7 +75,7 @@ print(
 
 # %% [markdown]
 # (The left-out tasks are left out **together**, so that one training run serves both. Notebook 09 leaves out one. RSNA
-# has large, diffuse lesions, APTOS small, sharp ones.)
+# has large lesions, APTOS small ones, see notebook 02.)
 #
 # ## Reading every cell at once
 #
@@ -268,7 +268,7 @@ print(
 # distance between two seeds of one says nothing.
 #
 # Where SSD is trained alone, it goes to nearly zero while TSD stays where it began: the student makes all normal images
-# alike, and draws nothing. The teacher-student term alone brings TSD down.
+# alike, and learns nothing of the teacher. The teacher-student term alone brings TSD down.
 #
 # ## The grid
 
@@ -325,7 +325,7 @@ d2.show_figure(fig, "image AUROC of every reading: training, map and score by we
 # Purple and orange are the two sides of chance. Before you look for the darkest cell: look at how much **neighbours**
 # differ, and at the distance between the seeds above. Look at the rows of the TSD map too: a student that draws a
 # lesion of an unseen task no worse than its healthy tissue has a residual that does not point at it. Whether it does
-# changes from one training to the next.
+# may differ from task to task and from one training to the next.
 #
 # ## Beside methods without any learning
 #
@@ -575,24 +575,25 @@ if as_shipped:
     assert moved["+ best support per position"] > 0.05
     assert moved["+ positions up to 1/16 away"] > 0.05
     assert image.iloc[-1] > max(0.95, wide.max().max()), "no cell of the grid reaches matched"
-    assert moved["released, untrained"] > -0.05, "training tells images apart no better"
+    assert moved["released, untrained"] > -0.05, "training tells images apart hardly better"
 
 # %%
 if as_shipped:
     assert all(pairs["D²4FAD - nearest patch, max", where].difference < 0 for where in tested)
-    assert np.mean([best - other_half for _, best, other_half in luck.values()]) > 0
+    assert np.mean([best - other_half for _, best, other_half in luck.values()]) > 0.01
+    assert len(grid) == 432
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
 # %% [markdown]
 # ## What you saw
 #
-# - Few switches need training; hundreds of cells are read from a handful of models in seconds.
-# - One method moves from seed to seed, by more than 0.05 on one of the tasks. That distance is the unit in which
-#   differences between methods must be measured.
-# - SSD alone collapses and teaches nothing about the teacher; TSD alone lowers TSD. What its map is worth on a task
-#   that it has not seen changes from one training to the next.
-# - The trained method tells images apart no better than its untrained twin; where it points, the table says. It stays
-#   below the nearest patch, which learns nothing.
+# - Few switches need training: the 432 cells are read from three trained models.
+# - One method moves from seed to seed, by more than 0.05 on at least one of the tasks. That distance is the unit in
+#   which differences between methods must be measured.
+# - SSD alone collapses and teaches nothing about the teacher; TSD alone lowers TSD. That says nothing yet about what
+#   the map is worth on a task that it has not seen: look at its rows in the table.
+# - In the mean of both tasks the trained method tells images apart hardly better than its untrained twin, if at all. On
+#   each of them it stays below the nearest patch, which learns nothing.
 # - What leads from `released` to `matched` is not training: the teacher's own maps bring the pixel AUROC, and the
 #   freedom to look for the counterpart of a position in any support, and up to 1/16 of the side away, the image AUROC.
 # - The best cell of a grid loses on images that did not choose it, and no cell reaches `matched`.

@@ -302,10 +302,15 @@ as_shipped = (
 if as_shipped:
     at, best = at_middle, at_middle["matched"]
     assert best.auroc > 0.85 and best.ci[0] > 0.75 and best.pixel_auroc > 0.9
-    assert last["loss_tsd"] < 0.5 * first["loss_tsd"] and after.loss_tsd > 0.5 * before.loss_tsd
+    assert last["loss_tsd"] < 0.5 * first["loss_tsd"]
+    assert 0.75 * before.loss_tsd < after.loss_tsd < before.loss_tsd
     assert after.loss_ssd < 0.8 * before.loss_ssd
     assert at["released, trained"].auroc < best.auroc - 0.1
     assert at["best shortcut"].auroc < best.auroc
+    by_draw = at["released, trained"].aurocs  # (D,)
+    over_draws = 2 * 1.96 * by_draw.std(ddof=1) / len(by_draw) ** 0.5
+    assert over_draws < np.ptp(at["released, trained"].ci), "narrower over draws alone"
+    assert max(np.abs(r.aurocs - r.auroc).max() for r in at.values()) > 0.03
 print("as the text says" if as_shipped else "other settings than the text's: nothing compared")
 
 # %%
@@ -318,15 +323,15 @@ if None not in pair and pair[0].auroc < pair[1].auroc:
 #
 # - Training never met the held-out task; the test set chose neither an epoch nor a threshold nor a scale.
 # - The AUROC is a count of pairs, and its interval has two sources: which supports, and which test images.
-# - One draw can be far from the mean. Whoever reports a single draw, or the first K files of a folder, reports a matter
-#   of chance.
+# - One draw can lie several hundredths from the mean. Whoever reports a single draw, or the first K files of a folder,
+#   reports a matter of chance.
 # - The reading `matched`, which uses no training, is above 0.85 here and its map finds the lesion; the shortcut and the
 #   released reading of the trained student stay below it. That SSD fell did not make the released reading good:
 #   compare its two rows, trained and untrained. Lessons 04 to 06 and 08 look for the reason.
 #
 # **What to question:** one training seed is not a distribution over training runs; another seed moves these numbers
 # too. The samples are synthetic: nothing here says anything about patients. Their lesions are easy to see at the level
-# `plain`; results on real images are lower.
+# `plain`; on three sets of real images `matched` reached 0.66 in the mean (`benchmarks/AT_WORK.md`).
 #
 # ## Check yourself
 #

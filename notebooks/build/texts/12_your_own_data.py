@@ -230,7 +230,7 @@ saved = model.save(lesson.out / "model.safetensors")
 # ## Supports
 #
 # From a file, or suggested by the teacher's features (notebook 07), or drawn. And before any new image is looked at: is
-# one of them unlike the others? An anomaly among the supports makes the detector blind to its like.
+# one of them unlike the others? An anomaly among the supports can make the detector blind to its like.
 
 # %%
 selection = d2.SupportSelection(normals, shots, features=lambda: d2.describe_images(model, normals))
@@ -432,8 +432,8 @@ if labels is not None and threshold is not None:
     )
 
 # %% [markdown]
-# Behind the AUROC stands its 95 % interval over test images. Twenty images cannot tell a good detector from a fair one,
-# however well they come out, and these are generated images with lesions that are plain to see. Notebook 09 shows what
+# Behind the AUROC stands its 95 % interval over test images. It covers neither other supports nor other scanners, and
+# these are generated images with lesions that are plain to see. Notebook 09 shows what
 # the interval covers, notebook 06b whether an alarm rests on the lesion at all, notebook 11 what else can go wrong.
 #
 # ## What this lesson claims
