@@ -95,7 +95,7 @@ def resampled(reports: Mapping[str, Sequence[DrawnScores]], *, resamples: int = 
             for draw, scores in enumerate(report.scores):
                 won = wins(scores[labels == 1], scores[labels == 0])
                 of_seed += draw_weights[:, draw] * ((u @ won) * v).sum(axis=1)
-                mean += float(won.mean()) / draws / len(each)
+                mean += float(won.mean(dtype=np.float64)) / draws / len(each)
             total += seed_weights[len(each)][:, row] * of_seed
         means[column], samples[:, column] = mean, total
     usable = pairs > 0  # a resample of patients can miss a class; it has no AUROC

@@ -131,17 +131,7 @@ def benchmark_table(ended: Sequence[EndedCell], out: Path) -> BenchmarkTable | N
     if not done:
         return None
     rows = pd.DataFrame([row for one in done for row in one.result.rows])
-    found: dict[int, dict[str, Resampled]] = {}
-    for (shots, task), part in rows.groupby(["K", "task"], sort=False):
-        reports: dict[str, list[EvaluationReport]] = {}
-        for one in done:
-            for row in one.result.rows if one.cell.task == task else ():
-                if row["K"] == shots:
-                    folder = report_folder(CellFolder(out, one.cell).reports, row["method"], shots)
-                    reports.setdefault(row["method"], []).append(EvaluationReport.load(folder))
-        found.setdefault(int(shots), {})[str(task)] = resampled(
-            {name: reports[name] for name in part["method"].unique()}
-        )
+    found = _resampled_by_task(done, rows, out)
     summary, pairs, ranked = [], [], {}
     for shots, by_task in found.items():
         everywhere = [n for n in dict.fromkeys(rows["method"]) if all(n in each.names for each in by_task.values())]
@@ -156,6 +146,20 @@ def benchmark_table(ended: Sequence[EndedCell], out: Path) -> BenchmarkTable | N
         pairs += _pairs(shots, by_task)
     frame = pd.DataFrame(summary)
     return BenchmarkTable(rows, frame, pd.DataFrame(pairs), ranked, _notes(rows, ended))
+
+
+def _resampled_by_task(done: Sequence[EndedCell], rows: pd.DataFrame, out: Path) -> dict[int, dict[str, Resampled]]:
+    """K -> task -> all its methods, jointly resampled from the reports of their cells."""
+    found: dict[int, dict[str, Resampled]] = {}
+    for (shots, task), _ in rows.groupby(["K", "task"], sort=False):
+        reports: dict[str, list[EvaluationReport]] = {}
+        for one in done:
+            for row in one.result.rows if one.cell.task == task else ():
+                if row["K"] == shots:
+                    folder = report_folder(CellFolder(out, one.cell).reports, row["method"], shots)
+                    reports.setdefault(row["method"], []).append(EvaluationReport.load(folder))
+        found.setdefault(int(shots), {})[str(task)] = resampled(reports, resamples=PAIRED_RESAMPLES)
+    return found
 
 
 def _only(each: Resampled, names: list[str]) -> Resampled:

@@ -4,8 +4,8 @@
 # One number such as "AUROC 0.81" hides four choices: which supports were drawn, which images were tested, which
 # training run it was, and what was allowed to look at the test set. This notebook takes a detector that was trained on
 # every task *except* one, evaluates it on that one, and reports the number together with those choices, beside an
-# untrained twin and methods that learn nothing. It is also the unit of the full benchmark: notebook 10 runs this page
-# by papermill once for each cell of its grid.
+# untrained twin and methods that learn nothing. The cells of the full benchmark (lesson 10)
+# compute the same without a page around them; papermill runs this page for any task, K and seed.
 #
 # **You will learn**
 # - what "leave one task out" means, and why the test set must choose nothing;

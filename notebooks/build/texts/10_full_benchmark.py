@@ -13,7 +13,7 @@
 # - what ten comparisons at once do to a p value, and what ranks over five tasks can say;
 # - when nothing can be claimed.
 #
-# **Needs:** CPU · about 1.5 min, 2.75 GB (quick)
+# **Needs:** CPU · about 1 min, 2.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
@@ -178,7 +178,9 @@ pairs.drop(columns=["task", "K"]).round(3).reset_index(drop=True)
 if K in found.ranks:
     of_K = found.ranks[K]
     print(f"Friedman: p = {of_K.friedman_p:.2g} over {len(held_out)} tasks")
-    print((of_K.nemenyi.loc[[shown]] < 0.05).T.squeeze().rename("differs from " + shown).to_string())
+    print(
+        (of_K.nemenyi.loc[[shown]] < 0.05).T.squeeze().rename("differs from " + shown).to_string()
+    )
 
 # %% [markdown]
 # ## Reported and measured
@@ -188,7 +190,9 @@ if K in found.ranks:
 # on the test set (see notebook 11): the two columns must not be subtracted from each other.
 
 # %% tags=["nbval-check-output"]
-reported = pd.DataFrame(d2.REPORTED).T.rename_axis("task")  # percent, at 2, 4, 8 shots (Dong et al.)
+reported = pd.DataFrame(d2.REPORTED).T.rename_axis(
+    "task"
+)  # percent, at 2, 4, 8 shots (Dong et al.)
 print(reported.to_string())
 
 # %%
