@@ -95,5 +95,5 @@ def effective_number(weights: Tensor | np.ndarray) -> np.ndarray:
     -------
     float64 [...], in 1..K
     """
-    w = np.asarray(weights, np.float64)
+    w = np.asarray(weights.detach().cpu() if isinstance(weights, Tensor) else weights, np.float64)
     return 1 / (w**2).sum(axis=-1)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import d24fad_lite as d2
 from d24fad_lite.model.features import Positions, Prediction, QueryFeatures, SupportBank, TeacherFeatures
+from d24fad_lite.model.weighting import effective_number
 
 COUNT = 5
 
@@ -103,3 +104,8 @@ def test_queries_selected_from_a_batch_are_predicted_as_they_are_in_it() -> None
     whole, part = model.predict(queries, bank), model.predict(queries.select([4, 1]), bank)
     for found, expected in zip(part, whole.select([4, 1]), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def test_effective_number_takes_weights_as_training_and_a_card_give_them() -> None:
+    weights = torch.tensor([[0.5, 0.5], [1.0, 0.0]], requires_grad=True)  # NumPy alone refuses these, and a card's
+    assert effective_number(weights).tolist() == [2.0, 1.0]
