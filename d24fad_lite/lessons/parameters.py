@@ -72,6 +72,11 @@ def check_parameters(declared: Iterable[Parameter], given: Mapping[str, Any], wh
         raise ValueError(f"{prefix}{error}") from error
 
 
+def with_defaults(declared: Iterable[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The value of every declared parameter: the given one, else its default."""
+    return {parameter.name: parameter.default for parameter in declared} | dict(given)
+
+
 def convert(name: str, value: Any, annotation: str) -> Any:
     """`value` as the annotated type: int, float, bool, str, list[...], Literal[...], and unions with None.
 

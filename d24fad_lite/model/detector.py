@@ -314,7 +314,7 @@ class D24FAD(nn.Module):
         config = config_of(stored, teacher)
         weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
         try:
-            ready = teacher if isinstance(teacher, Teacher) else None
+            ready = teacher if isinstance(teacher, Teacher) and not stored.teacher_tensors else None
             model = cls(config.replace(weights="random") if weights_are_stored else config, ready)
         except ValueError as error:
             raise CheckpointError(

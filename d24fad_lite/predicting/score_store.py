@@ -17,6 +17,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", KEY_FILE, LOCK, OWNER)
 HEADER = ("name", "score", "sha256")
 JOURNAL = (*HEADER, "heatmap", "check")
 SCHEMA = 2
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ResultsConflict(ValueError):
@@ -164,12 +166,23 @@ class ScoreStore:
         write_text(self.folder / SETTINGS, json.dumps(content, indent=1) + "\n")
 
     def _discard(self) -> None:
-        """Remove what an earlier run wrote, and only that: heatmaps of its rows, and its files."""
+        """Remove what an earlier run wrote, and only that: heatmaps of its rows, and its files.
+
+        A scores.csv of another origin may hold anything: no row of it names a file to remove.
+        """
         for path in (self.folder / SCORES, self.folder / PARTIAL):
-            for row in _rows(path):
+            for row in filter(_is_of_a_run, _rows(path)):
                 self.heatmap(row[0]).unlink(missing_ok=True)
         for name in (SCORES, PARTIAL, FAILURES, SETTINGS):
             (self.folder / name).unlink(missing_ok=True)
+
+
+def _is_of_a_run(row: Sequence[str]) -> bool:
+    """Whether a row is such as a run writes: a name below the folder, and in the third cell a sha256."""
+    if len(row) < len(HEADER) or not SHA256.fullmatch(row[2]):
+        return False
+    name = PurePosixPath(row[0])
+    return not name.is_absolute() and ".." not in name.parts
 
 
 def _append(path: Path, text: str) -> None:

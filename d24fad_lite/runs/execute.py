@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters
+from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters, with_defaults
 from d24fad_lite.runs.identity import hashes_of_results, run_key
 from d24fad_lite.runs.kernel import Watch, kernel_manager_class
 from d24fad_lite.runs.sealing import Seal, seal_of, seal_results
@@ -151,8 +151,7 @@ def run_notebook(
     began = time.monotonic()
     watch.start()
     result = NotebookResult(name, parameters=values, key=key)
-    defaults = {parameter.name: parameter.default for parameter in declared}
-    seal = seal_of(output, cwd, defaults | values, show_names)
+    seal = seal_of(output, cwd, with_defaults(declared, values), show_names)
     try:
         try:
             _papermill(notebook, output, values, cwd, watch, dict(environment or {}))

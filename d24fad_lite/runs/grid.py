@@ -18,8 +18,9 @@ from typing import Any
 from d24fad_lite.files import read_json_or_none, sha256_of, write_json
 from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
-from d24fad_lite.runs.identity import changed_result, run_key
+from d24fad_lite.runs.identity import changed_result
 from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
+from d24fad_lite.runs.resuming import is_same_run
 from d24fad_lite.sole_writer import sole_writer
 
 LONGEST = 120  # bytes of a label
@@ -70,18 +71,15 @@ def run_grid(
     """
     source, out = Path(notebook), Path(out)
     require_limits(timeout, jobs)
-    content = read_notebook(source)
-    declared = declared_parameters(content, source.stem)
+    declared = declared_parameters(read_notebook(source), source.stem)
     checked = [check_parameters(declared, point, source.stem) for point in points]
     labels = [label(point) for point in checked]
     for name in labels:
         if labels.count(name) > 1:
             raise ValueError(f"two cells of the grid are the same ({name}); parameter sets must differ")
-    cwd = source.parent.resolve()
-    keys = [run_key(source, content, declared, point, cwd) for point in checked]
     calls = [
-        partial(_cell, source, out / name, name, point, key, timeout, thread_limit(jobs), show_names)
-        for name, point, key in zip(labels, checked, keys, strict=True)
+        partial(_cell, source, out / name, name, point, timeout, thread_limit(jobs), show_names)
+        for name, point in zip(labels, checked, strict=True)
     ]
     cells: dict[int, GridCell] = {}
     with sole_writer(out, "a grid of experiments"):
@@ -113,13 +111,13 @@ def _line(cell: GridCell, ended: int, count: int) -> str:
     return f"[{ended:2d}/{count}] {cell.label}  {cell.result.status} ({how})  {cell.result.error}"
 
 
-def _finished(folder: Path, name: str, point: dict[str, Any], key: str) -> GridCell | None:
+def _finished(source: Path, folder: Path, name: str, point: dict[str, Any]) -> GridCell | None:
     """The cell as an earlier run left it, where that was the same run and its files are as they were written."""
     try:
         result = NotebookResult.from_dict(read_json_or_none(folder / "result.json"))
     except ValueError:
         return None
-    if result.status != "completed" or result.key != key or changed_result(folder, result.files):
+    if result.status != "completed" or changed_result(folder, result.files) or not is_same_run(result, source, point):
         return None
     return GridCell(name, point, replace(result, resumed=True), read_json_or_none(folder / "cell" / "metrics.json"))
 
@@ -129,12 +127,11 @@ def _cell(
     folder: Path,
     name: str,
     point: dict[str, Any],
-    key: str,
     timeout: float | None,
     environment: Mapping[str, str],
     show_names: bool,
 ) -> GridCell:
-    if (finished := _finished(folder, name, point, key)) is not None:
+    if (finished := _finished(source, folder, name, point)) is not None:
         return finished
     (folder / "result.json").unlink(missing_ok=True)
     output = folder / "cell.ipynb"

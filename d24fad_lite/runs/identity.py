@@ -15,7 +15,7 @@ from d24fad_lite.files import file_sha256, sha256_of
 from d24fad_lite.lessons.checkout import PACKAGE_PARENT
 from d24fad_lite.lessons.environment import package_version
 from d24fad_lite.lessons.numbering import lesson_files
-from d24fad_lite.lessons.parameters import Parameter
+from d24fad_lite.lessons.parameters import Parameter, with_defaults
 from d24fad_lite.lessons.profiles import DEVICE_VARIABLE, resolve_data, resolve_profile, settled
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def run_key(
     parameters : the checked values it is run with
     cwd : the kernel's folder, from which relative paths count
     """
-    values = {p.name: p.default for p in declared} | dict(parameters)
+    values = with_defaults(declared, parameters)
     values.pop("out", None)
     facts = {
         "code": _code_of(source, notebook),

@@ -1,4 +1,4 @@
-"""How a series goes on: the command for it, printed where it ended early; and what an earlier run left to take over."""
+"""How runs go on: the command for it, printed where a series ended early; and what an earlier run left to take over."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from d24fad_lite.files import read_json
-from d24fad_lite.runs.execute import NotebookResult
-from d24fad_lite.runs.identity import changed_result
+from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook
+from d24fad_lite.runs.identity import changed_result, run_key
 
 
 def shown_path(path: Path, checkout: Path) -> str:
@@ -43,6 +43,16 @@ def resume_command(
     for name, number in (options or {}).items():
         words += [] if number is None else [f"--{name}", f"{number:g}"]
     return shlex.join([*words, "--out", shown_path(folder, checkout), *["--names"] * show_names, "--resume"])
+
+
+def is_same_run(earlier: NotebookResult, source: Path, parameters: Mapping[str, Any]) -> bool:
+    """Whether running a notebook with these checked parameters would be the run that gave `earlier`, see `run_key`.
+
+    Looks at every file of the data, so ask only where the rest speaks for taking the result over.
+    """
+    notebook = read_notebook(source)
+    declared = declared_parameters(notebook, source.stem)
+    return earlier.key == run_key(source, notebook, declared, parameters, source.parent.resolve())
 
 
 def earlier_results(folder: Path) -> dict[str, NotebookResult]:

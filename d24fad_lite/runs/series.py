@@ -30,10 +30,10 @@ from d24fad_lite.lessons.parameters import check_parameters
 from d24fad_lite.lessons.profiles import PROFILE_VARIABLE, Profile, resolve_profile
 from d24fad_lite.messages import did_you_mean, printable
 from d24fad_lite.runs.execute import NotebookResult, declared_parameters, read_notebook, run_notebook
-from d24fad_lite.runs.identity import PACKAGES, run_key, runs_processes
+from d24fad_lite.runs.identity import PACKAGES, runs_processes
 from d24fad_lite.runs.parallel import require_limits, side_by_side, thread_limit
 from d24fad_lite.runs.processor import cores
-from d24fad_lite.runs.resuming import earlier_results, resume_command, shown_path
+from d24fad_lite.runs.resuming import earlier_results, is_same_run, resume_command, shown_path
 from d24fad_lite.runs.sealing import without_places
 from d24fad_lite.sole_writer import sole_writer
 
@@ -240,7 +240,7 @@ def _run_or_take_over(
     environment: Mapping[str, str],
 ) -> NotebookResult:
     name = source.stem
-    if earlier is not None and _is_the_run(series, source, parameters, earlier):
+    if earlier is not None and _is_the_run(source, parameters, earlier):
         if not _page(series.folder, name).is_file():
             _write_page(series.folder, name)
         return replace(earlier, resumed=True)
@@ -258,13 +258,12 @@ def _run_or_take_over(
     return result
 
 
-def _is_the_run(series: Series, source: Path, parameters: dict[str, Any], earlier: NotebookResult) -> bool:
+def _is_the_run(source: Path, parameters: dict[str, Any], earlier: NotebookResult) -> bool:
     """Whether a completed notebook stands for running it again; a notice where it does not."""
-    notebook = read_notebook(source)
-    key = run_key(source, notebook, declared_parameters(notebook, source.stem), parameters, source.parent.resolve())
-    if earlier.key != key:
+    same = is_same_run(earlier, source, parameters)
+    if not same:
         print(f"notice: {source.stem} runs again: its code, parameters, data or environment are others", flush=True)
-    return earlier.key == key
+    return same
 
 
 def _line(result: NotebookResult, width: int) -> str:

@@ -66,3 +66,13 @@ def test_the_teacher_given_as_an_argument_is_taken_and_must_be_the_same(tmp_path
     other = d2.D24FAD(CONFIG.replace(seed=9)).teacher
     with pytest.raises(CheckpointError, match="another teacher"):
         d2.D24FAD.load(path, teacher=other)
+
+
+def test_a_teacher_given_although_the_file_holds_one_is_left_as_it_is(tmp_path: Path) -> None:
+    model = d2.D24FAD(CONFIG)
+    path = model.save(tmp_path / "model.safetensors")
+    given = d2.D24FAD(CONFIG.replace(seed=9)).teacher
+    before = given.fingerprint()
+    loaded = d2.D24FAD.load(path, teacher=given)
+    assert given.fingerprint() == before and loaded.teacher is not given
+    assert loaded.teacher.fingerprint() == model.teacher.fingerprint() != before

@@ -129,6 +129,21 @@ def test_results_of_another_model_are_kept_unless_they_may_be_replaced(model_fil
         d2.predict_folder(other.read_as("matched"), images, normals, out)
 
 
+def test_a_scores_file_of_another_origin_names_nothing_to_delete(model_file, normals, scans, tmp_path) -> None:
+    out = tmp_path / "out"
+    ours = [out / "heatmaps/mine.png", out / "mine.png", tmp_path / "beside.png"]
+    for path in ours:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"mine")
+    names, digest = ["mine", "../mine", "../../beside", tmp_path / "beside"], "0" * 64
+    lines = [line for name in names for line in (f"{name}", f"{name},0.5", f"{name},0.5,none", f"{name},0.5,{digest}0")]
+    lines += [f"{name},0.5,{digest}" for name in names[1:]]  # such a name no run writes
+    for table in ("scores.csv", "scores.partial.csv"):
+        (out / table).write_text("\n".join(lines))
+    d2.predict_folder(model_file, scans / "bad", normals, out, overwrite=True)
+    assert [path for path in ours if not path.is_file() or path.read_bytes() != b"mine"] == []
+
+
 def test_a_damaged_note_of_settings_is_named(model_file, normals, scans, tmp_path) -> None:
     (tmp_path / "predict.json").write_text("{")
     with pytest.raises(ResultsConflict, match=r"predict\.json is damaged .* overwrite=True to replace it"):

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from d24fad_lite.runs import identity, resuming
 from d24fad_lite.runs.execute import run_notebook
 from d24fad_lite.runs.grid import run_grid
 
@@ -42,6 +43,22 @@ def test_finished_cells_are_kept_and_a_failing_one_does_not_stop_the_grid(
     assert both[0].metrics is None and both[0].result.error == "AssertionError: no such task"
     assert both[1].result.resumed and both[1].metrics == {"value": "LAG1"}
     assert "completed (kept)" in capsys.readouterr().out
+
+
+def test_the_data_is_looked_at_only_for_cells_that_may_be_kept(
+    unit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def key(source: Path, notebook: object, declared: object, parameters: dict, cwd: Path) -> str:
+        asked.append(parameters["task"])
+        return identity.run_key(source, notebook, declared, parameters, cwd)
+
+    monkeypatch.setattr(resuming, "run_key", key)
+    run_grid(unit, [{"task": "LAG"}, {"task": "Bad"}], tmp_path / "grid")
+    assert asked == []
+    cells = run_grid(unit, [{"task": "LAG"}, {"task": "Bad"}, {"task": "HIS"}], tmp_path / "grid")
+    assert asked == ["LAG"] and [cell.result.resumed for cell in cells] == [True, False, False]
 
 
 def test_a_grid_runs_from_inside_a_notebook(unit: Path, tmp_path: Path) -> None:
