@@ -130,14 +130,22 @@ def _engine(name: str, workers: int, gpus: int, threads: int, minutes: int, opti
     from d24fad_lite.runs.engines import EngineSettings
 
     given = dict(pair(text, "--engine-option") for text in options)
-    known: dict[str, str] = {key: given.pop(key) for key in ("address", "partition") if key in given}
     memory = given.pop("memory_gb", "0")
     try:
         memory_gb = float(memory)
     except ValueError:
         raise ValueError(f"--engine-option memory_gb={memory!r} must be a number of gigabytes") from None
-    sizes = dict(workers=workers, gpus=gpus, threads=threads, minutes=minutes)
-    return EngineSettings(name, **sizes, memory_gb=memory_gb, extra=given, **known)
+    return EngineSettings(
+        name,
+        workers=workers,
+        gpus=gpus,
+        threads=threads,
+        minutes=minutes,
+        memory_gb=memory_gb,
+        address=given.pop("address", ""),
+        partition=given.pop("partition", ""),
+        extra=given,
+    )
 
 
 def _run(

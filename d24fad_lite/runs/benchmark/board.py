@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from d24fad_lite.runs.benchmark.cells import Cell, CellFolder
 from d24fad_lite.runs.benchmark.plan import BenchmarkPlan
@@ -64,7 +65,7 @@ def _state(cell: Cell, folder: CellFolder, key: str) -> CellState:
     if folder.in_use():
         last = attempts[-1] if attempts else {}
         return CellState(cell, "running", 0.0, deaths, f"on {last.get('host', '?')} since {last.get('began', '?')}")
-    last_end = next((entry for entry in reversed(attempts) if "end" in entry), {})
+    last_end: dict[str, Any] = next((entry for entry in reversed(attempts) if "end" in entry), {})
     about = f"{last_end['end']}: {last_end.get('reason', '')}" if deaths else ""
     return CellState(cell, "waiting", 0.0, deaths, about)
 

@@ -120,19 +120,28 @@ class CellFolder:
         return [entry for entry in self.attempts() if entry.get("end") in COUNTED]
 
     def begin(self) -> None:
-        """Note a try. Only its sole writer calls this, so an earlier one without an end was killed."""
-        entries = self._ended("lost worker", "the process that worked on it is gone")
+        """Note a try. Only its sole writer calls this, so an earlier one without an end was killed, or requeued."""
         here = {"host": platform.node(), "process": os.getpid(), "job": os.environ.get("SLURM_JOB_ID", "")}
+        open_tries = [entry for entry in self.attempts() if "end" not in entry]
+        if os.environ.get("SLURM_RESTART_COUNT") and open_tries and open_tries[-1].get("job") == here["job"]:
+            entries = self._ended("preempted", "Slurm has requeued the job")
+        else:
+            entries = self._ended("lost worker", "the process that worked on it is gone")
         entries.append({"began": _now()} | here)
         write_json(self.path / "attempts.json", entries)
 
     def end(self, kind: str, reason: str = "") -> None:
-        """Note how the try that has no end yet has ended; nothing where there is none."""
+        """Note how the try that has no end yet has ended; nothing where there is none.
+
+        A try that was noted as preempted has ended at its time limit where Slurm does not let it go on.
+        """
         write_json(self.path / "attempts.json", self._ended(kind, reason))
 
     def _ended(self, kind: str, reason: str) -> list[dict[str, Any]]:
-        end = {"end": kind, "reason": reason, "ended": _now()}
-        return [entry if "end" in entry else entry | end for entry in self.attempts()]
+        end, entries = {"end": kind, "reason": reason, "ended": _now()}, self.attempts()
+        if entries and entries[-1].get("end") == "preempted" and kind == "time limit":
+            entries[-1] |= end
+        return [entry if "end" in entry else entry | end for entry in entries]
 
     def in_use(self) -> bool:
         """Whether a process works on the cell now."""

@@ -121,8 +121,8 @@ class _Drive:
             while self.waiting or self.later:
                 self._resubmit_due()
                 for future in wait(self.waiting, timeout=POLL, return_when=FIRST_COMPLETED).done:
-                    if (cell := self.waiting.pop(future, None)) is not None:  # None: taken back with a lost engine
-                        self._settle(cell, future)
+                    if future in self.waiting:  # not taken back meanwhile, with an engine that is lost
+                        self._settle(self.waiting.pop(future), future)
         except BaseException as stop:
             if leaves and isinstance(stop, KeyboardInterrupt):
                 _leave(self.executor)

@@ -198,7 +198,7 @@ def _summary(rows: pd.DataFrame, task: str, shots: int, each: Resampled) -> list
 
 
 def _pairs(shots: int, by_task: dict[str, Resampled]) -> list[dict[str, Any]]:
-    found = [
+    found: list[dict[str, Any]] = [
         {"task": task, "K": shots, "first": each.names[a], "second": each.names[b]} | each.against(a, b)
         for task, each in by_task.items()
         for a, b in combinations(range(len(each.names)), 2)

@@ -181,6 +181,8 @@ def end_of(error: BaseException) -> str:
     """How work ended that ended with this exception: one of the kinds of `runs/engines/ends.py`, or "exception"."""
     if isinstance(error, LostWork):
         return error.kind
+    if type(error).__name__ == "UncompletedJobError":  # submitit's, when Slurm does not let a job go on
+        return "time limit"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "memory"
     if isinstance(error, (KeyboardInterrupt, SystemExit)):

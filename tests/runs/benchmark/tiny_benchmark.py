@@ -33,6 +33,11 @@ class TinyWork(CellWork):
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "die-once" and not folder.deaths():
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "eat":
+            eaten = []
+            while True:
+                eaten.append(os.urandom(20_000_000))
+                time.sleep(0.02)
         if what == "sleep":
             time.sleep(float(how))
         write_json(folder.reports / "one.json", {"seed": self.cell.seed})

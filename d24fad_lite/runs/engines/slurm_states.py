@@ -1,0 +1,33 @@
+"""The states of Slurm's jobs: from squeue while it remembers them, then from sacct where the cluster keeps accounts."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+
+LIVE = frozenset(
+    {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESIZING"}
+    | {"SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED", "SPECIAL_EXIT", "PREEMPTED"}
+)
+PATIENCE = 60  # seconds for an answer of a busy controller
+
+
+def job_states(ids: Sequence[str]) -> dict[str, str]:
+    """The state of each job ("12_3") that Slurm knows; jobs it does not know are left out."""
+    wanted = set(ids)
+    queue = _asked("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
+    states = {job: state for job, state in queue if job in wanted}
+    if unknown := sorted({job.split("_")[0] for job in wanted - set(states)}):
+        accounts = _asked("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", ",".join(unknown))
+        states |= {job: state for job, state in accounts if job in wanted}
+    return states
+
+
+def _asked(*command: str) -> list[tuple[str, str]]:
+    """The lines "job|state" of a command; none where it fails, as sacct does on a cluster without accounts."""
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    pairs = (line.strip().partition("|") for line in answer.splitlines())
+    return [(job, state.split()[0]) for job, _, state in pairs if state.strip()]  # "CANCELLED by 0"
