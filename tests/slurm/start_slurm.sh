@@ -20,7 +20,7 @@ if ! command -v slurmctld slurmd munged sbatch >/dev/null 2>&1; then
 fi
 grep -q ' /sys/fs/cgroup/memory cgroup ' /proc/mounts && grep -q ' /sys/fs/cgroup/freezer cgroup ' /proc/mounts ||
     cannot "memory limits need cgroups of version 1 (memory, freezer) mounted under /sys/fs/cgroup"
-if ready; then echo "export SLURM_CONF=$SLURM_CONF"; exit 0; fi
+if [ -f "$SLURM_CONF" ] && ready; then echo "export SLURM_CONF=$SLURM_CONF"; exit 0; fi
 
 mkdir -p "$FOLDER/state" "$FOLDER/spool" /run/munge
 chown munge: /run/munge /etc/munge/munge.key

@@ -124,7 +124,7 @@ class CellWork:
             report.save(report_folder(folder.reports, name, report.shots), names=self.names)
             rows.append(self._row(name, report))
         facts = {"device": self.device, "threads": torch.get_num_threads(), "processor": platform.processor()}
-        return rows, facts | {"host": platform.node(), "torch": torch.__version__}
+        return rows, facts | {"torch": torch.__version__}
 
     def _reports(self, setting: Setting) -> Iterator[tuple[str, EvaluationReport]]:
         from d24fad_lite.evaluation.evaluate import evaluate

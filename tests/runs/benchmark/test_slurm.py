@@ -57,7 +57,7 @@ def interfere(out: Path, stop: threading.Event) -> None:
 @pytest.mark.timeout(280)
 def test_a_job_array_with_a_time_out_a_memory_limit_a_cancelled_and_a_requeued_job(slurm: None, tmp_path: Path) -> None:
     out = tmp_path / "grid"
-    behave(out, _1="sleep 600", _2="eat", _3="sleep 8", _4="sleep 8")
+    behave(out, _1="sleep 600", _2="eat", _3="sleep 60", _4="sleep 8")
     settings = EngineSettings("slurm", workers=6, minutes=1, memory_gb=0.4, extra={"chdir": str(tmp_path)})
     stop = threading.Event()
     other = threading.Thread(target=interfere, args=(out, stop))
