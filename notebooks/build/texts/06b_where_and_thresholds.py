@@ -12,7 +12,7 @@
 # - why the border of the map is lit, by changing one suspect at a time;
 # - to set a threshold from normal images, and to accept a refusal when they are too few.
 #
-# **Needs:** CPU · about 30 s, 1.75 GB (quick)
+# **Needs:** CPU · about 1 min, 1.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -13,7 +13,7 @@
 # - which support does harm, and when the choice matters at all;
 # - why a choice made on the test labels must not be reported on them.
 #
-# **Needs:** CPU · about 30 s, 1.5 GB (quick)
+# **Needs:** CPU · about 1.25 min, 1.5 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick

@@ -13,7 +13,7 @@
 # - what ten comparisons at once do to a p value, and what ranks over five tasks can say;
 # - when nothing can be claimed.
 #
-# **Needs:** CPU · about 1 min, 2.75 GB (quick)
+# **Needs:** CPU · about 1.5 min, 2.75 GB (quick)
 
 # %% tags=["parameters"]
 profile: str = ""  # "quick", "standard", "full"; empty: D24FAD_PROFILE or quick
