@@ -12,7 +12,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -155,6 +155,12 @@ def sha256_of(*parts: str | bytes | memoryview) -> str:
     for part in parts:
         digest.update(part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part)
     return digest.hexdigest()
+
+
+def sources_sha256(root: Path, paths: Iterable[Path]) -> str:
+    """One sha256 over files below `root`, in the given order: their names as seen from there, and their contents."""
+    named = ((f"{path.relative_to(root).as_posix()}\0", path.read_bytes()) for path in paths)
+    return sha256_of(*(part for pair in named for part in pair))
 
 
 def file_sha256(path: str | Path) -> str:

@@ -6,10 +6,12 @@ beside them is the key, for whoever owns the data and for nobody else.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from d24fad_lite.csv_files import read_csv, write_csv
+from d24fad_lite.files import UnreadableFile
 
 KEY_FILE = "names.csv"
 PRIVATE = "PRIVATE: the true names behind the files beside this one. Do not share this file; the others need it not."
@@ -32,16 +34,17 @@ def write_key(folder: Path, *neutral: Mapping[str, str]) -> Path:
 
 
 def read_key(folder: Path) -> dict[str, str]:
-    """Id -> name, from the names.csv of a folder; empty where there is none. Raises ValueError for another file."""
+    """Id -> name, from the names.csv of a folder; empty where there is none. Raises UnreadableFile for another file."""
     path = folder / KEY_FILE
     if not path.is_file():
         return {}
     try:
         rows = read_csv(path)
         if rows[:2] != [[PRIVATE], [*HEADER]]:
-            raise ValueError("its first lines are others")
+            raise ValueError(f"it begins with {rows[:2]!r:.80}")
         return {number: name for number, name in rows[2:]}
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{path} is not the key to the names in {folder} ({error}); move it away to read on without names"
+    except (ValueError, csv.Error, OSError) as error:
+        raise UnreadableFile(
+            f"{path} is not the key to the names in {folder} ({error}), expected the line {PRIVATE!r}, the line "
+            f"{','.join(HEADER)}, and an id and a name in each further line; move it away to read on without names"
         ) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from d24fad_lite.files import UnreadableFile
 
 MOST_SHOWN = 80  # characters of what was found
+Channels = Annotated[list[float], Field(min_length=3, max_length=3)]  # a number for each of red, green, blue
 
 
 class Schema(BaseModel):

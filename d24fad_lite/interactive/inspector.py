@@ -211,16 +211,20 @@ class SupportInspector:
         self._quiet = False
         self._reweight()
 
-    def _reveal(self) -> None:
+    def _may_judge(self) -> bool:
+        """Whether there is a choice to judge; says so where there is none."""
         if not self.live.ready:
             self.quality.value = status_line("Pick a support first.")
+        return self.live.ready
+
+    def _reveal(self) -> None:
+        if not self._may_judge():
             return
         self.seen.add(frozenset(self.live.selection.selected))
         self._show_line()
 
     def _assess(self) -> None:
-        if not self.live.ready:
-            self.quality.value = status_line("Pick a support first.")
+        if not self._may_judge():
             return
 
         def progress(done: int, of: int) -> None:

@@ -137,11 +137,16 @@ def _metadata(text: str, path: Path) -> dict[str, Any]:
 
 
 def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    """sha256 over the metadata and over names, types, shapes and values of contiguous tensors on the CPU."""
+    """sha256 over the metadata and over names, types, shapes and values of tensors."""
     parts: list[str | memoryview] = [json.dumps(metadata)]
     for name, tensor in sorted(tensors.items()):
-        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", tensor.view(-1).view(torch.uint8).numpy().data]
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}", bytes_of(tensor)]
     return sha256_of(*parts)
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The values of a tensor of any shape and device as bytes, in the order of its elements, for a hash."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
 
 
 def _existing(path: str | Path) -> Path:

@@ -16,8 +16,8 @@ from torch import nn
 
 from d24fad_lite.messages import choose_one_of
 
+LARGEST_SIZE = 4096  # pixels of a side; the limit of data/images, which the model does not know
 # The ImageNet backbone of the released code: torchvision's first weights, which timm carries under this tag.
-LARGEST_SIZE = 4096  # pixels of a side
 PUBLISHED_TEACHER = "wide_resnet50_2.tv_in1k"
 
 # Where a setting acts.

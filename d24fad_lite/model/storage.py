@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from annotated_types import Len
 from pydantic import model_validator
 from torch import Tensor, nn
 
@@ -25,14 +24,13 @@ from d24fad_lite.model.checkpoint import (
 )
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.weights.source import WeightsSource
-from d24fad_lite.schemas import Schema, checked
+from d24fad_lite.schemas import Channels, Schema, checked
 
 FORMAT = 1
 OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
 OWN_TEACHER = "module:"  # how the name of a teacher module of the user's own begins, see `D24FADConfig.to_dict`
 
 Tensors = dict[str, Tensor]
-Channels = Annotated[list[float], Len(3, 3)]
 
 
 @dataclass(frozen=True)

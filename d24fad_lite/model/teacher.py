@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from d24fad_lite.files import sha256_of
 from d24fad_lite.model.backbones import Backbone, create_backbone
+from d24fad_lite.model.checkpoint import bytes_of
 from d24fad_lite.model.features import TeacherFeatures
 from d24fad_lite.model.speed.folding import for_inference
 from d24fad_lite.model.storage import Load, TeacherFacts, Tensors, load_all
@@ -142,14 +143,14 @@ class Teacher(nn.Module):
         """sha256 over architecture, input treatment and weights: equal teachers give equal features."""
         return sha256_of(*self._identity())
 
-    def _identity(self) -> Iterator[str | bytes]:
+    def _identity(self) -> Iterator[str | memoryview]:
         """What decides the features, part by part."""
         yield f"{type(self.backbone).__name__} {self.image_size} {self.normalize}"
         for buffer in (self.mean, self.std):
-            yield buffer.float().cpu().numpy().tobytes()
+            yield bytes_of(buffer.float())
         for name, tensor in sorted(self.backbone.state_dict().items()):
             yield name
-            yield tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+            yield bytes_of(tensor)
 
     def facts(self) -> TeacherFacts:
         """What a file of a detector says of its teacher."""

@@ -17,6 +17,7 @@ from d24fad_lite.data.images import MAX_SIZE, load_image
 from d24fad_lite.data.layouts.left_out import warn_of_data
 from d24fad_lite.evaluation.report import versions
 from d24fad_lite.files import file_sha256, sha256_of
+from d24fad_lite.model.checkpoint import bytes_of
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.device import pick_device
@@ -223,9 +224,9 @@ def _settings(model: D24FAD | str | Path, supports: Sequence[Path], reading: str
 
 def _model_sha256(model: D24FAD) -> str:
     """sha256 over configuration, teacher and trained tensors of a detector that is not read from a file."""
-    parts: list[str | bytes] = [json.dumps(model.config.to_dict(), sort_keys=True), model.teacher.fingerprint()]
+    parts: list[str | memoryview] = [json.dumps(model.config.to_dict(), sort_keys=True), model.teacher.fingerprint()]
     for name, tensor in sorted(model.trainable_state_dict().items()):
-        parts += [name, tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()]
+        parts += [name, bytes_of(tensor)]
     return sha256_of(*parts)
 
 

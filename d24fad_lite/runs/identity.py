@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from d24fad_lite.contents import contents_sha256
-from d24fad_lite.files import file_sha256, sha256_of
+from d24fad_lite.files import file_sha256, sha256_of, sources_sha256
 from d24fad_lite.lessons.checkout import PACKAGE_PARENT
 from d24fad_lite.lessons.environment import package_version
 from d24fad_lite.lessons.numbering import lesson_files
@@ -139,9 +139,4 @@ def _data_and_teacher(values: Mapping[str, Any], cwd: Path) -> list[str]:
 @cache
 def _package_hash() -> str:
     package = PACKAGE_PARENT / "d24fad_lite"
-    sources = sorted(package.rglob("*.py"))
-    return sha256_of(*(part for path in sources for part in _named_content(path, package)))
-
-
-def _named_content(path: Path, package: Path) -> tuple[str, bytes]:
-    return f"{path.relative_to(package).as_posix()}\0", path.read_bytes()
+    return sources_sha256(package, sorted(package.rglob("*.py")))

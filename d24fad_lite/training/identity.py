@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from d24fad_lite.data.benchmark import Task
-from d24fad_lite.files import sha256_of
+from d24fad_lite.files import sha256_of, sources_sha256
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # The package's code that can change a weight: the method, its training, and how files become pixels.
@@ -31,10 +31,7 @@ def _of_images(task: Task, groups: bool) -> str:
 @cache
 def code_digest() -> str:
     """sha256 over the package's sources that can change a weight."""
-    parts: list[str | bytes] = []
-    for path in source_files():
-        parts += [path.relative_to(PACKAGE).as_posix(), path.read_bytes()]
-    return sha256_of(*parts)
+    return sources_sha256(PACKAGE, source_files())
 
 
 def source_files() -> list[Path]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from d24fad_lite.evaluation.report import EvaluationReport
+from d24fad_lite.files import UnreadableFile
 
 
 @pytest.fixture
@@ -49,6 +50,13 @@ def test_a_report_is_read_as_it_was_saved_and_leaves_nothing_else_behind(
 def test_a_file_that_is_no_report_is_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text(text)
     with pytest.raises(ValueError, match=message):
+        EvaluationReport.load(tmp_path)
+
+
+def test_a_key_to_the_names_that_is_none_is_named(report: EvaluationReport, tmp_path: Path) -> None:
+    report.save(tmp_path)
+    (tmp_path / "names.csv").write_text("mine\n")
+    with pytest.raises(UnreadableFile, match=r"names\.csv is not the key .*begins with \[\['mine'\]\].*move it away"):
         EvaluationReport.load(tmp_path)
 
 

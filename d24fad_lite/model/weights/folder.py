@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-from annotated_types import Len
 from torch import Tensor
 
 from d24fad_lite.files import JsonError, file_sha256, read_json
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict
 from d24fad_lite.model.weights.source import WeightsSource
-from d24fad_lite.schemas import Schema, checked
+from d24fad_lite.schemas import Channels, Schema, checked
 
 PREFIX = "local-dir:"
 CONFIG = "config.json"
@@ -52,8 +51,8 @@ def read_folder(folder: str | Path, architecture: str) -> FolderWeights:
 class Statistics(Schema):
     """What timm says of a network's input."""
 
-    mean: Annotated[list[float], Len(3, 3)] | None = None
-    std: Annotated[list[float], Len(3, 3)] | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
 
 
 class FolderConfig(Statistics):
