@@ -42,6 +42,7 @@ class Lesson(LessonDetectors, LessonExercises):
     profile : Profile, with what the parameters teacher, weights, reading, epochs and lr say
     seed : of random, numpy and torch, already set
     device : "cpu", "cuda" or "mps"
+    store : folder of trained detectors, None for the cache that all lessons share
     out : existing folder of this run's files
     root : the folder of tasks that was asked for, None for the samples (see `data`)
     parameters : all declared parameters with the values they now have

@@ -8,7 +8,8 @@ FOLDER=${1:-/tmp/d24fad_slurm}
 CPUS=6  # declared, whatever the machine has: six jobs of one cpu run at a time
 
 cannot() { echo "no Slurm for tests: $1" >&2; exit 69; }
-ready() { sinfo --noheader --format=%T 2>/dev/null | grep -Eq '^(idle|mixed|allocated)$'; }
+# Without a file Slurm's commands wait a minute for one; without a controller, much longer.
+ready() { [ -f "$SLURM_CONF" ] && timeout 3 sinfo --noheader --format=%T 2>/dev/null | grep -Eq '^(idle|mixed|allocated)$'; }
 
 export SLURM_CONF="$FOLDER/slurm.conf"
 [ "$(id -u)" = 0 ] || cannot "this needs root (apt-get, munge, slurmd); run it with sudo"
@@ -20,7 +21,7 @@ if ! command -v slurmctld slurmd munged sbatch >/dev/null 2>&1; then
 fi
 grep -q ' /sys/fs/cgroup/memory cgroup ' /proc/mounts && grep -q ' /sys/fs/cgroup/freezer cgroup ' /proc/mounts ||
     cannot "memory limits need cgroups of version 1 (memory, freezer) mounted under /sys/fs/cgroup"
-if [ -f "$SLURM_CONF" ] && ready; then echo "export SLURM_CONF=$SLURM_CONF"; exit 0; fi
+if ready; then echo "export SLURM_CONF=$SLURM_CONF"; exit 0; fi
 
 mkdir -p "$FOLDER/state" "$FOLDER/spool" /run/munge
 chown munge: /run/munge /etc/munge/munge.key
@@ -64,6 +65,10 @@ CgroupPlugin=cgroup/v1
 ConstrainRAMSpace=yes
 ConstrainCores=no
 END
+# Whatever was half started before (a daemon killed from outside) makes room.
+for daemon in slurmd slurmctld; do
+    [ ! -f "$FOLDER/$daemon.pid" ] || kill "$(cat "$FOLDER/$daemon.pid")" 2>/dev/null || true
+done
 slurmctld -c >&2 || cannot "slurmctld did not start; see $FOLDER/slurmctld.log"
 slurmd >&2 || cannot "slurmd did not start; see $FOLDER/slurmd.log"
 for _ in $(seq 40); do

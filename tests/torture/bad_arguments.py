@@ -30,7 +30,7 @@ def good_lines(at: Places) -> dict[str, list[str]]:
         "predict": ["predict", str(at.model), str(at.data / "Blobs" / "test"), *supports, "--device", "cpu", *out],
         "pretrain": ["pretrain", "--steps", "1", "--device", "cpu", *out],
         "samples": ["samples", *out],
-        "benchmark": ["benchmark", "--data", str(at.data), "--checkout", str(at.checkout), *out],
+        "benchmark": ["benchmark", "--data", str(at.data), "--shots", "2,4", *out],
         "notebooks": ["notebooks", "00", "--checkout", str(at.checkout), *out],
     }
 
@@ -112,8 +112,14 @@ WRONG: dict[str, dict[str, tuple[str, ...]]] = {
         "--shots": ("0", "2,2", "x", ","),
         "--seeds": ("-1", "x", "0,0", ","),
         "--epochs": ("-1", "1.5", *NUMBERS),
-        "--timeout": ("-1", "inf", *NUMBERS),
-        "--checkout": ("@/none", "@"),
+        "--readings": ("nope", ",", "released,nope"),
+        "--engine": ("", "nope", "ray"),
+        "--workers": ("-1", "1.5", "100000000", *NUMBERS),
+        "--gpus": ("-1", "1.5", *NUMBERS),
+        "--threads": ("-1", "1.5", *NUMBERS),
+        "--minutes": ("-1", "1.5", *NUMBERS),
+        "--attempts": ("0", "-1", "1.5", *NUMBERS),
+        "--engine-option": ("", "address", "address=tcp://h:1", "memory_gb=x", "partition=p", "account=a"),
         "--out": ("@/Blobs/train/good/000.png",),
     },
     "notebooks": {

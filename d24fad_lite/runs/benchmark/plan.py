@@ -118,6 +118,11 @@ def plan_benchmark(
     share_cache : bool, optional
         Whether trained detectors lie in the cache that the lessons share; default: in the profile quick.
 
+    Returns
+    -------
+    BenchmarkPlan
+        For `run_benchmark`.
+
     Raises
     ------
     ValueError, FileNotFoundError, LayoutError
@@ -125,6 +130,9 @@ def plan_benchmark(
     """
     size = profile if isinstance(profile, Profile) else settled(resolve_profile(profile), {"epochs": epochs})[0]
     chosen = tuple(dict.fromkeys([*methods, SHORTCUTS]))
+    for name in methods:
+        if list(methods).count(name) > 1:
+            raise ValueError(f"method {name!r} is named twice; name each once")
     known = [method(name) for name in chosen]
     readings = tuple(readings) or student_readings()
     for name in readings:

@@ -124,6 +124,15 @@ def benchmark_table(ended: Sequence[EndedCell], out: Path) -> BenchmarkTable | N
     ended : sequence of EndedCell
     out : Path
         The benchmark's folder, which holds the reports.
+
+    Returns
+    -------
+    BenchmarkTable, or None
+
+    Raises
+    ------
+    FileNotFoundError, UnreadableFile
+        A report that is gone or damaged since its cell was read.
     """
     import pandas as pd
 

@@ -44,7 +44,7 @@ class SlurmExecutor(Executor):
     folder : Path
         For submitit's files, where every node sees it.
     minutes : int
-        Time limit of a job.
+        Time limit of a job. A work is warned up to a minute and a half before it, and ends then.
     memory_gb : float, optional
         Memory of a job; default: the cluster's.
     cpus, gpus : int
@@ -117,16 +117,17 @@ class SlurmExecutor(Executor):
         while wait and not cancel_futures and (self._collected or self._jobs):
             time.sleep(POLL / 4)
         if cancel_futures:
-            with self._lock:
-                self._collected.clear()
-            for one in self._jobs:
+            for one in list(self._jobs):
                 one.job.cancel()
         self.detach()
 
     def detach(self) -> None:
-        """Look after the jobs no longer; they go on."""
+        """Look after the jobs no longer; they go on. Futures that are open end as cancelled."""
         self._stopping.set()
         self._thread.join()
+        for future in [one.future for one in self._jobs] + [future for future, *_ in self._collected]:
+            if not future.done():
+                future.set_exception(Cancelled("nobody waits for this job any more"))
 
     def _watch(self) -> None:
         while not self._stopping.wait(min(COLLECT, POLL) / 2):
@@ -156,7 +157,12 @@ class SlurmExecutor(Executor):
         """Fulfil the futures of jobs that have ended."""
         waiting = [one for one in self._jobs if not self._fulfilled(one)]
         states = job_states([one.job.job_id for one in waiting]) if waiting else {}
-        self._jobs = [one for one in waiting if not self._lost(one, states.get(one.job.job_id))]
+        if states is None:
+            for one in waiting:
+                one.seen = time.monotonic()
+        else:
+            waiting = [one for one in waiting if not self._lost(one, states.get(one.job.job_id))]
+        self._jobs = waiting
 
     def _fulfilled(self, one: _Job) -> bool:
         """Whether the job has left a result; its future has it then."""
@@ -168,13 +174,15 @@ class SlurmExecutor(Executor):
             outcome, result = pickle_load(one.job.paths.result_pickle)
         except (EOFError, OSError):
             return False  # half of it has arrived
+        except Exception as error:  # a class that cannot be imported here
+            one.future.set_exception(RuntimeError(f"job {one.job.job_id}: its result cannot be read here ({error!r})"))
+            return True
         if outcome == "success":
             one.future.set_result(result)
         else:  # submitit keeps the text of a traceback
             last = str(result).strip().splitlines()[-1]
-            timed_out = "timed-out" in last or "timed out" in last
-            error = TimeLimit if timed_out else RuntimeError
-            one.future.set_exception(error(f"job {one.job.job_id}: {last}"))
+            kind = TimeLimit if "UncompletedJobError" in last and "timed-out" in last else RuntimeError
+            one.future.set_exception(kind(f"job {one.job.job_id}: {last}"))
         return True
 
     def _lost(self, one: _Job, state: str | None) -> bool:

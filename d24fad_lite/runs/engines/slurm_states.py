@@ -12,22 +12,24 @@ LIVE = frozenset(
 PATIENCE = 60  # seconds for an answer of a busy controller
 
 
-def job_states(ids: Sequence[str]) -> dict[str, str]:
-    """The state of each job ("12_3") that Slurm knows; jobs it does not know are left out."""
+def job_states(ids: Sequence[str]) -> dict[str, str] | None:
+    """The state of each job ("12_3") that Slurm knows; jobs it does not know are left out. None where it is silent."""
     wanted = set(ids)
     queue = _asked("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%i|%T")
+    if queue is None:
+        return None  # a controller that is down or busy says nothing about any job
     states = {job: state for job, state in queue if job in wanted}
     if unknown := sorted({job.split("_")[0] for job in wanted - set(states)}):
         accounts = _asked("sacct", "-n", "-X", "-P", "-o", "JobID,State", "-j", ",".join(unknown))
-        states |= {job: state for job, state in accounts if job in wanted}
+        states |= {job: state for job, state in accounts or () if job in wanted}
     return states
 
 
-def _asked(*command: str) -> list[tuple[str, str]]:
-    """The lines "job|state" of a command; none where it fails, as sacct does on a cluster without accounts."""
+def _asked(*command: str) -> list[tuple[str, str]] | None:
+    """The lines "job|state" of a command; None where it fails, as sacct does on a cluster without accounts."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return []
+        return None
     pairs = (line.strip().partition("|") for line in answer.splitlines())
     return [(job, state.split()[0]) for job, _, state in pairs if state.strip()]  # "CANCELLED by 0"

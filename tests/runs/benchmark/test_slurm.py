@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_benchmark import behave, tiny_plan
 
 from d24fad_lite.runs.benchmark.cells import CellFolder
 from d24fad_lite.runs.benchmark.drive import run_benchmark
-from d24fad_lite.runs.engines import EngineSettings, open_engine, slurm_states
+from d24fad_lite.runs.engines import EngineSettings, open_engine, slurm, slurm_states
 
 HERE = Path(__file__).parent
 SCRIPTS = Path(__file__).parents[2] / "slurm"
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def real_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A running Slurm, as SLURM_CONF says; skipped with the reason where it cannot be had."""
     pytest.importorskip("submitit")
     folder = tmp_path_factory.mktemp("slurm")
@@ -55,7 +58,9 @@ def interfere(out: Path, stop: threading.Event) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(280)
-def test_a_job_array_with_a_time_out_a_memory_limit_a_cancelled_and_a_requeued_job(slurm: None, tmp_path: Path) -> None:
+def test_an_array_with_a_time_out_a_memory_limit_a_cancelled_and_a_requeued_job(
+    real_slurm: None, tmp_path: Path
+) -> None:
     out = tmp_path / "grid"
     behave(out, _1="sleep 600", _2="eat", _3="sleep 60", _4="sleep 8")
     settings = EngineSettings("slurm", workers=6, minutes=1, memory_gb=0.4, extra={"chdir": str(tmp_path)})
@@ -91,3 +96,42 @@ def test_states_come_from_squeue_and_from_sacct_where_squeue_has_forgotten(
     assert found == {"7_0": "RUNNING", "7_1": "TIMEOUT", "5_2": "CANCELLED"}
     (tmp_path / "sacct").write_text("#!/bin/sh\necho no accounts >&2; exit 1\n")
     assert slurm_states.job_states(["5_2"]) == {}
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho the controller is down >&2; exit 1\n")
+    assert slurm_states.job_states(["7_0"]) is None  # silence is no state
+
+
+class Sent:
+    """A job of submitit as the executor sees it."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.job_id, self.paths = (
+            f"7_{number}",
+            SimpleNamespace(result_pickle=folder / f"{number}.pkl", stderr=folder / f"{number}.err"),
+        )
+
+    def leaves(self, outcome: str, value: object) -> None:
+        self.paths.result_pickle.write_bytes(pickle.dumps((outcome, value)))
+
+
+def test_how_a_job_ends_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    executor = object.__new__(slurm.SlurmExecutor)
+    jobs = [Sent(tmp_path, number) for number in range(9)]
+    jobs[0].leaves("success", 4)
+    jobs[1].leaves("error", "Traceback\nKeyError: 'lesion'")
+    jobs[2].leaves("error", "Traceback\nTimeoutError: the download timed out")
+    jobs[3].leaves("error", "x\nsubmitit.core.utils.UncompletedJobError: Job not requeued because: timed-out too many.")
+    jobs[4].paths.result_pickle.write_bytes(b"cno_such_module\nThing\n.")
+    jobs[6].paths.stderr.write_text("slurmstepd-n1: error: Detected 1 oom-kill event(s) in StepId=7.0.\n")
+    told = {"7_5": "TIMEOUT", "7_6": "FAILED", "7_7": "CANCELLED", "7_8": "RUNNING"}
+    answers = iter([None, told])
+    monkeypatch.setattr(slurm, "job_states", lambda ids: next(answers))
+    monkeypatch.setattr(slurm, "GRACE", 0)
+    executor._jobs = [slurm._Job(Future(), job, -1e9) for job in jobs]
+    futures = [one.future for one in executor._jobs]
+    executor._look()
+    assert [future.done() for future in futures] == [True] * 5 + [False] * 4  # a silent controller ends nothing
+    executor._look()
+    found = [type(future.exception()).__name__ if future.done() else "open" for future in futures]
+    assert found[:5] == ["NoneType", "RuntimeError", "RuntimeError", "TimeLimit", "RuntimeError"]
+    assert found[5:] == ["TimeLimit", "OutOfMemory", "Cancelled", "open"]
