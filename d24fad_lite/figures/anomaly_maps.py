@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.arrays import as_array
 from d24fad_lite.figures.card import new_figure, plain_picture
 from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, GREY, NORMAL
 
@@ -52,7 +53,7 @@ def query_maps_figure(
     ValueError
         Maps of another number of images.
     """
-    arrays = {name: np.asarray(values) for name, values in maps.items()}
+    arrays = {name: as_array(values) for name, values in maps.items()}
     for name, values in arrays.items():
         if values.shape[3:] not in ((), (3,)) or len(values) != len(images):
             raise ValueError(f"map {name!r} has shape {values.shape}; expected [{len(images)}, H, W], one per image")
@@ -62,8 +63,8 @@ def query_maps_figure(
         axes = figure.subplots(height, width, squeeze=False)
         axes = axes.T if across else axes  # (1 + maps, N)
         for n, column in enumerate(axes.T):
-            mask = None if masks is None else np.asarray(masks[n], bool)
-            _image_and_maps(column, np.asarray(images[n]), [values[n] for values in arrays.values()], mask, peaks)
+            mask = None if masks is None else as_array(masks[n], bool)
+            _image_and_maps(column, as_array(images[n]), [values[n] for values in arrays.values()], mask, peaks)
             title = ("anomalous", ANOMALOUS) if labels[n] else ("normal", NORMAL)
             _name(column[0], *title, beside=across)
         for row, (name, values) in zip(axes[1:], arrays.items(), strict=True):
@@ -113,7 +114,7 @@ def level_shares_figure(shares: Tensor | np.ndarray, labels: Sequence[int] | np.
     -------
     matplotlib Figure
     """
-    parts, marked = np.asarray(shares), np.asarray(labels) == 1
+    parts, marked = as_array(shares), as_array(labels) == 1
     order = np.argsort(-parts.sum(axis=0), kind="stable")
     with new_figure(7.2, 3.4) as figure:
         ax = figure.subplots()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.arrays import as_array
 from d24fad_lite.figures.card import new_figure, plain_picture
 from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, NORMAL
 
@@ -41,14 +42,14 @@ def episode_figure(
     with new_figure(1.5 * count, 2.0) as figure:
         axes = figure.subplots(1, count, squeeze=False)[0]
         for i, (ax, image) in enumerate(zip(axes, [*supports, *queries], strict=True)):
-            plain_picture(ax, np.moveaxis(np.asarray(image), 0, -1))
+            plain_picture(ax, np.moveaxis(as_array(image), 0, -1))
             query = i - len(supports)
             name, color = (f"support {i + 1}", NORMAL) if query < 0 else ("query, normal", NORMAL)
             if query >= 0 and labels[query]:
                 name, color = "query, anomalous", ANOMALOUS
             ax.set_title(name, fontsize=9, loc="center", color=color)
-            if query >= 0 and masks is not None and np.asarray(masks[query]).any():
-                ax.contour(np.asarray(masks[query]), [0.5], colors=COLORS[5], linewidths=1.3)
+            if query >= 0 and masks is not None and as_array(masks[query]).any():
+                ax.contour(as_array(masks[query]), [0.5], colors=COLORS[5], linewidths=1.3)
     return figure
 
 

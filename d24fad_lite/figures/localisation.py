@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from d24fad_lite.evaluation.localisation import Localisation
+from d24fad_lite.figures.arrays import as_array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def missed_figure(localisation: Localisation, images: Tensor, lesion: Any, thres
     cutoff = localisation.threshold() if threshold is None else threshold
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.imshow(images[i].permute(1, 2, 0).numpy())
+    left.imshow(as_array(images[i].permute(1, 2, 0)))
     left.contour(mask, levels=[0.5], colors="cyan", linewidths=1)
     size = f"lesion of {lesion['pixels']} px, {100 * lesion['share']:.2f} % of the image"
     left.set_title(f"{lesion['name']}\n{size}", fontsize=8, loc="left")

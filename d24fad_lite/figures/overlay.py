@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from d24fad_lite.figures.arrays import as_array
+
 OUTLINE = (86, 180, 233)  # sky blue of Okabe and Ito: neither in the heat colours nor in the grey image
 STRENGTH = 0.65  # opacity of the colour at its fullest
 
@@ -59,8 +61,8 @@ def overlay(
     else:
         # Single precision takes half the time, which a control of the opacity needs.
         painted = _painted(base.convert("L"), anomaly_map, limits, min(opacity, 1.0), heat_colors(np.float32))
-    if mask is not None and np.asarray(mask).any():
-        painted[outline(np.asarray(mask, bool), size)] = OUTLINE
+    if mask is not None and as_array(mask).any():
+        painted[outline(as_array(mask, bool), size)] = OUTLINE
     return painted
 
 

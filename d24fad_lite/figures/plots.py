@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.arrays import as_array
 from d24fad_lite.figures.card import as_drawn, left_title, new_figure, plain_picture
 from d24fad_lite.figures.overlay import STRENGTH, overlay, pixels
 from d24fad_lite.figures.style import CHANCE, COLORS, INK, MARGIN, SOFT_INK
@@ -145,7 +146,7 @@ def weights_figure(weights: np.ndarray | Tensor, names: Sequence[str] | None = N
     ValueError
         Weights of another number of dimensions.
     """
-    w = np.asarray(weights, np.float64)
+    w = as_array(weights, np.float64)
     if w.ndim != 2:
         raise ValueError(f"weights have shape {w.shape}, expected [L, K]: levels by supports, of one query")
     levels, count = w.shape

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from d24fad_lite.figures.arrays import as_array
 from d24fad_lite.figures.card import as_drawn, new_figure, plain_picture
 from d24fad_lite.figures.overlay import pixels
 from d24fad_lite.figures.style import COLORS
@@ -97,16 +98,16 @@ def _is_map(picture: Tensor | np.ndarray) -> bool:
 
 def _limits(pictures: Sequence[Tensor | np.ndarray]) -> tuple[float, float]:
     """Lowest and highest value of a row's maps; (0, 1) where it has none."""
-    maps = [np.asarray(picture) for picture in pictures if _is_map(picture)]
+    maps = [as_array(picture) for picture in pictures if _is_map(picture)]
     return (min(float(m.min()) for m in maps), max(float(m.max()) for m in maps)) if maps else (0.0, 1.0)
 
 
 def _show(ax: Axes, picture: Tensor | np.ndarray, limits: tuple[float, float], mask: Tensor | None) -> None:
     if _is_map(picture):
-        plain_picture(ax, np.asarray(picture))
+        plain_picture(ax, as_array(picture))
         ax.images[0].set(cmap=MAP_COLOURS, clim=limits)
     else:
         plain_picture(ax, pixels(picture))
     side = picture.shape[-2:] if _is_map(picture) or isinstance(picture, Tensor) else picture.shape[:2]
     if mask is not None and mask.any() and mask.shape == side:
-        ax.contour(np.asarray(mask), [0.5], colors=COLORS[5], linewidths=1.2)
+        ax.contour(as_array(mask), [0.5], colors=COLORS[5], linewidths=1.2)

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from d24fad_lite.evaluation.uncertainty.thresholds import Threshold, false_alarm_interval, images_needed
+from d24fad_lite.figures.arrays import as_array
 from d24fad_lite.figures.card import new_figure, plain_picture
 from d24fad_lite.figures.style import ANOMALOUS, CHANCE, COLORS, GREY, INK, NORMAL, SOFT_INK
 
@@ -39,13 +40,13 @@ def peaks_figure(
     -------
     matplotlib Figure
     """
-    kinds = np.asarray(labels)
+    kinds = as_array(labels)
     with new_figure(4.0 * len(maps), 4.4) as figure:
         for ax, (title, values) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
-            flat = np.asarray(values).reshape(len(values), -1)
+            flat = as_array(values).reshape(len(values), -1)
             rows, columns = np.unravel_index(flat.argmax(axis=1), values.shape[1:])
-            hit = np.zeros(len(kinds), bool) if on_lesion is None else np.asarray(on_lesion[title], bool)
-            plain_picture(ax, np.asarray(ground))
+            hit = np.zeros(len(kinds), bool) if on_lesion is None else as_array(on_lesion[title], bool)
+            plain_picture(ax, as_array(ground))
             ax.images[0].set(cmap="gray", alpha=0.55, clim=(0, 1))
             for kind, color, word in ((0, NORMAL, "normal"), (1, ANOMALOUS, "anomalous")):
                 open_dots, filled = (kinds == kind) & ~hit, (kinds == kind) & hit
@@ -101,7 +102,7 @@ def mean_maps_figure(maps: Mapping[str, Tensor | np.ndarray], notes: Mapping[str
     with new_figure(2.35 * columns, 2.95 * rows) as figure:
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for ax, (name, values) in zip(axes, maps.items(), strict=False):
-            plain_picture(ax, np.asarray(values))
+            plain_picture(ax, as_array(values))
             ax.images[0].set_cmap("magma")
             ax.set_title(name, fontsize=10, loc="center", fontweight="normal")
             ax.set_xlabel(notes[name], fontsize=10)
