@@ -10,7 +10,7 @@
 # - how a grid of experiments is run so that nothing is lost and nothing is run twice, on one machine or on many;
 # - to read a benchmark table: protocol, n, draws, interval, and the column "reported";
 # - what training changed, in pairs: trained against untrained on the same draws and images;
-# - what ten comparisons at once do to a p value, and what ranks over five tasks can say;
+# - what many comparisons at once do to a p value, and what ranks over five tasks can say;
 # - when nothing can be claimed.
 #
 # **Needs:** CPU · about 1.5 min, 2.75 GB (quick)
@@ -100,7 +100,7 @@ table = found.wide(K)
 names = list(table.index)  # best mean first
 shown = names[0]
 print(f"K = {K}, {p.draws} draws of supports, per image, {lesson.data_kind}")
-table
+table.rename_axis(None)
 
 # %% [markdown]
 # ## The mean over tasks
@@ -127,7 +127,7 @@ same("mean over tasks", sum(each["AUROC"]) / len(held_out), float(mean_at.loc[sh
 last = at_K[at_K["method"] == names[-1]]
 se = np.sqrt((((last["high"] - last["low"]) / (2 * 1.96)) ** 2).sum()) / len(held_out)
 low, high = mean_at.loc[names[-1], ["low", "high"]]
-print(f"{names[-1]}: by the formula +-{1.96 * se:.3f}, by resampling +-{(high - low) / 2:.3f}")
+print(f"{names[-1]}: by the formula ±{1.96 * se:.3f}, by resampling ±{(high - low) / 2:.3f}")
 
 # %% [markdown]
 # ## One figure
@@ -167,7 +167,7 @@ trained = [name for name in names if name.endswith(", trained")]
 twins = [(name, name.replace("trained", "untrained")) for name in trained]
 wanted = [pair for pair in twins if pair[1] in names] + [(shown, other) for other in names[1:]]
 pairs = pd.DataFrame([difference(*pair) for pair in wanted])
-pairs.drop(columns=["task", "K"]).round(3).reset_index(drop=True)
+pairs.drop(columns=["task", "K"]).round(4).reset_index(drop=True)
 
 # %% [markdown]
 # A **rank** asks only which method was better on a task, not by how much. Friedman's test asks whether all mean ranks
