@@ -115,6 +115,7 @@ def fit(
     from d24fad_lite.model.detector import D24FAD
     from d24fad_lite.model.device import pick_device
     from d24fad_lite.training.fit import fit as train
+    from d24fad_lite.training.processes import is_main
 
     settings = FitSettings(
         shots=shots,
@@ -141,6 +142,8 @@ def fit(
     shown, forced = sys.stderr.isatty(), "cpu" if cpu else None
     with resumable("the same command goes on from the last full epoch"):
         history = train(model, tasks, **settings.keywords(), out=out, resume=resume, device=forced, progress=shown)
+    if not is_main():
+        return  # the first of several processes writes and tells
     facts = dict(trained_on=list(tasks), left_out=left_out, shots=shots, seed=seed, epochs=history.kept_epoch)
     path = model.save(out / "model.safetensors", **facts)
     _conclude(history, epochs, list(tasks), path)

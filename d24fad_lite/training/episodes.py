@@ -42,6 +42,13 @@ class EpisodeBatch:
     def __len__(self) -> int:
         return len(self.queries)
 
+    def part(self, process: int, processes: int) -> EpisodeBatch:
+        """Independent episodes of one of several processes; a batch too small to be shared out goes to each whole."""
+        if processes == 1 or len(self) < processes:
+            return self
+        mine = slice(process, None, processes)
+        return EpisodeBatch(self.queries[mine], self.supports[:, mine], self.tasks[mine])
+
 
 class EpisodeSampler:
     """Batches of episodes over several tasks; in every epoch each usable image is a query exactly once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 
 from d24fad_lite.data.benchmark import Task
@@ -58,7 +58,7 @@ def fit(
     seed : int, default 0
         Seed of the episodes. On a CPU the same seed gives the same weights, bit by bit.
     batch_size : int, default 16
-        Queries per optimiser step, >= 1.
+        Queries per optimiser step, >= 1; of all processes together.
     lr : float, default 1e-4
         Learning rate, > 0.
     lr_schedule : {"constant", "cosine"}, default "constant"
@@ -92,11 +92,17 @@ def fit(
     on_epoch : function of (epoch from 1, model), optional
         Called after every epoch that is trained, after its state is stored; it must not change the model.
     accelerator : Accelerator, optional
-        Your own, for example inside `notebook_launcher`; it then decides precision and device.
+        Your own; it then decides precision and device.
 
     Returns
     -------
     History
+
+    Notes
+    -----
+    Under `accelerate launch` or `notebook_launcher` several processes (GPUs) share out each batch. Their batch norms
+    see the whole of it, so losses and weights are those of one process up to rounding; independent episodes only. The
+    first process writes; if one is killed the launcher ends the others, and the same call goes on from the last epoch.
 
     Raises
     ------
@@ -136,4 +142,7 @@ def new_accelerator(precision: str, device: str | None) -> Accelerator:
     """Accelerate set up for one run in this precision; "cpu" forces the CPU, None takes the best device."""
     # Accelerate keeps its first settings for the whole process; a notebook may well train in two precisions.
     AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu")
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a weighting may leave projections out
+    return Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu", kwargs_handlers=[unused]
+    )

@@ -49,11 +49,14 @@ class Learner:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
-    def step(self, batch: EpisodeBatch) -> np.ndarray:
-        """One optimiser step; loss, loss_tsd and loss_ssd before it, float64 [3]."""
+    def step(self, batch: EpisodeBatch, share: float = 1.0) -> np.ndarray:
+        """One optimiser step; loss, loss_tsd and loss_ssd before it, float64 [3].
+
+        share : weight of this process's mean loss, so that the mean over processes is that over all queries.
+        """
         self._optimizer.zero_grad(set_to_none=True)
         loss, tsd, ssd = self.losses(batch)
-        self.accelerator.backward(loss)
+        self.accelerator.backward(loss * share if share != 1 else loss)
         self._optimizer.step()
         if self.average is not None:
             self.average.update()

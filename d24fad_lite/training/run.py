@@ -24,6 +24,7 @@ from d24fad_lite.training.episodes import EpisodeBatch, EpisodeSampler
 from d24fad_lite.training.history import History
 from d24fad_lite.training.identity import code_digest, images_identity
 from d24fad_lite.training.learner import Learner
+from d24fad_lite.training.processes import batch_norms_over_processes
 from d24fad_lite.training.schedule import learning_rate
 from d24fad_lite.training.settings import FitSettings
 from d24fad_lite.training.state import load_state, save_state
@@ -50,12 +51,14 @@ class TrainingRun:
         self.out = Path(out) if out is not None else None
         self.progress = progress and accelerator.is_local_main_process
         self.sampler, self.validation = _episodes(tasks, settings, redraw=model.config.train_supports == "redrawn")
+        _require_shareable(settings, accelerator.num_processes)
         model.to(accelerator.device)
-        features = TeacherCache(model.teacher, [task.train for task in tasks.values()], cache, progress=self.progress)
+        with accelerator.main_process_first():  # features on disk are written once
+            features = TeacherCache(model.teacher, [t.train for t in tasks.values()], cache, progress=self.progress)
         self.learner = Learner(model, features, settings, accelerator)
         self.tasks = tasks
-        rounds = -(-len(self.sampler) // accelerator.num_processes)  # steps per epoch, of all processes together
-        self.rounds, self.steps = rounds, settings.epochs * rounds
+        self.rounds = len(self.sampler)  # steps per epoch
+        self.steps = settings.epochs * self.rounds
         self.best: dict[str, Tensor] | None = None  # weights of the best epoch, where patience may go back to them
 
     @cached_property
@@ -73,13 +76,16 @@ class TrainingRun:
 
         Raises FolderInUse where another process trains in the same folder.
         """
-        if self.out is None or not self.accelerator.is_main_process:
-            return self._train(resume, on_epoch)
-        with sole_writer(self.out, "a training"):
-            return self._train(resume, on_epoch)
+        with batch_norms_over_processes(self.model, self.accelerator.num_processes):
+            if self.out is None or not self.accelerator.is_main_process:
+                return self._train(resume, on_epoch)
+            with sole_writer(self.out, "a training"):
+                return self._train(resume, on_epoch)
 
     def _train(self, resume: bool, on_epoch: OnEpoch | None) -> History:
+        self.accelerator.wait_for_everyone()  # the main process has the folder now, and has tidied it
         history = self._resumed() if resume else None
+        self.accelerator.wait_for_everyone()  # all have read the state before the next is written
         if history is None:  # a run that is stopped in its first epoch begins again from the weights it began with
             history = History()
             self._store(history)
@@ -99,16 +105,18 @@ class TrainingRun:
 
     def _epoch(self, epoch: int, bar: tqdm) -> dict[str, Any]:
         """Train one epoch (from 0); its row of the history."""
-        started, totals, count = time.perf_counter(), np.zeros(3), 0
+        started, totals, count = time.perf_counter(), np.zeros(3), 0.0
         self.model.train()
-        batches = self._share(self.sampler.epoch(epoch))
-        for step, batch in enumerate(batches):
+        batches, world = self.sampler.epoch(epoch), self.accelerator.num_processes
+        for step, whole in enumerate(batches):
+            batch = whole.part(self.accelerator.process_index, world)
+            weight = len(whole) / world if len(batch) == len(whole) else len(batch)  # queries that this part stands for
             done = epoch * len(batches) + step
             self.learner.set_rate(learning_rate(done, self.steps, self.settings.lr, self.settings.lr_schedule))
-            losses = self.learner.step(batch)
+            losses = self.learner.step(batch, weight * world / len(whole))
             if not math.isfinite(losses[0]):
                 raise FloatingPointError(self._not_finite(losses[0], epoch, step))
-            totals, count = totals + len(batch) * losses, count + len(batch)
+            totals, count = totals + weight * losses, count + weight
             bar.update()
             bar.set_postfix(epoch=epoch + 1, loss=f"{totals[0] / count:.4f}", refresh=False)
         loss, tsd, ssd = self._over_processes(totals, count)
@@ -166,19 +174,22 @@ class TrainingRun:
         if history.rows:
             write_frame(self.out / "history.csv", history.to_frame())
 
-    def _share(self, batches: list[EpisodeBatch]) -> list[EpisodeBatch]:
-        """This process's batches; the last round is filled from the front, so that all processes step together."""
-        world = self.accelerator.num_processes
-        padded = batches + batches[: -len(batches) % world]
-        return padded[self.accelerator.process_index :: world]
-
-    def _over_processes(self, totals: np.ndarray, count: int) -> list[float]:
+    def _over_processes(self, totals: np.ndarray, count: float) -> list[float]:
         """Sums of three losses over `count` queries of this process -> their means over the queries of all."""
         numbers = torch.tensor([*totals, count], dtype=torch.float64)
         if self.accelerator.num_processes > 1:
             gathered = self.accelerator.gather(numbers.float().to(self.accelerator.device)[None]).cpu().double()
             numbers = gathered.sum(dim=0)
         return (numbers[:3] / numbers[3]).tolist()
+
+
+def _require_shareable(settings: FitSettings, processes: int) -> None:
+    """Refuse several processes where a batch cannot be shared out between them."""
+    if processes > 1 and settings.episodes == "in-batch":
+        raise ValueError(
+            f"episodes='in-batch' takes the supports out of the batch, which {processes} processes cannot share out; "
+            "use episodes='independent', or one process"
+        )
 
 
 def _episodes(

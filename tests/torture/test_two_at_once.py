@@ -21,6 +21,7 @@ def test_one_works_and_one_is_told(
 ) -> None:
     monkeypatch.setenv("D24FAD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("D24FAD_LEDGER", str(tmp_path / "ledger"))
+    monkeypatch.setenv("D24FAD_PAUSE", "1.5")  # so that the first is still there when the second has started
     checkout = victims.write_checkout(tmp_path / "checkout")
     for case in cases(PAIRS):
         out = tmp_path / f"out {case}"

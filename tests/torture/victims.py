@@ -29,7 +29,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "cosine": {"lr_schedule": "cosine"},
 }
 NAMES = ("00_first", "01_second", "02_third")
-CELL = """import json, os
+CELL = """import json, os, time
+time.sleep(float(os.environ.get("D24FAD_PAUSE", "0")))
 ledger = open(os.environ["D24FAD_LEDGER"], "a"); ledger.write(f"{os.path.abspath(out)}\\n"); ledger.close()
 os.makedirs(out, exist_ok=True)
 json.dump({"seed": seed}, open(f"{out}/metrics.json", "w"))"""

@@ -122,9 +122,9 @@ def test_held_out_images_take_no_part_in_training(bench: d2.Benchmark, monkeypat
     used: set[int] = set()
     original = Learner.step
 
-    def watch(self: Any, batch: Any) -> Any:
+    def watch(self: Any, batch: Any, share: float = 1.0) -> Any:
         used.update(batch.queries.tolist(), batch.supports.ravel().tolist())
-        return original(self, batch)
+        return original(self, batch, share)
 
     monkeypatch.setattr(Learner, "step", watch)
     trained(bench, validation=0.3)
@@ -206,10 +206,10 @@ def test_the_released_codes_fixed_supports_stay_the_same_over_epochs(
     seen: dict[str, list[dict[int, tuple[int, ...]]]] = {"fixed": [], "redrawn": []}
     original = Learner.step
 
-    def watch(self: Any, batch: Any) -> Any:
+    def watch(self: Any, batch: Any, share: float = 1.0) -> Any:
         drawn = {int(q): tuple(batch.supports[:, b].tolist()) for b, q in enumerate(batch.queries)}
         seen[self.model.config.train_supports].append(drawn)
-        return original(self, batch)
+        return original(self, batch, share)
 
     monkeypatch.setattr(Learner, "step", watch)
     for way in seen:

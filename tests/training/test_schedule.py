@@ -35,9 +35,9 @@ def test_constant_is_what_a_run_without_a_schedule_does(bench: d2.Benchmark, uni
 def test_optimiser_follows_the_schedule_step_by_step(bench: d2.Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, step = [], Learner.step
 
-    def watch(self: Any, batch: Any) -> Any:
+    def watch(self: Any, batch: Any, share: float = 1.0) -> Any:
         seen.append(self.optimizer.param_groups[0]["lr"])
-        return step(self, batch)
+        return step(self, batch, share)
 
     monkeypatch.setattr(Learner, "step", watch)
     trained(bench, lr_schedule="cosine")
