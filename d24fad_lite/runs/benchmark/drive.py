@@ -149,6 +149,9 @@ class _Drive:
         return open_engine(self.engine, self.out, self.attempts)
 
     def _submit(self, cell: Cell) -> None:
+        if CellFolder(self.out, cell).in_use():  # by a worker of an earlier call, which goes on without it
+            self.later.append((time.monotonic() + AGAIN, cell))
+            return
         work = self.plan.work(cell, self.out, self.engine.threads_of_work, self.attempts, self.names)
         try:
             self.waiting[self.executor.submit(work)] = cell

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
@@ -104,6 +106,28 @@ def test_a_cell_that_another_process_has_is_asked_for_again_until_it_is_done(
     monkeypatch.setattr(TinyWork, "__call__", lambda self: next(answers, None) or call(self))
     (one,) = run_benchmark(tiny_plan(1), tmp_path, say=quiet)
     assert one.result.status == "completed" and len(CellFolder(tmp_path, one.cell).attempts()) == 1
+
+
+def test_a_cell_that_a_worker_of_an_earlier_call_has_is_not_submitted_again(
+    inline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, submitted, released = tiny_plan(2), [], threading.Event()
+    folder = CellFolder(tmp_path, plan.cells[0])
+    submit = Inline.submit
+    monkeypatch.setattr(Inline, "submit", lambda self, fn: submitted.append(fn.cell.seed) or submit(self, fn))
+
+    def earlier() -> None:
+        with sole_writer(folder.path, "a cell"):
+            released.wait(10)
+
+    worker = threading.Thread(target=earlier)
+    worker.start()
+    while not folder.in_use():
+        time.sleep(0.01)
+    threading.Timer(0.4, released.set).start()
+    ended = run_benchmark(plan, tmp_path, say=quiet)
+    worker.join()
+    assert [one.result.status for one in ended] == ["completed"] * 2 and submitted == [1, 0]
 
 
 def test_an_engine_that_is_gone_is_opened_again_and_blames_no_cell(
