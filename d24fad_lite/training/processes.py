@@ -43,14 +43,17 @@ def joined_batch_norm(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """
     if not norm.training:
         return nn.BatchNorm2d.forward(norm, x)
-    sums = all_reduce(torch.cat([x.sum(dim=(0, 2, 3)), x.new_tensor([x.numel() / x.shape[1]])]))
+    wide = x if x.dtype == torch.float64 else x.float()  # sums of half-precision values would overflow
+    sums = all_reduce(torch.cat([wide.sum(dim=(0, 2, 3)), wide.new_tensor([x.numel() / x.shape[1]])]))
     count = sums[-1].detach()
     mean = sums[:-1] / count
-    centred = x - mean[None, :, None, None]
+    centred = wide - mean[None, :, None, None]
     variance = all_reduce(centred.square().sum(dim=(0, 2, 3))) / count
     _remember(norm, mean.detach(), variance.detach() * count / (count - 1).clamp_min(1))
     scaled = centred * (variance + norm.eps).rsqrt()[None, :, None, None]
-    return scaled * norm.weight[None, :, None, None] + norm.bias[None, :, None, None] if norm.affine else scaled
+    if norm.affine:
+        scaled = scaled * norm.weight[None, :, None, None] + norm.bias[None, :, None, None]
+    return scaled.to(x.dtype)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -125,7 +126,7 @@ class TrainingRun:
             "loss": loss,
             "loss_tsd": tsd,
             "loss_ssd": ssd,
-            "val_loss": self.learner.validate(self.validation),
+            "val_loss": self._agreed(self.learner.validate(self.validation)),
             "seconds": time.perf_counter() - started,
         }
 
@@ -173,6 +174,12 @@ class TrainingRun:
         save_state(self.out, self.model, learner.optimizer, history, self.best, self.identity, learner.average)
         if history.rows:
             write_frame(self.out / "history.csv", history.to_frame())
+
+    def _agreed(self, value: float) -> float:
+        """The first process's number, so that all of them take the same decisions from it."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(broadcast(torch.tensor([value], device=self.accelerator.device))[0])
 
     def _over_processes(self, totals: np.ndarray, count: float) -> list[float]:
         """Sums of three losses over `count` queries of this process -> their means over the queries of all."""

@@ -29,6 +29,10 @@ LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "d24fad_li
 def test_batch_norms_of_two_processes_are_those_of_the_joined_batch(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(two_processes.work, (str(tmp_path),), nprocs=2)
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    for part, sign in zip(parts, (-1, 1), strict=True):  # half of all values are 1, half are 2
+        assert part["half"].dtype == torch.float16 and torch.allclose(
+            part["half"].float(), torch.tensor(1.0 * sign), atol=1e-2
+        )
     whole, model = two_processes.batch().requires_grad_(), two_processes.norms()
     y = model(whole)
     two_processes.loss_of(y, whole).backward()

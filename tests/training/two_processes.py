@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from d24fad_lite.training.processes import batch_norms_over_processes
+from d24fad_lite.training.processes import batch_norms_over_processes, joined_batch_norm
 
 SIZES = (5, 3)  # images of the two parts of a batch
 
@@ -40,7 +41,13 @@ def work(rank: int, folder: str) -> None:
         model.train()
         y = model(part)
         loss_of(y, part).backward()
-    found = {"y": y.detach(), "x": part.grad, "state": model.state_dict()}
+        half = nn.BatchNorm2d(1)
+        half.forward = partial(joined_batch_norm, half)
+        many = torch.full(
+            (40, 1, 64, 64), 1.0 + rank
+        ).half()  # 327,680 values: neither they nor their number fit in half
+        found_half = half(many)
+    found = {"half": found_half.detach(), "y": y.detach(), "x": part.grad, "state": model.state_dict()}
     gradients = {name: p.grad for name, p in model.named_parameters()}
     torch.save(found | {"gradients": gradients}, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
