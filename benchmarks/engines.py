@@ -76,15 +76,19 @@ def same(engines: list[str], workers: int) -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             ended = run_benchmark(plan, folder, settings(name, workers, threads=1), say=quiet)
+            assert all(one.result.status == "completed" for one in ended), [one.result.reason for one in ended]
             found[name] = json.dumps([one.result.rows for one in ended])
         print(f"{name}: {sum(len(one.result.rows) for one in ended)} rows", flush=True)
-    assert len(set(found.values())) == 1, "engines differ"
+    first = found[engines[0]]
+    other = [name for name in engines if found[name] != first]
+    assert not other, f"{engines[0]} and {other} differ:\n{first}\n" + "\n".join(found[name] for name in other)
     print(f"equal to the last digit on {', '.join(engines)}")
 
 
 def settings(name: str, workers: int, threads: int = 0) -> EngineSettings:
     """The engine with so many workers; on Slurm jobs of ten minutes."""
-    return EngineSettings(name, workers=workers, threads=threads, minutes=10 if name == "slurm" else 0)
+    of_slurm = {"minutes": 10, "memory_gb": 3.0} if name == "slurm" else {}
+    return EngineSettings(name, workers=workers, threads=threads, **of_slurm)
 
 
 def quiet(_: str) -> None:
