@@ -6,32 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_reports import toy_report
 
 from d24fad_lite.data.benchmark import Task, open_benchmark
 from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
 from d24fad_lite.evaluation.evaluate import evaluate
-from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.supports.lottery import SupportLottery, effect_of_shots, support_lottery
-
-
-def toy_report(method: str, scores: np.ndarray, labels: np.ndarray) -> EvaluationReport:
-    """A report of scores [D, N] that no detector made."""
-    draws, count = scores.shape
-    return EvaluationReport(
-        task="T",
-        method=method,
-        protocol="per-image",
-        shots=2,
-        seed=0,
-        labels=labels,
-        names=[f"{i}.png" for i in range(count)],
-        groups=[None] * count,
-        scores=scores,
-        supports=np.zeros((draws, 2), int),
-        support_hashes=[[f"h{d}a", f"h{d}b"] for d in range(draws)],
-    )
 
 
 @pytest.fixture(scope="module")

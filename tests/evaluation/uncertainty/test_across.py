@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from toy_reports import toy_report
 
 from d24fad_lite.evaluation.metrics import image_auroc
 from d24fad_lite.evaluation.report import EvaluationReport
@@ -17,19 +18,7 @@ from d24fad_lite.evaluation.uncertainty.paired import compare_paired
 def report(method: str, shift: float, seed: int = 0, images: int = 60, draws: int = 4) -> EvaluationReport:
     generator = np.random.default_rng([seed, round(100 * shift)])
     labels = np.repeat([0, 1], images // 2)
-    return EvaluationReport(
-        task="T",
-        method=method,
-        protocol="per-image",
-        shots=2,
-        seed=0,
-        labels=labels,
-        names=[f"{i}.png" for i in range(images)],
-        groups=[None] * images,
-        scores=generator.normal(size=(draws, images)) + shift * labels,
-        supports=np.arange(2 * draws).reshape(draws, 2),
-        support_hashes=[[f"{d}a", f"{d}b"] for d in range(draws)],
-    )
+    return toy_report(method, generator.normal(size=(draws, images)) + shift * labels, labels)
 
 
 def test_means_and_intervals_agree_with_those_of_one_task() -> None:
@@ -37,7 +26,7 @@ def test_means_and_intervals_agree_with_those_of_one_task() -> None:
     found = resampled({"good": [good], "bad": [bad]}, resamples=20_000)
     assert found.means == pytest.approx([good.auroc, bad.auroc], abs=1e-12)
     for column, one in enumerate((good, bad)):
-        assert found.interval(found.samples[:, column]) == pytest.approx(one.ci, abs=0.012)
+        assert found.interval(column) == pytest.approx(one.ci, abs=0.012)
     pair, paired = found.against(0, 1), compare_paired(good, bad, resamples=20_000)
     assert pair["difference"] == pytest.approx(paired.difference, abs=1e-12)
     assert (pair["low"], pair["high"]) == pytest.approx((paired.low, paired.high), abs=0.012)

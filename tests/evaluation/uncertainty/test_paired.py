@@ -6,29 +6,10 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from toy_reports import toy_report
 
 from d24fad_lite.evaluation.metrics import image_auroc
-from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.evaluation.uncertainty.paired import compare_paired, delong_covariance
-
-
-def toy_report(
-    method: str, scores: np.ndarray, labels: np.ndarray, groups: list[str | None] | None = None, hashes: str = "h"
-) -> EvaluationReport:
-    draws, count = scores.shape
-    return EvaluationReport(
-        task="T",
-        method=method,
-        protocol="per-image",
-        shots=2,
-        seed=0,
-        labels=labels,
-        names=[f"{i}.png" for i in range(count)],
-        groups=groups or [None] * count,
-        scores=scores,
-        supports=np.zeros((draws, 2), int),
-        support_hashes=[[f"{hashes}{d}a", f"{hashes}{d}b"] for d in range(draws)],
-    )
 
 
 def toy_scores(seed: int, draws: int = 3, count: int = 60, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
