@@ -57,6 +57,18 @@ def sole_writer(folder: str | Path, work: str) -> Iterator[Path]:
         lock.release()
 
 
+def in_use(folder: str | Path) -> bool:
+    """Whether somebody writes into the folder now; makes and changes nothing."""
+    lock = Path(folder) / LOCK
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def _acquire(lock: FileLock, folder: Path, work: str) -> None:
     """Take the lock and, where this thread did not have it, tidy the folder and sign it."""
     first = not lock.is_locked

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from d24fad_lite.cli.options import pair
-
-if TYPE_CHECKING:
-    pass
 
 ShowNames = Annotated[
     bool, typer.Option("--names", help="Leave names of your files and patients in what is written, in place of ids.")

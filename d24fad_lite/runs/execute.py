@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters, with_defaults
 from d24fad_lite.runs.identity import hashes_of_results, run_key
 from d24fad_lite.runs.kernel import Watch, kernel_manager_class
+from d24fad_lite.runs.processor import exit_text
 from d24fad_lite.runs.sealing import Seal, seal_of, seal_results
 from d24fad_lite.sole_writer import remove_partial
 
@@ -223,7 +223,7 @@ def _describe_failure(result: NotebookResult, error: Exception, output: Path, wa
     if watch.timed_out:
         result.status, result.error = "timeout", watch.timed_out
     elif isinstance(error, DeadKernelError) or "Kernel died" in str(error):
-        result.status, result.error = "died", f"the kernel died ({_exit_text(watch.exit_code)})"
+        result.status, result.error = "died", f"the kernel died ({exit_text(watch.exit_code)})"
     else:
         result.status, result.error = "failed", f"{type(error).__name__}: {error}"
 
@@ -233,15 +233,6 @@ def _seal_failure(result: NotebookResult, seal: Seal) -> None:
     cell, result.error = result.cell, seal.text(result.error)
     if cell is not None:
         result.cell = replace(cell, source=seal.paths(cell.source), last_lines=seal.value(cell.last_lines))
-
-
-def _exit_text(code: int | None) -> str:
-    if code is None:
-        return "exit code unknown"
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in {item.value for item in signal.Signals} else str(-code)
-    return f"signal {name}" + (", often memory running out" if name == "SIGKILL" else "")
 
 
 def _injected_before(output: Path, index: int) -> int:

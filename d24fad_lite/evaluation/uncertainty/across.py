@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import friedmanchisquare
 
-from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, image_counts, wins
+from d24fad_lite.evaluation.uncertainty.intervals import (
+    RESAMPLES,
+    bootstrap_p,
+    image_counts,
+    percentile_interval,
+    wins,
+)
 from d24fad_lite.evaluation.uncertainty.paired import DrawnScores, require_paired
 
 if TYPE_CHECKING:
@@ -39,19 +45,16 @@ class Resampled:
     means: np.ndarray
     samples: np.ndarray
 
-    def interval(self, values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-        """Percentile interval of resampled values [R]."""
-        tail = (1 - confidence) / 2
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
+    def interval(self, column: int) -> tuple[float, float]:
+        """95 % percentile interval of one method's mean."""
+        return percentile_interval(self.samples[:, column])
 
     def against(self, first: int, second: int) -> dict[str, float]:
         """Difference of two methods, its interval and two-sided p value by the paired bootstrap."""
         values = self.samples[:, first] - self.samples[:, second]
-        low, high = self.interval(values)
-        beyond = min((values <= 0).sum(), (values >= 0).sum())
-        p = min(1.0, 2 * (beyond + 1) / (len(values) + 1))
-        return {"difference": float(self.means[first] - self.means[second]), "low": low, "high": high, "p": float(p)}
+        low, high = percentile_interval(values)
+        difference = float(self.means[first] - self.means[second])
+        return {"difference": difference, "low": low, "high": high, "p": bootstrap_p(values)}
 
 
 def resampled(reports: Mapping[str, Sequence[DrawnScores]], *, resamples: int = RESAMPLES, seed: int = 0) -> Resampled:

@@ -70,9 +70,20 @@ def bootstrap_auroc(
     draws = len(scores)
     draw_weights = generator.multinomial(draws, [1 / draws] * draws, size=resamples)  # (R, D)
     means = (draw_weights.T * values)[:, usable].sum(axis=0) / draws / pairs[usable]
+    return percentile_interval(means, confidence)
+
+
+def percentile_interval(samples: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The middle share `confidence` of resampled values [R]: (low, high)."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
+    low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def bootstrap_p(samples: np.ndarray) -> float:
+    """Two-sided p value of a difference being zero, from its resampled values [R]; never below 2 / (R + 1)."""
+    beyond = min((samples <= 0).sum(), (samples >= 0).sum())
+    return float(min(1.0, 2 * (beyond + 1) / (len(samples) + 1)))
 
 
 def wins(positive: np.ndarray, negative: np.ndarray) -> np.ndarray:

@@ -10,7 +10,14 @@ import numpy as np
 from scipy.stats import rankdata
 
 from d24fad_lite.evaluation.metrics import checked
-from d24fad_lite.evaluation.uncertainty.intervals import CONFIDENCE, RESAMPLES, image_counts, wins
+from d24fad_lite.evaluation.uncertainty.intervals import (
+    CONFIDENCE,
+    RESAMPLES,
+    bootstrap_p,
+    image_counts,
+    percentile_interval,
+    wins,
+)
 
 ROUNDING = 1e-12  # below this a difference or an error of AUROCs is arithmetic, not data
 
@@ -159,11 +166,9 @@ def compare_paired(
     contrast = np.repeat([1.0, -1.0], draws) / draws  # mean over draws of the first minus that of the second
     error = float(np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
     samples = _resampled_differences(labels, both, first.groups, resamples, seed)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    beyond = min((samples <= 0).sum(), (samples >= 0).sum())
+    low, high = percentile_interval(samples, confidence)
     clusters = _cluster_count(first.groups)
-    half_width = NormalDist().inv_cdf(1 - tail) * error
+    half_width = NormalDist().inv_cdf(1 - (1 - confidence) / 2) * error
     independent = clusters == len(labels)
     return PairedComparison(
         first=first.method,
@@ -171,9 +176,9 @@ def compare_paired(
         auroc_first=mean_first,
         auroc_second=mean_second,
         difference=difference,
-        low=float(low),
-        high=float(high),
-        p=float(min(1.0, 2 * (beyond + 1) / (len(samples) + 1))),
+        low=low,
+        high=high,
+        p=bootstrap_p(samples),
         delong_low=difference - half_width if independent else None,
         delong_high=difference + half_width if independent else None,
         delong_p=_two_sided(difference, error) if independent else None,

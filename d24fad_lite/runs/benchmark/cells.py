@@ -15,14 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
 from pydantic import Field
 
 from d24fad_lite.files import UnreadableFile, read_json_or_none, write_json
 from d24fad_lite.runs.grid import label
 from d24fad_lite.runs.identity import changed_result
 from d24fad_lite.schemas import Schema, checked
-from d24fad_lite.sole_writer import LOCK
+from d24fad_lite.sole_writer import in_use
 
 CELLS = "cells"
 COUNTED = ("exception", "memory", "time limit", "lost worker", "lost", "cancelled")  # ends that are deaths
@@ -145,13 +144,7 @@ class CellFolder:
 
     def in_use(self) -> bool:
         """Whether a process works on the cell now."""
-        if not (self.path / LOCK).exists():
-            return False
-        try:
-            with FileLock(self.path / LOCK, timeout=0):
-                return False
-        except Timeout:
-            return True
+        return in_use(self.path)
 
 
 def _now() -> str:

@@ -134,14 +134,12 @@ class _Drive:
 
     def _taken_over(self, cell: Cell) -> bool:
         folder = CellFolder(self.out, cell)
-        result = folder.result(self.plan.key_of(cell))
-        if result is not None and result.status == "completed":
-            self._end(cell, result, kept=True)
+        found = folder.result()
+        if found is not None and found.status == "completed" and found.key == self.plan.key_of(cell):
+            self._end(cell, found, kept=True)
             return True
-        if folder.path.is_dir() and not folder.in_use():
-            stored = folder.result()
-            if stored is not None or result is not None:
-                folder.forget()  # another run's, or a failure that is tried again
+        if found is not None and not folder.in_use():
+            folder.forget()  # another run's, or a failure that is tried again
         return False
 
     def _open(self) -> Executor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from d24fad_lite.contents import contents_sha256
@@ -77,7 +78,12 @@ class BenchmarkPlan:
 
     def key_of(self, cell: Cell) -> str:
         """The key of one cell: the plan's, the cell, and the source of a method of one's own."""
-        return sha256_of(json.dumps([self.key, vars(cell), method(cell.method).source]))[:16]
+        return self._keys[cell]
+
+    @cached_property
+    def _keys(self) -> dict[Cell, str]:
+        sources = {name: method(name).source for name in {cell.method for cell in self.cells}}
+        return {cell: sha256_of(json.dumps([self.key, vars(cell), sources[cell.method]]))[:16] for cell in self.cells}
 
 
 def plan_benchmark(

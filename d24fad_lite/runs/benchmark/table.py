@@ -145,8 +145,9 @@ def benchmark_table(ended: Sequence[EndedCell], out: Path) -> BenchmarkTable | N
     for shots, by_task in found.items():
         everywhere = [n for n in dict.fromkeys(rows["method"]) if all(n in each.names for each in by_task.values())]
         if len(by_task) > 1 and everywhere:
-            mean = mean_of_tasks([_only(each, everywhere) for each in by_task.values()])
-            aurocs = pd.DataFrame([_only(each, everywhere).means for each in by_task.values()], columns=everywhere)
+            shared = [_only(each, everywhere) for each in by_task.values()]
+            mean = mean_of_tasks(shared)
+            aurocs = pd.DataFrame([each.means for each in shared], columns=everywhere)
             if (of_tasks := ranks(aurocs)) is not None and len(everywhere) == len(rows["method"].unique()):
                 ranked[shots] = of_tasks
             by_task = by_task | {MEAN: mean}
@@ -181,7 +182,7 @@ def _summary(rows: pd.DataFrame, task: str, shots: int, each: Resampled) -> list
     for column, name in enumerate(each.names):
         part = rows[(rows["K"] == shots) & (rows["method"] == name)]
         part = part if task == MEAN else part[part["task"] == task]
-        low, high = each.interval(each.samples[:, column])
+        low, high = each.interval(column)
         by_seed = part.groupby("seed")["AUROC"].mean()
         reported = REPORTED.get(task, {}).get(shots)
         found.append(

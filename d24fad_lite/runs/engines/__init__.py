@@ -1,7 +1,7 @@
 """One door for executors: anything with the interface of `concurrent.futures.Executor`, opened by name.
 
-with open_engine(EngineSettings("local", workers=2)) as engine:
-    future = engine.executor.submit(work)
+with open_engine(EngineSettings("local", workers=2), folder, attempts=3) as executor:
+    future = executor.submit(work)
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from d24fad_lite.runs.engines.ends import TimeLimit, WorkerLost
+from d24fad_lite.runs.processor import exit_text
 
 
 class LocalExecutor(Executor):
@@ -66,16 +67,9 @@ def _passed_on(future: Future[Any], seconds: float | None, inner: Future[Any]) -
     try:
         future.set_result(inner.result())
     except ProcessExpired as error:
-        future.set_exception(WorkerLost(f"its process ended with {_exit(error.exitcode)}"))
+        future.set_exception(WorkerLost(f"its process ended with {exit_text(error.exitcode)}"))
     except TimeoutError as error:
         of_work = error.__cause__ is not None  # the traceback of the other process
         future.set_exception(error if of_work else TimeLimit(f"it took longer than {seconds:g} s"))
     except (CancelledError, Exception) as error:
         future.set_exception(error)
-
-
-def _exit(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name if -code in {item.value for item in signal.Signals} else f"signal {-code}"
-    return name + (", often because memory ran out" if name == "SIGKILL" else "")
