@@ -115,6 +115,9 @@ _HOME = {
     # predicting, figures, widgets
     "predict_folder": "predicting.folder",
     "FolderPrediction": "predicting.prediction",
+    "export_detector": "predicting.export.export",
+    "ExportedFile": "predicting.export.export",
+    "ExportError": "predicting.export.formats",
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
     "benchmark_figure": "figures.benchmark",
@@ -241,6 +244,8 @@ if TYPE_CHECKING:
     from d24fad_lite.model.weighting import effective_number
     from d24fad_lite.model.weights.embedded import embedded_catalog
     from d24fad_lite.model.weights.local import best_local_teacher, weights_available
+    from d24fad_lite.predicting.export.export import ExportedFile, export_detector
+    from d24fad_lite.predicting.export.formats import ExportError
     from d24fad_lite.predicting.folder import predict_folder
     from d24fad_lite.predicting.prediction import FolderPrediction
     from d24fad_lite.runs.benchmark.drive import run_benchmark

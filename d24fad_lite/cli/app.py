@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from d24fad_lite import __version__
-from d24fad_lite.cli import benchmark, checking, converting, evaluating, fitting, predicting, sampling, series
+from d24fad_lite.cli import (
+    benchmark,
+    checking,
+    converting,
+    evaluating,
+    exporting,
+    fitting,
+    predicting,
+    sampling,
+    series,
+)
 from d24fad_lite.cli.errors import OneLineErrors
 
 app = typer.Typer(
@@ -54,7 +64,8 @@ COMMANDS: dict[Callable[..., None], str] = {  # in the order of a first tour, ea
     sampling.samples: "Draw synthetic tasks with exact lesion masks.",
     fitting.fit: "Train a detector with one task left out.",
     evaluating.evaluate: "Measure it on a task, with intervals.",
-    predicting.predict: "Score your own images: scores.csv and heatmaps.",
+    predicting.predict: "Score your own images: scores.csv, a page to look at, heatmaps.",
+    exporting.export: "Write detector and supports as one ONNX or torch file.",
     benchmark.benchmark: "Leave out every task in turn: tasks x methods x seeds, on one machine or many.",
     series.notebooks: "Run the notebook series, with a report.",
     fitting.pretrain: "Make a teacher from fractals.",

@@ -91,11 +91,15 @@ def decode_image(path: str | Path, size: int) -> np.ndarray:
         stored = read_stored(path, kind, stream)
         if isinstance(stored, DeepPixels):
             return _resize_deep(unit_range(stored.values, stored.top, path), size)
-        small = _eight_bit(stored.picture).resize((size, size), Image.Resampling.LANCZOS)
-        pixels = np.array(small)  # a copy: Pillow lends its memory read-only
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)  # [S, S, 3]
-    return pixels
+        return _resize_eight_bit(_eight_bit(stored.picture), size)
+
+
+def resize_pixels(image: np.ndarray, size: int) -> np.ndarray:
+    """An image in memory, [H, W, 1 or 3] of uint8 or of float32 in 0..1, as `decode_image` gives it from a file."""
+    values = image[:, :, 0] if image.shape[2] == 1 else image
+    if image.dtype == np.uint8:
+        return _resize_eight_bit(Image.fromarray(np.ascontiguousarray(values)), size)
+    return _resize_deep(values, size)
 
 
 def load_image(path: str | Path, size: int) -> Tensor:
@@ -189,6 +193,12 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode in ("1", "LA") else "RGB")
+
+
+def _resize_eight_bit(picture: Image.Image, size: int) -> np.ndarray:
+    """Mode L or RGB -> uint8 [S, S, 3] by Lanczos."""
+    pixels = np.array(picture.resize((size, size), Image.Resampling.LANCZOS))  # a copy: Pillow's memory is read-only
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 def unit_range(values: np.ndarray, top: float, path: Path) -> np.ndarray:

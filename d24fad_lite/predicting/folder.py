@@ -144,7 +144,7 @@ def predict_folder(
     settings = _settings(model, chosen, reading, method)
     further_sha256 = _require_new(further, settings["supports"])
     store = ScoreStore(out, settings, overwrite)
-    detector = _detector(model, teacher, device, reading, method)
+    detector = opened_detector(model, teacher, device, reading, method)
     warn_of_data(listing.warnings(), stacklevel=2)
     images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
@@ -210,7 +210,7 @@ def _require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:
     return digests
 
 
-def _detector(
+def opened_detector(
     model: Detector | str | Path, teacher: nn.Module | None, device: str, reading: str, method: str
 ) -> Detector:
     """The detector itself or the one in the file, on the device that was asked for, read as it was asked for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d24fad_lite.predicting.heatmap_names import heatmap_names, rename_heatmaps, whole_names
@@ -32,6 +32,7 @@ def test_a_heatmap_is_called_after_the_stem_unless_another_image_would_share_it(
     }
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_no_two_images_share_a_heatmap(names: list[str]) -> None:
     paths = list(heatmap_names(names).values())

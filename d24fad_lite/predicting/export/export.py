@@ -1,0 +1,160 @@
+"""`export_detector`: a detector and its supports as one file that other programs run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from d24fad_lite.data.images import load_image, resize_pixels, to_float
+from d24fad_lite.files import replacing
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.interface import Detector
+from d24fad_lite.predicting.alarm import calibrate_folder, scores_of_files
+from d24fad_lite.predicting.export.facts import export_facts
+from d24fad_lite.predicting.export.formats import FORMATS, ExportError, Run
+from d24fad_lite.predicting.export.graph import INPUTS, ExportGraph
+from d24fad_lite.predicting.folder import opened_detector
+from d24fad_lite.predicting.heatmaps import support_reference
+from d24fad_lite.predicting.inputs import choose_supports
+
+TOLERANCE = 1e-4  # relative, of scores and of the largest value of a map
+SIZES = ((96, 96), (131, 90), (60, 200), (257, 256), (40, 33))  # of the images that are tried, height and width
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """What `export_detector` wrote.
+
+    Attributes
+    ----------
+    path : Path
+    facts : dict
+        What the file says of itself, under the key "d24fad_lite" of its metadata.
+    difference : float
+        Largest relative difference of scores and maps from `predict`, over the images that were tried.
+    tried : int
+        How many these were: of five sizes, grey and in colour.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    difference: float
+    tried: int
+
+
+def export_detector(
+    model: Detector | str | Path,
+    supports: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    to: str = "onnx",
+    pixels: str = "uint8",
+    shots: int = 0,
+    seed: int = 0,
+    reading: str = "",
+    method: str = "",
+    alpha: float | None = None,
+    normals: str | Path | Sequence[str | Path] = (),
+    teacher: nn.Module | None = None,
+    overwrite: bool = False,
+) -> ExportedFile:
+    """Write a detector with its supports as one file: an image as it was read goes in, score and map come out.
+
+    The file does the kit's own resize (Pillow's Lanczos), normalisation, comparison with the supports and blur. It
+    gives the raw score; the threshold stands beside the graph as data, so that it can be changed without a new export.
+    Before the file takes its name it is run on images of five sizes, grey and in colour, and compared with `predict`.
+
+    Parameters
+    ----------
+    model : D24FAD, NearestPatchDetector, MeanFeatureDetector or path
+    supports : path, or sequence of paths
+        As in `predict_folder`, also `shots`, `seed`, `reading`, `method`, `alpha`, `normals` and `teacher`.
+    out : path
+        File to write; by habit .onnx or .pt2.
+    to : {"onnx", "torch"}, default "onnx"
+        ONNX by PyTorch's current exporter (extra `export`), or a program of `torch.export`.
+    pixels : {"uint8", "float32"}, default "uint8"
+        What the file takes: [H, W, C] of 0..255, or of 0..1 (deeper images); C is 1 (grey) or 3 (RGB).
+    overwrite : bool, default False
+        Replace a file that is there.
+
+    Returns
+    -------
+    ExportedFile
+
+    Raises
+    ------
+    ExportError : an operator that the format lacks, by name; a file that gives other numbers than `predict`.
+    FileExistsError : `out` exists.
+    ThresholdError : supports and normals are too few to promise `alpha`.
+    ValueError, FileNotFoundError, ImageError : as in `predict_folder`.
+
+    Examples
+    --------
+    >>> export_detector("run/model.safetensors", "normals", "detector.onnx")  # doctest: +SKIP
+    """
+    path = Path(out)
+    for name, value, choices in (("to", to, FORMATS), ("pixels", pixels, INPUTS)):
+        if value not in choices:
+            raise ValueError(choose_one_of(name, value, choices))
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another file, or overwrite=True to replace it")
+    chosen = choose_supports(supports, shots, seed)
+    further = choose_supports(normals) if not isinstance(normals, Sequence) or normals else []
+    detector: Any = opened_detector(model, teacher, "cpu", reading, method)
+    detector = copy.deepcopy(detector).eval().requires_grad_(False)
+    images = torch.stack([load_image(file, detector.config.image_size) for file in chosen])  # (K, 3, S, S)
+    bank, reference = support_reference(detector, images)
+    calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)
+    facts = export_facts(detector, chosen, reference, calibration, pixels)
+    suffix, write = FORMATS[to]
+    with replacing(path) as partial:
+        # The exporters look at the suffix.
+        working = partial.with_name(partial.name + suffix)
+        try:
+            run = write(ExportGraph(detector, bank, pixels).eval(), working, facts)
+            difference, tried = compare(run, detector, bank, pixels)
+            if not difference <= TOLERANCE:
+                raise ExportError(
+                    f"the exported file gives other numbers than predict (relative difference up to {difference:.1e}, "
+                    f"allowed {TOLERANCE:.0e}) and was not kept; try another format, or report the teacher "
+                    f"{detector.config.to_dict()['teacher']!r}"
+                )
+            working.replace(partial)
+        finally:
+            working.unlink(missing_ok=True)
+    return ExportedFile(path, facts, difference, tried)
+
+
+def compare(run: Run, detector: Detector, bank: Any, pixels: str) -> tuple[float, int]:
+    """Largest relative difference between an exported file and `predict`, and the number of images tried."""
+    differences = []
+    for image in trial_images(pixels):
+        expected = detector.predict(_read_as_the_kit_does(image, detector.config.image_size)[None], bank)
+        score, anomaly_map = run(image)
+        true_score, true_map = float(expected.score[0]), expected.anomaly_map[0].numpy()
+        differences.append(abs(score - true_score) / max(abs(true_score), 1e-12))
+        differences.append(float(np.abs(anomaly_map - true_map).max() / max(float(np.abs(true_map).max()), 1e-12)))
+    return float(np.max(differences)), len(differences) // 2  # NaN stays NaN
+
+
+def trial_images(pixels: str) -> Iterator[np.ndarray]:
+    """Images [H, W, C] of five sizes, grey and in colour: smooth ground with noise, the hardest case for rounding."""
+    generator = np.random.default_rng(0)
+    for height, width in SIZES:
+        for channels in (3, 1):
+            ramp = np.linspace(0, 1, height)[:, None, None] * np.linspace(0.3, 1, width)[None, :, None]
+            image = np.clip(0.7 * ramp + 0.3 * generator.random((height, width, channels)), 0, 1)
+            yield (255 * image).astype(np.uint8) if pixels == "uint8" else image.astype(np.float32)
+
+
+def _read_as_the_kit_does(image: np.ndarray, size: int) -> torch.Tensor:
+    """An image in memory as `load_image` would give it from a file: [3, S, S] in 0..1."""
+    return to_float(torch.from_numpy(resize_pixels(image, size)).permute(2, 0, 1)).contiguous()
