@@ -20,7 +20,7 @@ from d24fad_lite.model.image_input import check_images, check_supports
 from d24fad_lite.model.speed.precision import precision_of
 from d24fad_lite.model.storage import Load, config_of, load_all, part_of, read_detector, read_official, write_detector
 from d24fad_lite.model.student import Student
-from d24fad_lite.model.teacher import Grid, Teacher
+from d24fad_lite.model.teacher import Grid, Teacher, teacher_to_fill
 from d24fad_lite.model.weighting import LearnToWeight
 
 
@@ -314,7 +314,7 @@ class D24FAD(nn.Module):
         config = config_of(stored, teacher)
         weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
         try:
-            ready = teacher if isinstance(teacher, Teacher) and not stored.teacher_tensors else None
+            ready = teacher_to_fill(stored, config, teacher)
             model = cls(config.replace(weights="random") if weights_are_stored else config, ready)
         except ValueError as error:
             raise CheckpointError(
