@@ -12,6 +12,7 @@ from typing import Any, cast
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from d24fad_lite.files import file_sha256
@@ -84,7 +85,7 @@ def _timm_backbone(name: str, weights: str, image_size: int, seed: int, model_ar
         try:
             options["out_indices"] = _pyramid_indices(name, image_size, options)
             options["features_only"] = True
-            backbone = _with_weights(name, weights, options, seed)
+            backbone = _with_weights(name, weights, options, seed, dict(model_args))
         except (WeightsError, CheckpointError):
             raise
         except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
@@ -101,7 +102,7 @@ def _timm_backbone(name: str, weights: str, image_size: int, seed: int, model_ar
     return backbone
 
 
-def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -> Backbone:
+def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int, model_args: dict[str, Any]) -> Backbone:
     """The pyramid with its weights from where `weights` says."""
     mean, std = input_statistics(name)
     if weights == "random":
@@ -122,7 +123,7 @@ def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -
             f"weights={weights!r} is neither 'imagenet', 'local', 'embedded' nor 'random', nor an existing "
             "checkpoint file, nor 'local-dir:FOLDER' with one in it"
         )
-    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
+    return Backbone(_with_state_dict(name, options, tensors, model_args), mean, std, source)
 
 
 def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[Tensor]:
@@ -136,6 +137,12 @@ def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if cfg is None or cfg.mean is None:
         return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     return tuple(cfg.mean), tuple(cfg.std)
+
+
+def trained_at(name: str) -> str:
+    """' (it was trained at 224 px)' for a timm name that says so, else an empty text."""
+    cfg = get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(name.partition(".")[0]) else None
+    return f" (it was trained at {cfg.input_size[-1]} px)" if cfg is not None and cfg.input_size else ""
 
 
 def _pyramid_indices(name: str, image_size: int, options: dict[str, Any]) -> list[int]:
@@ -173,7 +180,7 @@ def _imagenet(name: str, options: dict[str, Any], fetch: bool) -> Backbone:
         mean, std = local.package.mean, local.package.std
     else:
         tensors, source = _cached(name, local.path), local.source
-    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
+    return Backbone(_with_state_dict(name, options, tensors, {}), mean, std, source)
 
 
 def _cached(name: str, path: Path) -> dict[str, Tensor]:
@@ -215,13 +222,15 @@ def _why_no_weights(name: str, reason: str) -> str:
     )
 
 
-def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def _with_state_dict(
+    name: str, options: dict[str, Any], tensors: dict[str, Tensor], model_args: dict[str, Any]
+) -> nn.Module:
     """Check the tensors against the whole model by name and shape, then build the pyramid from them."""
-    own = {k: v for k, v in options.items() if k not in ("out_indices", "features_only")}
-    whole = timm.create_model(name, num_classes=0, **own)
+    own = {k: v for k, v in options.items() if k == "img_size"}
+    whole = timm.create_model(name, num_classes=0, **(model_args | own))
     missing, shapes = _unlike(whole, tensors)
     if shapes and "img_size" in options:  # positions learnt at the model's own image size: timm resamples them
-        whole = timm.create_model(name, num_classes=0, **{k: v for k, v in own.items() if k != "img_size"})
+        whole = timm.create_model(name, num_classes=0, **model_args)
         missing, shapes = _unlike(whole, tensors)
     if surplus := _without_place(whole, tensors):
         raise CheckpointError(

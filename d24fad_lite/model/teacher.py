@@ -13,7 +13,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from d24fad_lite.files import sha256_of
-from d24fad_lite.model.backbones import create_backbone, rebuilt_backbone
+from d24fad_lite.model.backbones import create_backbone, rebuilt_backbone, trained_at
 from d24fad_lite.model.checkpoint import bytes_of
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.encoders.backbone import Backbone
@@ -111,9 +111,9 @@ class Teacher(nn.Module):
         self.requires_grad_(False)
         self.train(False)
         self._foldable = False  # the pyramid is described by a pass through the network as it is
-        self.pyramid = self._describe()
-        self._foldable = isinstance(backbone, (str, Backbone))  # a module of your own is used as it is
         name = backbone if isinstance(backbone, str) else type(network).__name__
+        self.pyramid = self._describe(name)
+        self._foldable = isinstance(backbone, (str, Backbone))  # a module of your own is used as it is
         grids = [*self.pyramid.grids, self.pyramid.embedding_grid]
         if isinstance(backbone, str) and (words := one_grid_in_words(name, grids, image_size)):
             warnings.warn(words, stacklevel=2)
@@ -183,7 +183,7 @@ class Teacher(nn.Module):
             self.mean.copy_(torch.tensor(facts.mean).view(1, 3, 1, 1))
             self.std.copy_(torch.tensor(facts.std).view(1, 3, 1, 1))
 
-    def _describe(self) -> Pyramid:
+    def _describe(self, name: str) -> Pyramid:
         """The shape of the features, seen in a pass: right for any module. Noise shows negative values of a level."""
         parameter = next(self.backbone.parameters(), self.mean)
         noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
@@ -191,9 +191,8 @@ class Teacher(nn.Module):
             levels, embedding = self(noise.to(parameter.device, parameter.dtype))
         except (RuntimeError, AssertionError, IndexError, TypeError) as error:
             raise ValueError(
-                f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
-                f"{self.image_size}]: {str(error) or type(error).__name__}; choose another image_size or "
-                "teacher"
+                f"teacher {name!r} cannot take images [N, 3, {self.image_size}, {self.image_size}]: "
+                f"{str(error) or type(error).__name__}; choose another image_size{trained_at(name)} or teacher"
             ) from error
         return Pyramid(
             channels=[f.shape[1] for f in levels],

@@ -18,7 +18,8 @@ PYRAMID_MAPS = 4  # three levels and the embedding
 # Neither the features' business nor a file's: names of code, kernels and files, number formats, labels.
 LEFT_OUT = {
     *("auto_map", "architectures", "quantization_config", "attn_implementation", "experts_implementation"),
-    *("transformers_version", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "out_features"),
+    *("transformers_version", "dtype", "torch_dtype", "id2label", "label2id", "num_labels"),
+    *("out_features", "out_indices", "stage_names"),
     *("output_hidden_states", "output_attentions", "return_dict"),
 }
 

@@ -26,7 +26,7 @@ class Family:
 
     tokens : True for transformers of one grid (hidden states), False for pyramids (the map of each stage).
     statistics : mean and standard deviation of images in 0..1, where a folder does not say.
-    any_size : positions are interpolated to any image size without being asked.
+    any_size : of tokens: positions are interpolated to any image size without being asked.
     settings : of the configuration, so that no part is built that the features do not pass through.
     """
 
@@ -47,13 +47,13 @@ FAMILIES: Mapping[str, Family] = {
     "clip_vision_model": Family(True, CLIP),
     "siglip_vision_model": Family(True, (HALF, HALF), settings={"vision_use_head": False}),
     "aimv2_vision_model": Family(True, CLIP, settings={"use_head": False}),
-    "resnet": Family(False, IMAGENET, any_size=True),
-    "bit": Family(False, (HALF, HALF), any_size=True),
-    "convnext": Family(False, IMAGENET, any_size=True),
-    "convnextv2": Family(False, IMAGENET, any_size=True),
-    "dinov3_convnext": Family(False, IMAGENET, any_size=True),
+    "resnet": Family(False, IMAGENET),
+    "bit": Family(False, (HALF, HALF)),
+    "convnext": Family(False, IMAGENET),
+    "convnextv2": Family(False, IMAGENET),
+    "dinov3_convnext": Family(False, IMAGENET),
     "swin": Family(False, IMAGENET),
-    "swinv2": Family(False, IMAGENET, any_size=True),
+    "swinv2": Family(False, IMAGENET),
 }
 # Models of images and texts, whose configuration holds the image encoder's.
 IMAGE_PART: Mapping[str, str] = {
