@@ -40,9 +40,9 @@ LIBRARIES = ("torch", "timm", "transformers", "safetensors")
 SIZE = 64  # px, where a name has no "@SIZE" behind it
 # One small encoder of each family, and below what is refused, and in which words.
 TIMM = """
-resnet18 wide_resnet50_2 regnetx_002 convnext_atto convnextv2_atto mobilenetv4_conv_small tf_efficientnet_lite0 test_nfnet
-densenet121 hrnet_w18_small vgg11 inception_v3@96 rexnet_100 repvit_m1 starnet_s1 mambaout_femto efficientvit_b0
-efficientvit_m0 pvt_v2_b0 poolformer_s12 edgenext_xx_small mobilevit_xxs fastvit_t8 tiny_vit_5m_224
+resnet18 wide_resnet50_2 regnetx_002 convnext_atto convnextv2_atto mobilenetv4_conv_small tf_efficientnet_lite0
+test_nfnet densenet121 hrnet_w18_small vgg11 inception_v3@96 rexnet_100 repvit_m1 starnet_s1 mambaout_femto
+efficientvit_b0 efficientvit_m0 pvt_v2_b0 poolformer_s12 edgenext_xx_small mobilevit_xxs fastvit_t8 tiny_vit_5m_224
 swin_tiny_patch4_window7_224 swinv2_cr_tiny_224 maxvit_pico_rw_256 hiera_tiny_224@224 hieradet_small mvitv2_tiny
 davit_tiny levit_128s efficientformer_l1@224 crossvit_tiny_240@240 vit_tiny_patch16_224 deit_tiny_distilled_patch16_224
 deit3_small_patch16_224 vit_small_patch14_dinov2@56 vit_small_patch14_reg4_dinov2@56 vit_small_patch16_dinov3

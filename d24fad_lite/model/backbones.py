@@ -68,7 +68,9 @@ def rebuilt_backbone(architecture: Mapping[str, Any], name: str, image_size: int
     if library == hugging_face.LIBRARY:
         return hugging_face.rebuilt(architecture, name, image_size)
     if library == LIBRARY:
-        return _timm_backbone(name, "random", image_size, 0, checked_model_args(architecture.get("model_args"), "it"))
+        return _timm_backbone(
+            name, "random", image_size, 0, checked_model_args(architecture.get("model_args"), "the file")
+        )
     raise CheckpointError(
         f"a teacher of {library!r} is not known; it was perhaps written by a later version of the kit"
     )
@@ -232,17 +234,17 @@ def _with_state_dict(
     if shapes and "img_size" in options:  # positions learnt at the model's own image size: timm resamples them
         whole = timm.create_model(name, num_classes=0, **model_args)
         missing, shapes = _unlike(whole, tensors)
-    if surplus := _without_place(whole, tensors):
-        raise CheckpointError(
-            f"the checkpoint holds {len(surplus)} tensors that teacher {name!r} has no place for (first: "
-            f"{surplus[0]}): it was made with other options of the model, and would give other features without "
-            "them; give 'local-dir:FOLDER' with timm's config.json, whose model_args name the options"
-        )
     if missing or shapes:
         wrong = missing[0] if missing else f"{shapes[0]} of shape {tuple(tensors[shapes[0]].shape)}"
         raise CheckpointError(
             f"the checkpoint does not fit teacher {name!r}: {len(missing)} tensors missing, {len(shapes)} of another "
             f"shape (first: {wrong}); give a checkpoint of {name!r} in torchvision's or timm's names"
+        )
+    if surplus := _without_place(whole, tensors):
+        raise CheckpointError(
+            f"the checkpoint holds {len(surplus)} tensors that teacher {name!r} has no place for (first: "
+            f"{surplus[0]}): it was made with other options of the model, and would give other features without "
+            "them; give 'local-dir:FOLDER' with timm's config.json, whose model_args name the options"
         )
     if wrong := unusable_numbers(tensors, whole.state_dict()):
         raise CheckpointError(f"the checkpoint cannot serve as teacher {name!r}: {wrong}; take another file")

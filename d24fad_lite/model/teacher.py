@@ -177,6 +177,8 @@ class Teacher(nn.Module):
 
         Raises CheckpointError where the tensors are another architecture's.
         """
+        if version := (facts.architecture or {}).get("version"):  # whose names of tensors may be other ones by now
+            origin = f"{origin} (written with transformers {version})"
         load_all([Load(self, tensors, origin)])
         if facts.source is not None:
             self.weights_source = facts.source
