@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +231,32 @@ def test_a_repository_that_is_not_in_the_cache_names_the_command_that_fetches_it
         d2.D24FAD(d2.D24FADConfig(teacher="hf:some/encoder@v2"))
 
 
-def test_a_repository_in_the_cache_is_read_from_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    folder = write_encoder(tmp_path / "snapshot", "dinov2")
-    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda _, file, **__: str(folder / file))
-    teacher = Teacher("hf:some/encoder", "local", SIZE)
-    assert (teacher.weights_source.kind, teacher.weights_source.name) == ("cache", "some/encoder")
-    assert teacher.fingerprint() == Teacher(f"hf:{folder}", "local", SIZE).fingerprint()
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """some/encoder@v2 as the hub's client keeps it: its folder in a cache of its own, the weights in several files."""
+    place = tmp_path / "hub" / "models--some--encoder"
+    folder = write_encoder(place / "snapshots" / "0123", "dinov2")
+    (folder / "model.safetensors").unlink()
+    tiny_encoder("dinov2").save_pretrained(folder, max_shard_size="20KB")
+    (place / "refs").mkdir()
+    (place / "refs" / "v2").write_text("0123")
+    own = partial(hub.try_to_load_from_cache, cache_dir=tmp_path / "hub")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", own)
+    return folder
+
+
+def test_a_repository_in_the_cache_is_read_from_there(cached: Path) -> None:
+    teacher = Teacher("hf:some/encoder@v2", "local", SIZE)
+    assert (teacher.weights_source.kind, teacher.weights_source.name) == ("cache", "some/encoder@v2")
+    assert teacher.fingerprint() == Teacher(f"hf:{cached}", "local", SIZE).fingerprint()
+
+
+def test_a_repository_of_which_a_part_or_the_revision_is_missing_is_not_in_the_cache(cached: Path) -> None:
+    with pytest.raises(WeightsError, match="nor in the local cache"):
+        Teacher("hf:some/encoder", "local", SIZE)
+    max(cached.glob("*.safetensors")).unlink()
+    with pytest.raises(WeightsError, match="nor in the local cache"):
+        Teacher("hf:some/encoder@v2", "local", SIZE)
 
 
 def test_a_download_is_made_only_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

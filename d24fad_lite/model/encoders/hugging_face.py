@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from d24fad_lite.files import JsonError, file_sha256, read_json, sha256_of
+from d24fad_lite.files import JsonError, file_sha256, read_json, read_json_or_none, sha256_of
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError
 from d24fad_lite.model.encoders.backbone import Backbone
 from d24fad_lite.model.encoders.description import described
@@ -24,6 +24,7 @@ from d24fad_lite.model.weights.source import WeightsSource
 PREFIX = "hf:"
 LIBRARY = "transformers"  # what a file calls encoders of this kind
 CONFIG = "config.json"
+INDEX = "model.safetensors.index.json"  # of weights in several files
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")  # organisation/name, perhaps @revision
 FILES = (CONFIG, FILE, "*.safetensors", "*.safetensors.index.json")
 
@@ -93,11 +94,20 @@ def _folder(name: str, weights: str) -> Path:
             "'hf:organisation/name' (perhaps with '@revision'); check the path"
         )
     found = cached_repository(name, CONFIG)
-    if found is not None and (weights == "random" or any(found.glob("*.safetensors"))):
+    if found is not None and (weights == "random" or _complete(found)):
         return found
     if weights == "download":
         return fetch_repository(name, FILES)
     raise WeightsError(why_no_repository(name, FILES, "it is neither a folder here nor in the local cache"))
+
+
+def _complete(folder: Path) -> bool:
+    """Whether a folder of the cache holds weights, and all their parts where they have several."""
+    index = read_json_or_none(folder / INDEX)
+    parts = index.get("weight_map") if isinstance(index, dict) else None
+    if isinstance(parts, dict) and parts:
+        return all((folder / str(part)).is_file() for part in parts.values())
+    return any(folder.glob("*.safetensors"))
 
 
 def _source(folder: Path, name: str, teacher: str) -> WeightsSource:
