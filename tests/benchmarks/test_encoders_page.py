@@ -11,7 +11,13 @@ import pytest
 
 pytest.importorskip("transformers")
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-COLUMN = "def size(model, folder):\n    return f'{model.config.image_size} px'\ndef broken(model, folder):\n    raise OSError('full')\n"
+COLUMN = """
+def size(model, folder):
+    return f"{model.config.image_size} px"
+
+def broken(model, folder):
+    raise OSError("full")
+"""
 
 
 def rows(text: str) -> list[list[str]]:
