@@ -73,6 +73,10 @@ _HOME = {
     "untrained_twin": "evaluation.baselines.variants",
     "MeanFeature": "evaluation.baselines.mean_feature",
     "NearestPatch": "evaluation.baselines.nearest_patch",
+    "NearestPatchDetector": "evaluation.baselines.nearest_patch_detector",
+    "MeanFeatureDetector": "evaluation.baselines.mean_feature_detector",
+    "create_detector": "evaluation.baselines.by_name",
+    "load_detector": "evaluation.baselines.by_name",
     "Comparison": "evaluation.baselines.compare",
     "shortcut_reports": "evaluation.baselines.shortcuts",
     "image_statistics": "evaluation.baselines.shortcuts",
@@ -110,7 +114,7 @@ _HOME = {
     "read_by_weighting": "supports.contamination:by_weighting",
     # predicting, figures, widgets
     "predict_folder": "predicting.folder",
-    "FolderPrediction": "predicting.folder",
+    "FolderPrediction": "predicting.prediction",
     "overlay": "figures.overlay",
     "missed_figure": "figures.localisation",
     "benchmark_figure": "figures.benchmark",
@@ -175,9 +179,12 @@ if TYPE_CHECKING:
     from d24fad_lite.evaluation.audit.findings import AuditReport
     from d24fad_lite.evaluation.audit.optimism import optimism_report
     from d24fad_lite.evaluation.audit.run import audit, support_function
+    from d24fad_lite.evaluation.baselines.by_name import create_detector, load_detector
     from d24fad_lite.evaluation.baselines.compare import Comparison
     from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
+    from d24fad_lite.evaluation.baselines.mean_feature_detector import MeanFeatureDetector
     from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
+    from d24fad_lite.evaluation.baselines.nearest_patch_detector import NearestPatchDetector
     from d24fad_lite.evaluation.baselines.shortcuts import file_statistics, image_statistics, shortcut_reports
     from d24fad_lite.evaluation.baselines.variants import DetectorVariant, UntrainedStudent, untrained_twin
     from d24fad_lite.evaluation.evaluate import evaluate
@@ -234,7 +241,8 @@ if TYPE_CHECKING:
     from d24fad_lite.model.weighting import effective_number
     from d24fad_lite.model.weights.embedded import embedded_catalog
     from d24fad_lite.model.weights.local import best_local_teacher, weights_available
-    from d24fad_lite.predicting.folder import FolderPrediction, predict_folder
+    from d24fad_lite.predicting.folder import predict_folder
+    from d24fad_lite.predicting.prediction import FolderPrediction
     from d24fad_lite.runs.benchmark.drive import run_benchmark
     from d24fad_lite.runs.benchmark.plan import plan_benchmark
     from d24fad_lite.runs.benchmark.reported import REPORTED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
@@ -15,6 +17,7 @@ from d24fad_lite.cli.options import (
     Data,
     Device,
     ImageSize,
+    Method,
     TeacherModule,
     TeacherName,
     Weights,
@@ -30,9 +33,12 @@ from d24fad_lite.listings import names_of, numbers_of
 from d24fad_lite.sole_writer import sole_writer
 
 if TYPE_CHECKING:
+    from d24fad_lite.evaluation.baselines.detector import BaselineDetector
     from d24fad_lite.evaluation.report import EvaluationReport
-    from d24fad_lite.evaluation.scorer import DetectorScorer
+    from d24fad_lite.evaluation.scorer import Scorer
     from d24fad_lite.model.detector import D24FAD
+
+PER_IMAGE = "per-image"
 
 
 def evaluate(
@@ -58,12 +64,13 @@ def evaluate(
             "table.  [default: as it was saved]",
         ),
     ] = None,
+    method: Method = "",
     shots: Annotated[str, typer.Option(metavar="K,K,..", help="Numbers of supports.")] = "2,4,8",
     draws: Annotated[int, typer.Option(help="Support sets per K, drawn from the task's training normals.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws: the same for every method and nested over K.")] = 0,
     protocol: Annotated[
         str, typer.Option(help="per-image; or official, which LEAKS (to measure the difference).")
-    ] = "per-image",
+    ] = PER_IMAGE,
     batch_size: Annotated[int, typer.Option(help="Test images per batch; never changes a score.")] = 32,
     pixel: Annotated[bool, typer.Option(help="Pixel AUROC where the task has masks.")] = True,
     out: Annotated[
@@ -88,6 +95,7 @@ def evaluate(
       d24fad evaluate run/model.safetensors --data samples --task RSNA
       d24fad evaluate run/model.safetensors --data samples --task RSNA --shots 4 --draws 30 --out reports
       d24fad evaluate run/model.safetensors --data samples --task RSNA --reading released,paper,matched
+      d24fad evaluate run/model.safetensors --data samples --task RSNA --method nearest-patch
       d24fad evaluate --untrained --teacher resnet18 --data samples --task RSNA,HIS
     """
     from d24fad_lite.data.benchmark import open_benchmark, require_both_classes, task_names
@@ -103,11 +111,12 @@ def evaluate(
         require_both_classes(tested)  # of all tasks, before the first is scored
     folder = writable_folder(out) if out is not None else None
     detector = (
-        load_model(model, teacher_module, device)
+        load_model(model, teacher_module, device, method)
         if model
-        else _untrained(teacher, weights, image_size, teacher_module, device)
+        else _untrained(teacher, weights, image_size, teacher_module, device, method)
     )
-    scorers, rows = _readings(detector, names_of(reading)), []
+    scorers = _readings(detector, names_of(reading))
+    table = LiveTable(task=bench, reading=scorers, protocol=[protocol])
     with sole_writer(folder, "an evaluation") if folder else nullcontext():
         for name in dict.fromkeys(map(bench.resolve, wanted)):
             _warn_if_seen(model, name)
@@ -123,32 +132,37 @@ def evaluate(
                     pixel=pixel,
                     progress=sys.stderr.isatty(),
                 )
-                tell(f"{name}{', ' * bool(read_as)}{read_as}: {report.summary()}")
-                rows.append(_row(report, read_as))
+                table.add(_row(report, read_as))
                 if folder is not None:
                     report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"), names=names)
-        _print_table(rows, folder)
+        table.conclude(folder)
 
 
-def _readings(detector: D24FAD, names: list[str]) -> dict[str, D24FAD | DetectorScorer]:
+def _readings(detector: D24FAD | BaselineDetector, names: list[str]) -> Mapping[str, D24FAD | Scorer]:
     """What to measure, by the reading's name; the detector itself, under "", where none is asked for."""
     from d24fad_lite.evaluation.baselines.variants import DetectorVariant
+    from d24fad_lite.evaluation.scorer import as_scorer
     from d24fad_lite.evaluation.shared_teacher import SharedTeacher
+    from d24fad_lite.model.detector import D24FAD
 
     if not names:
-        return {"": detector}
+        return {"": detector if isinstance(detector, D24FAD) else as_scorer(detector)}
+    if not isinstance(detector, D24FAD):
+        raise ValueError(f"--reading {', '.join(names)} is for a D24FAD; {detector.method!r} reads in its own way")
     teacher = SharedTeacher(detector)  # each image goes through it once for all readings
     return {name: DetectorVariant(detector, f"D²4FAD, {name}", teacher=teacher, reading=name) for name in names}
 
 
-def _untrained(teacher: str, weights: str, image_size: int, teacher_module: str, device: str) -> D24FAD:
-    """A detector as it is before any training."""
-    from d24fad_lite.model.detector import D24FAD
+def _untrained(
+    teacher: str, weights: str, image_size: int, teacher_module: str, device: str, method: str
+) -> D24FAD | BaselineDetector:
+    """A detector of any method as it is before any training."""
+    from d24fad_lite.evaluation.baselines.by_name import create_detector
     from d24fad_lite.model.device import pick_device
 
     own = import_teacher(teacher_module) if teacher_module else teacher
     config = make_config("kit", None, teacher=own, weights=weights, image_size=image_size)
-    return D24FAD(config).to(pick_device(device, "--device")).eval()
+    return create_detector(method or "d24fad", config).to(pick_device(device, "--device")).eval()
 
 
 def _warn_if_seen(model: Path | None, task: str) -> None:
@@ -178,12 +192,41 @@ def _row(report: EvaluationReport, read_as: str) -> dict[str, object]:
     }
 
 
-def _print_table(rows: list[dict[str, object]], folder: Path | None) -> None:
-    """Print the table and, with a folder, save it as summary.csv."""
-    import pandas as pd
+class LiveTable:
+    """A table that is printed row by row: each measurement is told once, and as soon as it is known.
 
-    table = pd.DataFrame(rows)
-    tell("\n" + table.to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep="-"))
-    if folder is not None:
-        write_frame(folder / "summary.csv", table)
-        tell(f"\nsaved {folder / 'summary.csv'} and one folder per row")
+    Parameters
+    ----------
+    widest : dict of str to iterable of str, the texts that a column will hold, where they are wider than its name
+    """
+
+    def __init__(self, **widest: Iterable[str]) -> None:
+        self.rows: list[dict[str, object]] = []
+        self._widest = {name: max(map(len, texts), default=0) for name, texts in widest.items()}
+
+    def add(self, row: dict[str, object]) -> None:
+        """Print a row, the names of the columns before the first one."""
+        widths = [max(len(name), self._widest.get(name, 5)) for name in row]
+        if not self.rows:
+            tell(" ".join(name.rjust(width) for name, width in zip(row, widths)))
+        tell(" ".join(_cell(value).rjust(width) for value, width in zip(row.values(), widths)))
+        self.rows.append(row)
+
+    def conclude(self, folder: Path | None) -> None:
+        """Say what the columns mean and, with a folder, save the table as summary.csv."""
+        import pandas as pd
+
+        from d24fad_lite.evaluation.report import LEAKY
+
+        tell("AUROC: of images, mean over draws; low, high: its 95 % interval over draws and test images")
+        if any(row["protocol"] != PER_IMAGE for row in self.rows):
+            tell(f"protocol official: {LEAKY}")
+        if folder is not None:
+            write_frame(folder / "summary.csv", pd.DataFrame(self.rows))
+            tell(f"saved {folder / 'summary.csv'} and one folder per row")
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "-" if math.isnan(value) else f"{value:.3f}"

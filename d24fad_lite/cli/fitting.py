@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from d24fad_lite.cli.errors import resumable, say, tell
 from d24fad_lite.cli.options import (
     TEACHER_HELP,
-    Data,
     Device,
     TeacherModule,
     import_teacher,
@@ -23,6 +23,7 @@ from d24fad_lite.listings import names_of
 from d24fad_lite.training.settings import FitSettings
 
 if TYPE_CHECKING:
+    from d24fad_lite.model.config import D24FADConfig
     from d24fad_lite.training.history import History
 
 
@@ -50,8 +51,24 @@ Switches = Annotated[
 
 
 def fit(
-    data: Data,
     out: Annotated[Path, typer.Option(help="Folder for model.safetensors, history.csv and the state of training.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="ROOT",
+            show_default=False,
+            help="Folder of tasks to train on: ROOT/TASK/train/good. Not asked for by a --method that is not trained.",
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="d24fad, or one of its halves alone: tsd-only, ssd-only; nearest-patch, mean-feature, matched and "
+            "untrained are not trained, and saved at once.",
+        ),
+    ] = "d24fad",
     leave_out: LeftOut = None,
     teacher: PresetTeacher = "",
     weights: PresetWeights = "",
@@ -109,8 +126,10 @@ def fit(
       d24fad fit --data my_tasks --validation 0.2 --patience 5 --set weighting=mean --out run
       d24fad fit --data my_tasks --leave-out HIS --preset paper --reading matched --out run
       d24fad fit --data my_tasks --teacher-module my_package.nets:squeezenet --out run
+      d24fad fit --method nearest-patch --teacher wide_resnet50_2 --weights imagenet --out run
     """
     from d24fad_lite.data.benchmark import open_benchmark, task_names
+    from d24fad_lite.evaluation.baselines.by_name import named_method
     from d24fad_lite.model.detector import D24FAD
     from d24fad_lite.model.device import pick_device
     from d24fad_lite.training.fit import fit as train
@@ -129,23 +148,60 @@ def fit(
         patience=patience,
         ema=ema,
     )
+    own = import_teacher(teacher_module) if teacher_module else teacher
+    config = make_config(preset, switch, reading, teacher=own, weights=weights, image_size=image_size, seed=seed)
+    if not named_method(method, "--method").trained:
+        return _save_untrained(method, config, out)
+    if data is None:
+        raise ValueError(f"--data ROOT is missing: --method {method} is trained on the normal images of other tasks")
     left_out = names_of(leave_out, task_names(data))
     tasks = open_benchmark(data).without(*left_out)
     if not tasks:
         raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left_out)} names every task in {data}")
     cpu = pick_device(device, "--device") == "cpu"
-    own = import_teacher(teacher_module) if teacher_module else teacher
-    config = make_config(preset, switch, reading, teacher=own, weights=weights, image_size=image_size, seed=seed)
     writable_folder(out)
-    model = D24FAD(config)
-    shown, forced = sys.stderr.isatty(), "cpu" if cpu else None
+    model = D24FAD(named_method(method).settings(config))
+    shown: Any = True if sys.stderr.isatty() else EpochLines(epochs)
     with resumable("the same command goes on from the last full epoch"):
-        history = train(model, tasks, **settings.keywords(), out=out, resume=resume, device=forced, progress=shown)
+        history = train(
+            model, tasks, **settings.keywords(), out=out, resume=resume, device="cpu" if cpu else None, progress=shown
+        )
     if not is_main():
         return  # the first of several processes writes and tells
     facts = dict(trained_on=list(tasks), left_out=left_out, shots=shots, seed=seed, epochs=history.kept_epoch)
     path = model.save(out / "model.safetensors", **facts)
     _conclude(history, epochs, list(tasks), path)
+
+
+class EpochLines:
+    """A line on stderr for each epoch, where nobody watches a bar: a log, a cluster, a pipe.
+
+    Parameters
+    ----------
+    epochs : how many the training has
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs, self.seconds = epochs, 0.0
+        self.count = 0
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Say what a row of the history holds, and how long the rest will take at the pace so far."""
+        self.count, self.seconds = self.count + 1, self.seconds + row["seconds"]
+        held_out = "" if math.isnan(row["val_loss"]) else f", held out {row['val_loss']:.4f}"
+        left = (self.epochs - row["epoch"]) * self.seconds / self.count
+        say(
+            f"epoch {row['epoch']} of {self.epochs}: loss {row['loss']:.4f} (TSD {row['loss_tsd']:.4f}, "
+            f"SSD {row['loss_ssd']:.4f}{held_out}), {row['seconds']:.1f} s, about {left:.0f} s left"
+        )
+
+
+def _save_untrained(method: str, config: D24FADConfig, out: Path) -> None:
+    """Write the detector of a method that is not trained."""
+    from d24fad_lite.evaluation.baselines.by_name import create_detector
+
+    path = create_detector(method, config).save(writable_folder(out) / "model.safetensors", trained_on=[])
+    tell(f"{method} is not trained; saved {path}")
 
 
 def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> None:

@@ -18,6 +18,7 @@ from d24fad_lite.messages import choose_one_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from d24fad_lite.evaluation.baselines.detector import BaselineDetector
     from d24fad_lite.model.config import D24FADConfig
     from d24fad_lite.model.detector import D24FAD
 
@@ -55,6 +56,15 @@ Reading = Annotated[
         "--reading",
         metavar="NAME",
         help="How the detector's map is made and scored: released, paper or matched.  [default: as it was saved]",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="Another method on the model's teacher: nearest-patch, mean-feature, matched or untrained.  "
+        "[default: the model's own]",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda or mps.")]
@@ -167,10 +177,10 @@ def stored_teacher(path: Path, teacher_module: str) -> nn.Module | None:
     return None
 
 
-def load_model(path: Path, teacher_module: str, device: str) -> D24FAD:
-    """Read a trained detector and bring it to the device of `--device`."""
-    from d24fad_lite.model.detector import D24FAD
+def load_model(path: Path, teacher_module: str, device: str, method: str = "") -> D24FAD | BaselineDetector:
+    """Read a detector of any method, bring it to the device of `--device`, and read it as `--method` says."""
+    from d24fad_lite.evaluation.baselines.by_name import as_method, load_detector
     from d24fad_lite.model.device import pick_device
 
-    model = D24FAD.load(path, teacher=stored_teacher(path, teacher_module))
-    return model.to(pick_device(device, "--device")).eval()
+    model = load_detector(path, teacher=stored_teacher(path, teacher_module))
+    return as_method(model.to(pick_device(device, "--device")).eval(), method, "--method")

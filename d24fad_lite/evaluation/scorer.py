@@ -61,6 +61,14 @@ class RawMapScorer(Scorer, Protocol):
         """Maps [D, B, S, S] of test images [B, 3, S, S], before the blur."""
 
 
+@runtime_checkable
+class HasScorer(Protocol):
+    """A detector that says itself how `evaluate` reads it, as the baselines do."""
+
+    def scorer(self, maps: bool = True) -> Scorer:
+        """This detector for many draws of supports at once."""
+
+
 class DrawnBanks:
     """The support banks of D draws, each cut from one bank of all supports when it is asked for.
 
@@ -127,8 +135,8 @@ class DetectorScorer:
         return self.model.encode_queries(images, self.precision)
 
 
-def as_scorer(model: D24FAD | Scorer, precision: str = "fp32", reading: str | None = None) -> Scorer:
-    """A D24FAD wrapped in a `DetectorScorer`, named by its reading where one is given; a scorer is returned as it is.
+def as_scorer(model: D24FAD | HasScorer | Scorer, precision: str = "fp32", reading: str | None = None) -> Scorer:
+    """A detector as a scorer, a D24FAD named by its reading where one is given; a scorer is returned as it is.
 
     Raises ValueError for anything else, and for a precision or reading asked of a scorer that is not a D24FAD.
     """
@@ -136,7 +144,7 @@ def as_scorer(model: D24FAD | Scorer, precision: str = "fp32", reading: str | No
         if reading is None:
             return DetectorScorer(model, precision=precision)
         return DetectorScorer(model.read_as(reading), f"D²4FAD, {reading}", precision)
-    if not isinstance(model, Scorer):
+    if not isinstance(model, (Scorer, HasScorer)):
         raise ValueError(
             "model must be a D24FAD or a scorer (an object with name, image_size, prepare and score), "
             f"got {type(model).__name__}"
@@ -145,4 +153,4 @@ def as_scorer(model: D24FAD | Scorer, precision: str = "fp32", reading: str | No
         raise ValueError(f"reading={reading!r} is for a D24FAD; {type(model).__name__} reads in its own way")
     if precision != "fp32":
         raise ValueError(f"precision={precision!r} is for a D24FAD; {type(model).__name__} computes in its own way")
-    return model
+    return model.scorer() if isinstance(model, HasScorer) else model

@@ -12,15 +12,25 @@ import torch
 from torch import Tensor, nn
 
 from d24fad_lite.model.anomaly_map import gaussian_blur, image_score, unblurred_map
-from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.distillation import distil
 from d24fad_lite.model.features import D24FADOutput, Prediction, QueryFeatures, SupportBank, TeacherFeatures, in_float32
 from d24fad_lite.model.image_input import check_images, check_supports
 from d24fad_lite.model.speed.precision import precision_of
-from d24fad_lite.model.storage import Load, config_of, load_all, part_of, read_detector, read_official, write_detector
+from d24fad_lite.model.storage import (
+    Load,
+    config_of,
+    fingerprint_of,
+    load_all,
+    part_of,
+    possible_settings,
+    read_detector,
+    read_official,
+    write_detector,
+)
+from d24fad_lite.model.stored_teacher import stored_teacher
 from d24fad_lite.model.student import Student
-from d24fad_lite.model.teacher import Grid, Teacher, teacher_to_fill
+from d24fad_lite.model.teacher import Grid, Teacher
 from d24fad_lite.model.weighting import LearnToWeight
 
 
@@ -47,6 +57,8 @@ class D24FAD(nn.Module):
     >>> model.predict(torch.rand(2, 3, 64, 64), bank).score.shape
     torch.Size([2])
     """
+
+    method = "d24fad"
 
     def __init__(self, config: D24FADConfig | None = None, teacher: Teacher | None = None) -> None:
         super().__init__()
@@ -108,7 +120,6 @@ class D24FAD(nn.Module):
         return distil(self.config, self.weighting, query, g_query, g_support, support_rows)
 
     # -- inference: always in eval mode, every image by itself ---------------------------------------------------
-    # precision: "fp32", or "bf16" for the convolutions of teacher and student; all else is in float32 either way.
 
     def encode_supports(self, images: Tensor | TeacherFeatures, precision: str = "fp32") -> SupportBank:
         """Student features and keys of normal reference images, computed once for all queries.
@@ -116,7 +127,7 @@ class D24FAD(nn.Module):
         Parameters
         ----------
         images : Tensor [K, 3, S, S] in 0..1, or their TeacherFeatures
-        precision : {"fp32", "bf16"}, of the convolutions
+        precision : {"fp32", "bf16"}, of the convolutions of teacher and student; all else is in float32 either way
 
         Raises
         ------
@@ -275,6 +286,10 @@ class D24FAD(nn.Module):
             for part, module in (("student", self.student), ("weighting", self.weighting))
         )
 
+    def fingerprint(self) -> str:
+        """sha256 over settings, teacher and trained tensors: equal detectors give equal scores."""
+        return fingerprint_of(self.config.to_dict(), self.teacher.fingerprint(), self.trainable_state_dict())
+
     def save(self, path: str | Path, **metadata: Any) -> Path:
         """Write the whole detector to one safetensors file, whole or not at all.
 
@@ -310,24 +325,10 @@ class D24FAD(nn.Module):
         ------
         FileNotFoundError, CheckpointError : no file, no detector's file, or another teacher than it was trained with.
         """
-        stored = read_detector(path)
+        stored = read_detector(path, cls.method)
         config = config_of(stored, teacher)
-        weights_are_stored = bool(stored.teacher_tensors) and isinstance(config.teacher, str)
-        try:
-            ready = teacher_to_fill(stored, config, teacher)
-            model = cls(config.replace(weights="random") if weights_are_stored else config, ready)
-        except ValueError as error:
-            raise CheckpointError(
-                f"{path} holds settings that are not possible ({error}); give another file"
-            ) from error
-        model.config = config
-        if stored.teacher_tensors:
-            model.teacher.restore(stored.teacher_tensors, stored.teacher, f"the teacher in {path}")
-        if model.teacher.fingerprint() != stored.teacher.fingerprint:
-            raise CheckpointError(
-                f"{path} was trained with another teacher than the one at hand "
-                f"({config.teacher}, weights {config.weights!r}); its scores would be meaningless"
-            )
+        with possible_settings(stored.path):
+            model = cls(config, stored_teacher(stored, config, teacher))
         model.load_trainable_state_dict(stored.trained_tensors, str(path))
         return model
 

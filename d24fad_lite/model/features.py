@@ -26,6 +26,18 @@ def _index(positions: Positions, like: Tensor) -> Tensor | slice:
     return index if index.dtype == torch.bool else index.long()
 
 
+def support_index(positions: Positions, like: Tensor) -> Tensor:
+    """Positions among the K supports of a bank's tensor [K, ...]; ValueError for none, IndexError beyond K."""
+    index = _index(positions, like)
+    if isinstance(index, slice) or index.dtype == torch.bool:
+        index = torch.arange(len(like), device=like.device)[index]
+    if len(index) == 0:
+        raise ValueError("select() got no indices; a bank needs at least one support")
+    if int(index.min()) < 0 or int(index.max()) >= len(like):
+        raise IndexError(f"select() got indices {index.tolist()}, the bank has supports 0 to {len(like) - 1}")
+    return index
+
+
 @dataclass(frozen=True, eq=False)
 class TeacherFeatures:
     """What the teacher sees in N images; unpacks as `levels, embedding`.
@@ -105,13 +117,7 @@ class SupportBank:
         ValueError : no position is given.
         IndexError : a position that the bank does not have; negative ones are refused, too.
         """
-        index = _index(positions, self.levels[0])
-        if isinstance(index, slice) or index.dtype == torch.bool:
-            index = torch.arange(len(self), device=self.levels[0].device)[index]
-        if len(index) == 0:
-            raise ValueError("select() got no indices; a bank needs at least one support")
-        if int(index.min()) < 0 or int(index.max()) >= len(self):
-            raise IndexError(f"select() got indices {index.tolist()}, the bank has supports 0 to {len(self) - 1}")
+        index = support_index(positions, self.levels[0])
         return SupportBank(*([level[index] for level in part] for part in (self.levels, self.keys, self.teacher)))
 
     @classmethod

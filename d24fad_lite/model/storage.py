@@ -5,17 +5,21 @@ Read and written are plain parts (settings, tensors, facts of the teacher). The 
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from pydantic import model_validator
 from torch import Tensor, nn
 
+from d24fad_lite.files import sha256_of
 from d24fad_lite.model.checkpoint import (
     CheckpointError,
+    bytes_of,
     read_tensors,
     read_torch_file,
     strip_module_prefix,
@@ -28,6 +32,7 @@ from d24fad_lite.schemas import Channels, Schema, checked
 
 FORMAT = 1
 OPTIONAL = re.compile(r"\.num_batches_tracked$|^proj_in\d+\.bias$")  # absent in old checkpoints, without effect
+METHOD = "d24fad"  # of files that do not say whose they are
 OWN_TEACHER = "module:"  # how the name of a teacher module of the user's own begins, see `D24FADConfig.to_dict`
 
 Tensors = dict[str, Tensor]
@@ -52,13 +57,18 @@ class TeacherFacts:
 
 @dataclass(frozen=True)
 class StoredDetector:
-    """The parts of a detector's file. `teacher_tensors` is empty where the package ships the teacher's weights."""
+    """The parts of a detector's file. `teacher_tensors` is empty where the package ships the teacher's weights.
+
+    method : "d24fad", or the baseline that the file holds; options : settings of that baseline's own
+    """
 
     path: Path
     settings: dict[str, Any]
     trained_tensors: Tensors
     teacher_tensors: Tensors
     teacher: TeacherFacts
+    method: str = METHOD
+    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own_teacher(self) -> str | None:
@@ -92,6 +102,8 @@ class DetectorFile(Schema):
 
     config: TeacherSetting
     teacher: str
+    method: str = METHOD
+    options: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it for each file
     weights_source: SourceFacts | None = None
     mean: Channels | None = None
     std: Channels | None = None
@@ -129,18 +141,22 @@ def write_detector(
     return write_tensors(path, tensors, {**metadata, **facts})
 
 
-def read_detector(path: str | Path) -> StoredDetector:
-    """The parts of a file of `write_detector`.
+def read_detector(path: str | Path, method: str | None = None) -> StoredDetector:
+    """The parts of a file of `write_detector`; where a method is named, of a detector of this method alone.
 
     Raises
     ------
     FileNotFoundError : no such file.
-    CheckpointError : not a detector's file, or of another format.
+    CheckpointError : not a detector's file, of another format, or of another method.
     """
     tensors, facts = read_tensors(path)
     if "config" not in facts or facts.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a detector of format {FORMAT}; it holds {sorted(facts)}")
     stored = checked(DetectorFile, facts, path, "give a file that D24FAD.save wrote", CheckpointError)
+    if method not in (None, stored.method):
+        raise CheckpointError(
+            f"{path} holds a detector of the method {stored.method!r}, expected {method!r}; d2.load_detector reads both"
+        )
     teacher = TeacherFacts(stored.teacher)
     if (source := stored.weights_source) is not None:
         teacher = TeacherFacts(
@@ -156,6 +172,8 @@ def read_detector(path: str | Path) -> StoredDetector:
         {name: tensor for name, tensor in tensors.items() if not name.startswith("teacher.")},
         part_of(tensors, "teacher"),
         teacher,
+        stored.method,
+        stored.options,
     )
 
 
@@ -184,6 +202,25 @@ def config_of(stored: StoredDetector, teacher: nn.Module | None) -> D24FADConfig
         return D24FADConfig.from_dict(settings)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} holds settings that are not possible ({error}); give another file") from error
+
+
+@contextmanager
+def possible_settings(path: Path) -> Iterator[None]:
+    """Within, a ValueError of settings of which nothing can be built becomes a CheckpointError that names the file."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path} holds settings that are not possible ({error}); give another file") from error
+
+
+def fingerprint_of(settings: Mapping[str, Any], teacher: str, tensors: Tensors) -> str:
+    """sha256 over a detector's settings, its teacher's fingerprint and its tensors."""
+    parts: list[str | memoryview] = [json.dumps(dict(settings), sort_keys=True), teacher]
+    for name, tensor in sorted(tensors.items()):
+        parts += [name, bytes_of(tensor)]
+    return sha256_of(*parts)
 
 
 def read_official(path: str | Path) -> tuple[Tensors, Tensors]:

@@ -13,14 +13,13 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from d24fad_lite.files import sha256_of
-from d24fad_lite.model.backbones import create_backbone, rebuilt_backbone, trained_at
+from d24fad_lite.model.backbones import create_backbone, trained_at
 from d24fad_lite.model.checkpoint import bytes_of
-from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.encoders.backbone import Backbone
 from d24fad_lite.model.encoders.grids import one_grid_in_words
 from d24fad_lite.model.features import TeacherFeatures
 from d24fad_lite.model.speed.folding import for_inference
-from d24fad_lite.model.storage import Load, StoredDetector, TeacherFacts, Tensors, load_all
+from d24fad_lite.model.storage import Load, TeacherFacts, Tensors, load_all
 from d24fad_lite.model.weights.source import WeightsSource
 
 Grid = tuple[int, int]
@@ -204,20 +203,6 @@ class Teacher(nn.Module):
             signed=[bool((f < 0).any()) for f in levels],
             stages=_resnet_stages(self.backbone, len(levels)),
         )
-
-
-def teacher_to_fill(stored: StoredDetector, config: D24FADConfig, teacher: nn.Module | None) -> Teacher | None:
-    """The teacher of a stored detector where its name alone does not say how to build it; else None.
-
-    It is the given one where the file holds no tensors of it, or is built as the file describes, from nothing else.
-    """
-    if not stored.teacher_tensors:
-        return teacher if isinstance(teacher, Teacher) else None
-    architecture = stored.teacher.architecture
-    if architecture is None or not isinstance(config.teacher, str):
-        return None
-    network = rebuilt_backbone(architecture, config.teacher, config.image_size)
-    return Teacher(network, image_size=config.image_size, normalize=config.normalize)
 
 
 def _resnet_stages(backbone: nn.Module, count: int) -> list[StageKind] | None:

@@ -2,94 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import nn
 
 from d24fad_lite.data.images import MAX_SIZE, load_image
 from d24fad_lite.data.layouts.left_out import warn_of_data
+from d24fad_lite.evaluation.baselines.by_name import as_method, load_detector, named_method
 from d24fad_lite.evaluation.report import versions
-from d24fad_lite.files import file_sha256, sha256_of
-from d24fad_lite.model.checkpoint import bytes_of
+from d24fad_lite.evaluation.uncertainty.thresholds import calibration_basis
+from d24fad_lite.files import file_sha256
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.device import pick_device
-from d24fad_lite.predicting.heatmaps import SupportReference, support_reference
+from d24fad_lite.model.interface import Detector
+from d24fad_lite.predicting.alarm import calibrate_folder, scores_of_files
+from d24fad_lite.predicting.folder_gallery import folder_gallery
+from d24fad_lite.predicting.heatmaps import MOST_COMPARED, SupportReference, support_reference
 from d24fad_lite.predicting.inputs import FolderImages, choose_supports, list_images
-from d24fad_lite.predicting.score_store import FAILURES, SCORES, ScoreStore
+from d24fad_lite.predicting.prediction import FolderPrediction
+from d24fad_lite.predicting.score_store import ScoreStore
 from d24fad_lite.predicting.scoring import FailureHook, FolderScorer, content_sha256
+from d24fad_lite.predicting.top_maps import TopMaps
 from d24fad_lite.private_names import KEY_FILE, neutral_names, write_key
 from d24fad_lite.sole_writer import sole_writer
 
-
-@dataclass(frozen=True)
-class FolderPrediction:
-    """What `predict_folder` found, and where it lies on disk.
-
-    Attributes
-    ----------
-    out : Path
-        Folder with scores.csv, heatmaps/, predict.json and, where files could not be used, failures.csv.
-    scores : DataFrame
-        One row per scored image, as in scores.csv: name (path below the folder), score (float, higher is less like
-        the supports), sha256 of the file. In the order of the folder; images that are in it no longer stand last.
-    failures : dict of str to str
-        Name and reason of each image that could not be used.
-    heatmaps : dict of str to Path
-        The heatmap of each scored image that has one.
-    supports : list of Path
-        The support files, after any draw.
-    support_scores : list of float
-        How the supports themselves score, each against the others, for comparison (at most 32 of them; a single
-        support is compared with its own mirror image).
-    color_limits : (float, float)
-        Values of the anomaly map without colour and of full colour, set by the supports, the same for all heatmaps.
-    settings : dict
-        What every score depends on: sha256 of the model and of each support, and the reading where one was named.
-    scored, known, gone : int
-        Images scored now; images whose scores an earlier run had; rows of images that are not in the folder any more.
-    supports_among_images : int
-        Images of the folder that are supports themselves; their scores mean nothing.
-    """
-
-    out: Path
-    scores: pd.DataFrame
-    failures: dict[str, str]
-    heatmaps: dict[str, Path]
-    supports: list[Path]
-    support_scores: list[float]
-    color_limits: tuple[float, float]
-    settings: dict[str, Any]
-    scored: int
-    known: int
-    gone: int
-    supports_among_images: int
-
-    @property
-    def scores_file(self) -> Path:
-        """OUT/scores.csv."""
-        return self.out / SCORES
-
-    @property
-    def failures_file(self) -> Path:
-        """OUT/failures.csv, which is there only where images could not be used."""
-        return self.out / FAILURES
-
-    @cached_property
-    def score_of(self) -> dict[str, float]:
-        """The score of each image by its name."""
-        return dict(zip(self.scores["name"], self.scores["score"]))
+GALLERY_IMAGES = 200  # most images on the page, about 12 MB
 
 
 def predict_folder(
-    model: D24FAD | str | Path,
+    model: Detector | str | Path,
     folder: str | Path,
     supports: str | Path | Sequence[str | Path],
     out: str | Path,
@@ -97,6 +42,10 @@ def predict_folder(
     shots: int = 0,
     seed: int = 0,
     reading: str = "",
+    method: str = "",
+    alpha: float | None = None,
+    normals: str | Path | Sequence[str | Path] = (),
+    gallery: int = GALLERY_IMAGES,
     batch_size: int = 32,
     heatmap_size: int = 256,
     device: str = "",
@@ -114,8 +63,8 @@ def predict_folder(
 
     Parameters
     ----------
-    model : D24FAD or path
-        A detector, or the file in which `model.save` or `d24fad fit` wrote one.
+    model : D24FAD, NearestPatchDetector, MeanFeatureDetector or path
+        A detector, or the file in which its `save` or `d24fad fit` wrote it.
     folder : path
         Images (png, jpg, bmp, tif, dcm, 8 or 16 bit; subfolders too), or a single image file.
     supports : path, or sequence of paths such as an ImageSet
@@ -127,7 +76,18 @@ def predict_folder(
     seed : int, default 0
         Of that draw, 0 or more.
     reading : str, default ""
-        "released", "paper" or "matched"; empty: as the model is read.
+        Of a D24FAD: "released", "paper" or "matched"; empty: as the model is read.
+    method : str, default ""
+        Another method on the model's teacher: "nearest-patch", "mean-feature", "matched", "untrained"; empty: the
+        model's own.
+    alpha : float, optional
+        False-alarm rate in 0..1; above the threshold that keeps it, an image is an alarm. Refused where the normal
+        images are too few to promise it.
+    normals : path, or sequence of paths, default ()
+        Further normal images of the same kind, none of them a support: files, and folders of them. For p-values and
+        threshold; no score depends on them.
+    gallery : int, default 200
+        Images with the highest scores that enter gallery.html, the page to look at; 0 for no page.
     batch_size : int, default 32
         Images per batch, at least 1; changes no score beyond rounding.
     heatmap_size : int, default 256
@@ -154,10 +114,11 @@ def predict_folder(
     Raises
     ------
     FileNotFoundError, LayoutError : no such model, no images, no supports.
-    ImageError : a support cannot be read.
+    ThresholdError : supports and normals are too few to promise `alpha`.
+    ImageError : a support, or a further normal image, cannot be read.
     ResultsConflict : `out` holds results of other settings, or a scores.csv of another origin.
     FolderInUse : another process writes into `out`.
-    ValueError : a number, reading or device that is not possible.
+    ValueError : a number, reading, method or device that is not possible; a further normal image that is a support.
     OSError : results cannot be written; what was scored is kept.
 
     Warns
@@ -170,23 +131,33 @@ def predict_folder(
     >>> result.scores.sort_values("score", ascending=False).head()  # doctest: +SKIP
     """
     out = Path(out)
-    listing = require_ready(model, folder, out, reading)
-    if batch_size < 1 or (heatmap_size and not 16 <= heatmap_size <= MAX_SIZE):
+    listing = require_ready(model, folder, out, reading, method)
+    if batch_size < 1 or gallery < 0 or (heatmap_size and not 16 <= heatmap_size <= MAX_SIZE):
         raise ValueError(
-            f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} 16 to {MAX_SIZE}, or 0 for none"
+            f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} 16 to {MAX_SIZE}, or 0 for none, "
+            f"and the images of the gallery {gallery} at least 0"
         )
     chosen = choose_supports(supports, shots, seed)
-    settings = _settings(model, chosen, reading)
+    further = choose_supports(normals) if not isinstance(normals, Sequence) or normals else []
+    if alpha is not None:
+        calibration_basis(min(len(chosen), MOST_COMPARED), len(further), alpha)  # refused before anything is read
+    settings = _settings(model, chosen, reading, method)
+    further_sha256 = _require_new(further, settings["supports"])
     store = ScoreStore(out, settings, overwrite)
-    detector = _detector(model, teacher, device).read_as(reading or None)
+    detector = _detector(model, teacher, device, reading, method)
     warn_of_data(listing.warnings(), stacklevel=2)
     images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
+    calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)
     with sole_writer(out, "a prediction"):
-        store.begin(_facts(chosen, reference, listing, out, names))
-        scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure)
-        counts = scorer.score(listing.images, batch_size, set(settings["supports"]), progress)
-        gone = store.finish([image.name for image in listing.images])
+        facts = _facts(chosen, reference, listing, out, names) | {"calibration": calibration.facts()}
+        store.begin(facts, [image.name for image in listing.images])
+        scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure, TopMaps(gallery))
+        counts = scorer.score(listing.images, batch_size, {*settings["supports"], *further_sha256}, progress)
+        gone = store.finish([image.name for image in listing.images], calibration.columns)
+        page = None
+        if gallery:
+            page = folder_gallery(scorer, listing, chosen, calibration)
     scores = store.frame()
     heatmaps = {name: store.heatmap(name) for name in scores["name"]}
     return FolderPrediction(
@@ -202,39 +173,56 @@ def predict_folder(
         known=counts.known,
         gone=gone,
         supports_among_images=counts.supports_among_them,
+        calibration=calibration,
+        suspicion=reference.suspicion,
+        odd=reference.odd,
+        gallery=page,
     )
 
 
-def require_ready(model: D24FAD | str | Path, folder: str | Path, out: Path, reading: str) -> FolderImages:
+def require_ready(
+    model: Detector | str | Path, folder: str | Path, out: Path, reading: str, method: str = ""
+) -> FolderImages:
     """Refuse what can be refused before anything is read or made; returns what is to be scored."""
     listing = list_images(Path(folder), out)
     if reading:
         D24FADConfig.reading(reading)  # raises ValueError for a name that is not known
-    if not isinstance(model, D24FAD) and not Path(model).is_file():
+    if method:
+        named_method(method)  # likewise
+    if isinstance(model, (str, Path)) and not Path(model).is_file():
         raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
     return listing
 
 
-def _settings(model: D24FAD | str | Path, supports: Sequence[Path], reading: str) -> dict[str, Any]:
+def _settings(model: Detector | str | Path, supports: Sequence[Path], reading: str, method: str) -> dict[str, Any]:
     """What every score depends on, as plain values."""
-    digest = _model_sha256(model) if isinstance(model, D24FAD) else file_sha256(model)
+    digest = file_sha256(model) if isinstance(model, (str, Path)) else model.fingerprint()
     settings = {"model": digest, "supports": [content_sha256(path) for path in supports]}
-    return settings | ({"reading": reading} if reading else {})
+    return settings | ({"reading": reading} if reading else {}) | ({"method": method} if method else {})
 
 
-def _model_sha256(model: D24FAD) -> str:
-    """sha256 over configuration, teacher and trained tensors of a detector that is not read from a file."""
-    parts: list[str | memoryview] = [json.dumps(model.config.to_dict(), sort_keys=True), model.teacher.fingerprint()]
-    for name, tensor in sorted(model.trainable_state_dict().items()):
-        parts += [name, bytes_of(tensor)]
-    return sha256_of(*parts)
+def _require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:
+    """The sha256 of each further normal image; ValueError where one is a support."""
+    digests = [content_sha256(path) for path in normals]
+    for path, digest in zip(normals, digests):
+        if digest in supports:
+            raise ValueError(f"normal image {path} is a support as well; its score would be too low, leave it out")
+    return digests
 
 
-def _detector(model: D24FAD | str | Path, teacher: nn.Module | None, device: str) -> D24FAD:
-    """The detector itself or the one in the file, on the device that was asked for."""
-    if isinstance(model, D24FAD):
-        return model.to(pick_device(device)) if device else model
-    return D24FAD.load(model, teacher=teacher).to(pick_device(device or "auto")).eval()
+def _detector(
+    model: Detector | str | Path, teacher: nn.Module | None, device: str, reading: str, method: str
+) -> Detector:
+    """The detector itself or the one in the file, on the device that was asked for, read as it was asked for."""
+    detector: Any = model
+    if isinstance(model, (str, Path)):
+        detector = load_detector(model, teacher).to(pick_device(device or "auto")).eval()
+    elif device:
+        detector = detector.to(pick_device(device))
+    detector = as_method(detector, method)
+    if reading and not isinstance(detector, D24FAD):
+        raise ValueError(f"reading {reading!r} is for a D24FAD; {detector.method!r} reads in its own way: leave it out")
+    return detector.read_as(reading) if reading else detector
 
 
 def _facts(

@@ -20,30 +20,41 @@ from d24fad_lite.data.supports import leave_one_out
 from d24fad_lite.figures.overlay import encoded, overlay_grey, pixels
 from d24fad_lite.files import write_bytes
 from d24fad_lite.model.anomaly_map import color_limits
-from d24fad_lite.model.detector import D24FAD
-from d24fad_lite.model.features import SupportBank
+from d24fad_lite.model.interface import Bank, Detector
+from d24fad_lite.predicting.odd_supports import odd_supports
 
 MOST_COMPARED = 32  # supports that are scored against the others; more would hardly change the scale
 
 
 @dataclass(frozen=True)
 class SupportReference:
-    """How the supports themselves score, each against the others, and the limits (low, high) of the colour scale."""
+    """How the supports themselves score, each against the others, and what follows for other images.
+
+    Attributes
+    ----------
+    scores : list of float, of at most `MOST_COMPARED` supports
+    color_limits : (low, high), of the colour scale
+    suspicion, odd : how unlike the others each support is, and which stand apart, see `odd_supports`
+    """
 
     scores: list[float]
     color_limits: tuple[float, float]
+    suspicion: list[float]
+    odd: list[int]
 
 
-def support_reference(model: D24FAD, images: Tensor) -> tuple[SupportBank, SupportReference]:
+def support_reference(model: Detector, images: Tensor) -> tuple[Bank, SupportReference]:
     """Encode supports [K, 3, S, S], and score each against the others (a single one against its mirror image)."""
-    bank = SupportBank.join([model.encode_supports(part) for part in images.split(32)])
+    parts = [model.encode_supports(part) for part in images.split(32)]
+    bank = type(parts[0]).join(parts)
     if len(images) == 1:
         predictions = [model.predict(images.flip(-1), bank)]
     else:
         others = leave_one_out(len(images))[:MOST_COMPARED].tolist()
         predictions = [model.predict(images[i : i + 1], bank.select(rest)) for i, rest in enumerate(others)]
     maps = torch.stack([prediction.anomaly_map[0] for prediction in predictions])  # (K, S, S)
-    return bank, SupportReference([float(p.score[0]) for p in predictions], color_limits(maps))
+    scores = [float(p.score[0]) for p in predictions]
+    return bank, SupportReference(scores, color_limits(maps), *odd_supports(model, images))
 
 
 def write_heatmap(image: Path, values: np.ndarray, limits: tuple[float, float], size: int, target: Path) -> None:

@@ -2,9 +2,9 @@
 
 <out>/predict.json          settings: what the scores depend on; the supports' own scores; versions; sha256 of results
 <out>/scores.partial.csv    while a run is under way: all that is known, a row more after every image of a batch
-<out>/scores.csv            name, score, sha256 of the file; written whole at the end of a run
+<out>/scores.csv            name, score, sha256 of the file, p_value, alarm; written whole at the end of a run
 <out>/failures.csv          name, reason; only where files could not be used
-<out>/heatmaps/<name>.png   see heatmaps.py; a name too long for a file is shortened and gets a hash
+<out>/heatmaps/<stem>.png   see heatmaps.py and heatmap_names.py
 <out>/names.csv             what the ids in predict.json stand for
 
 Of these predict.json alone is made to be shared: the others are called as the images are, or name them.
@@ -18,24 +18,35 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from d24fad_lite.csv_files import csv_text, read_csv, write_csv
 from d24fad_lite.data.layouts.left_out import warn_of_data
-from d24fad_lite.files import JsonError, file_sha256, fitting_name, read_json, sha256_of, write_text
+from d24fad_lite.files import JsonError, file_sha256, read_json, sha256_of, write_text
+from d24fad_lite.predicting.heatmap_names import heatmap_names, rename_heatmaps, whole_names
 from d24fad_lite.private_names import KEY_FILE
 from d24fad_lite.sole_writer import LOCK, OWNER
 
 SETTINGS, SCORES, PARTIAL, FAILURES = "predict.json", "scores.csv", "scores.partial.csv", "failures.csv"
-FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, "heatmaps", KEY_FILE, LOCK, OWNER)  # all that a run writes
+HEATMAPS, GALLERY = "heatmaps", "gallery.html"
+FILES = (SETTINGS, SCORES, PARTIAL, FAILURES, HEATMAPS, GALLERY, KEY_FILE, LOCK, OWNER)  # all that a run writes
 HEADER = ("name", "score", "sha256")
 JOURNAL = (*HEADER, "heatmap", "check")
-SCHEMA = 2
+SCHEMA = 3
 SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+Columns = Callable[[np.ndarray], dict[str, list[Any]]]
+
+
+def no_columns(scores: np.ndarray) -> dict[str, list[Any]]:
+    """Nothing beside the scores."""
+    return {}
 
 
 class ResultsConflict(ValueError):
@@ -84,6 +95,9 @@ class ScoreStore:
         self._overwrite = overwrite
         self._facts: dict[str, Any] = {}
         self._results: Any = None
+        self._older = False  # heatmaps are called as an earlier version did
+        self._heatmaps: dict[str, PurePosixPath] = {}
+        self._beside: dict[str, list[Any]] = {}
         if overwrite:
             return
         stored = _read_note(folder / SETTINGS)
@@ -97,17 +111,22 @@ class ScoreStore:
             names = sorted(name for name in old.keys() | settings if old.get(name) != settings.get(name))
             raise ResultsConflict(f"{folder} holds scores of other settings (changed: {', '.join(names)})", "them")
         self._results = stored.get("results")
+        self._older = stored.get("schema") != SCHEMA
         self.rows = _finished_rows(folder, self._results) | _journal_rows(folder / PARTIAL)
 
-    def begin(self, facts: dict[str, Any]) -> None:
+    def begin(self, facts: dict[str, Any], names: Sequence[str]) -> None:
         """Write down the settings, and facts that no score depends on; after that rows may be added.
 
+        names : all images that are to be scored; on them depends what the heatmaps are called
         With `overwrite`, what an earlier run left is removed first.
         """
         if self._overwrite:
             self._discard()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / FAILURES).unlink(missing_ok=True)
+        self._heatmaps = heatmap_names(dict.fromkeys([*names, *self.rows]))
+        earlier = whole_names(self.rows) if self._older else heatmap_names(self.rows)
+        rename_heatmaps(self.folder / HEATMAPS, earlier, self._heatmaps)
         self._facts = facts
         self._write_note()
         # All that is known goes into the journal: until the run ends, nothing else need be believed.
@@ -121,9 +140,8 @@ class ScoreStore:
         return not heatmap or (row.heatmap != "" and _sha256_or_none(self.heatmap(name)) == row.heatmap)
 
     def heatmap(self, name: str) -> Path:
-        """Where the heatmap of an image goes. The whole name is kept: a.png and a.jpg are two images."""
-        inner = PurePosixPath(name)
-        return self.folder / "heatmaps" / inner.parent / fitting_name(inner.name, ".png")
+        """Where the heatmap of an image goes, see `heatmap_names`."""
+        return self.folder / HEATMAPS / self._heatmaps[name]
 
     def add(self, rows: Iterable[ScoreRow]) -> None:
         """Add the rows of one batch; they are on disk when this returns."""
@@ -141,24 +159,30 @@ class ScoreStore:
         _append(self.folder / FAILURES, csv_text([("name", "reason")] * (len(self.failures) == 1) + [(name, reason)]))
         return reason
 
-    def finish(self, names: Sequence[str]) -> int:
-        """Write scores.csv, in the given order; returns how many rows are of images that are not among them."""
+    def finish(self, names: Sequence[str], columns: Columns = no_columns) -> int:
+        """Write scores.csv, in the given order; returns how many rows are of images that are not among them.
+
+        columns : what stands beside the scores, from float [N] to columns of N values by name
+        """
         listed = set(names)
         gone = [name for name in self.rows if name not in listed]
         self.rows = {name: self.rows[name] for name in [*names, *gone] if name in self.rows}
-        write_csv(self.folder / SCORES, HEADER, (row[: len(HEADER)] for row in self.rows.values()))
+        beside = columns(np.array([float(row.score) for row in self.rows.values()]))
+        rows = ((*row[: len(HEADER)], *values) for row, *values in zip(self.rows.values(), *beside.values()))
+        write_csv(self.folder / SCORES, (*HEADER, *beside), rows)
         if self.failures:
             write_csv(self.folder / FAILURES, ("name", "reason"), self.failures.items())
         heatmaps = [row.heatmap for row in self.rows.values()]  # in the order of scores.csv, so without names
         self._results = {SCORES: file_sha256(self.folder / SCORES), "heatmaps": heatmaps}
         self._write_note()
         (self.folder / PARTIAL).unlink(missing_ok=True)
+        self._beside = beside
         return len(gone)
 
     def frame(self) -> pd.DataFrame:
-        """The rows as a table: name, score (float), sha256."""
+        """The rows as a table: name, score (float), sha256, and the columns beside them."""
         table = pd.DataFrame([row[: len(HEADER)] for row in self.rows.values()], columns=list(HEADER))
-        return table.astype({"score": float})
+        return table.astype({"score": float}).assign(**self._beside)
 
     def _write_note(self) -> None:
         content = {"schema": SCHEMA, "settings": self.settings, **self._facts, "results": self._results}
@@ -171,9 +195,10 @@ class ScoreStore:
         A scores.csv of another origin may hold anything: no row of it names a file to remove.
         """
         for path in (self.folder / SCORES, self.folder / PARTIAL):
-            for row in filter(_is_of_a_run, _rows(path)):
-                self.heatmap(row[0]).unlink(missing_ok=True)
-        for name in (SCORES, PARTIAL, FAILURES, SETTINGS):
+            names = [row[0] for row in _rows(path) if _is_of_a_run(row)]
+            for heatmap in {*heatmap_names(names).values(), *whole_names(names).values()}:
+                (self.folder / HEATMAPS / heatmap).unlink(missing_ok=True)
+        for name in (SCORES, PARTIAL, FAILURES, GALLERY, SETTINGS):
             (self.folder / name).unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +18,11 @@ from tqdm.auto import tqdm
 from d24fad_lite.data.formats.recognise import refuse_special
 from d24fad_lite.data.images import load_image
 from d24fad_lite.files import file_sha256
-from d24fad_lite.model.detector import D24FAD
-from d24fad_lite.model.features import SupportBank
+from d24fad_lite.model.interface import Bank, Detector
 from d24fad_lite.predicting.heatmaps import SupportReference, write_heatmap
 from d24fad_lite.predicting.inputs import ImageFile
 from d24fad_lite.predicting.score_store import ScoreRow, ScoreStore
+from d24fad_lite.predicting.top_maps import TopMaps
 
 WORKERS = 4  # threads that read and draw; decoding waits for the disk more than for the processor
 FailureHook = Callable[[str, str], None]
@@ -38,11 +38,12 @@ class ReadImage(NamedTuple):
 
 
 class ScoredImage(NamedTuple):
-    """An image with its score and its anomaly map [S, S]."""
+    """An image with its score, its anomaly map [S, S] and how much each of K supports counted, [K]."""
 
     read: ReadImage
     score: float
     anomaly_map: np.ndarray
+    weights: np.ndarray
 
 
 @dataclass
@@ -58,12 +59,13 @@ class Counts:
 class FolderScorer:
     """All that scoring one batch needs; `heatmap_size` in pixels, 0 for no heatmaps."""
 
-    model: D24FAD
-    bank: SupportBank
+    model: Detector
+    bank: Bank
     reference: SupportReference
     store: ScoreStore
     heatmap_size: int = 256
     on_failure: FailureHook = lambda name, reason: None
+    kept: TopMaps = field(default_factory=lambda: TopMaps(0))
 
     def score(
         self, files: Sequence[ImageFile], batch_size: int, support_hashes: set[str], progress: bool = True
@@ -92,6 +94,8 @@ class FolderScorer:
         for name, reason in failures:
             self.on_failure(name, self.store.fail(name, reason))
         self.store.add(map(self._row, scored))
+        for image in scored:
+            self.kept.add(image.read.file.name, image.score, image.anomaly_map, image.weights)
         return len(scored)
 
     def _row(self, image: ScoredImage) -> ScoreRow:
@@ -107,8 +111,11 @@ class FolderScorer:
             return [], failures
         prediction = self.model.predict(torch.stack([pixels for _, pixels in fresh]), self.bank)
         scores, maps = prediction.score.tolist(), prediction.anomaly_map.float().cpu().numpy()
-        images = [ScoredImage(read, score, anomaly_map) for (read, _), score, anomaly_map in zip(fresh, scores, maps)]
-        failures += [(read.file.name, f"its score is {score}") for read, score, _ in images if not math.isfinite(score)]
+        weights = prediction.weights.float().mean(dim=1).cpu().numpy()  # over the levels, (B, K)
+        images = [ScoredImage(read, *results) for (read, _), *results in zip(fresh, scores, maps, weights)]
+        failures += [
+            (image.read.file.name, f"its score is {image.score}") for image in images if not math.isfinite(image.score)
+        ]
         return [image for image in images if math.isfinite(image.score)], failures
 
     def _read_ahead(

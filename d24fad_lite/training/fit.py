@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
@@ -37,7 +38,7 @@ def fit(
     resume: bool = True,
     cache: str = "auto",
     device: str | None = None,
-    progress: bool = True,
+    progress: bool | Callable[[dict[str, Any]], None] = True,
     on_epoch: Callable[[int, D24FAD], None] | None = None,
     accelerator: Accelerator | None = None,
 ) -> History:
@@ -87,8 +88,8 @@ def fit(
         Where teacher features are kept, see `TeacherCache`.
     device : str, optional
         "cpu" forces the CPU; default: what Accelerate finds.
-    progress : bool, default True
-        Show a progress bar with the losses.
+    progress : bool, or function of a row of the history, default True
+        Show a progress bar with the losses; or call the function after every epoch, for a log.
     on_epoch : function of (epoch from 1, model), optional
         Called after every epoch that is trained, after its state is stored; it must not change the model.
     accelerator : Accelerator, optional

@@ -46,11 +46,12 @@ class TrainingRun:
         *,
         out: str | Path | None = None,
         cache: str = "auto",
-        progress: bool = True,
+        progress: bool | Callable[[dict[str, Any]], None] = True,
     ) -> None:
         self.model, self.settings, self.accelerator = model, settings, accelerator
         self.out = Path(out) if out is not None else None
-        self.progress = progress and accelerator.is_local_main_process
+        self.progress = progress is True and accelerator.is_local_main_process
+        self.tell = progress if callable(progress) and accelerator.is_main_process else None
         self.sampler, self.validation = _episodes(tasks, settings, redraw=model.config.train_supports == "redrawn")
         _require_shareable(settings, accelerator.num_processes)
         model.to(accelerator.device)
@@ -96,6 +97,8 @@ class TrainingRun:
                 while len(history) < self.settings.epochs and not self._exhausted(history):
                     self._add(self._epoch(len(history), bar), history)
                     self._store(history)
+                    if self.tell is not None:
+                        self.tell(history.rows[-1])
                     if on_epoch is not None:
                         with self.learner.averaged():
                             on_epoch(len(history), self.model)

@@ -77,6 +77,15 @@ def test_a_stored_detector_gives_the_same_scores_bit_for_bit_without_its_folder(
     assert again.teacher.mean.flatten().tolist() == pytest.approx(MEAN)
 
 
+def test_a_baseline_on_such_a_teacher_loads_without_its_folder_too(tmp_path: Path, images: Tensor) -> None:
+    folder = write_encoder(tmp_path / "net", "dinov3_vit")
+    model = d2.NearestPatchDetector(config(folder))
+    path = model.save(tmp_path / "model.safetensors")
+    shutil.rmtree(folder)
+    again = d2.load_detector(path)
+    assert torch.equal(*(one.predict(images, one.encode_supports(images[:2])).score for one in (model, again)))
+
+
 def test_a_loaded_detector_can_be_saved_again(saved: tuple[Path, d2.D24FAD], tmp_path: Path) -> None:
     again = d2.D24FAD.load(d2.D24FAD.load(saved[0]).save(tmp_path / "second.safetensors"))
     assert again.teacher.fingerprint() == saved[1].teacher.fingerprint()

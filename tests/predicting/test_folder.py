@@ -60,7 +60,7 @@ def test_the_command_and_the_function_write_equal_files(model_file, normals, sca
     with pytest.warns(UserWarning, match="notes.txt"):
         d2.predict_folder(model_file, scans, normals, tmp_path / "function", progress=False, **options)
     command_files, function_files = files(tmp_path / "command"), files(tmp_path / "function")
-    assert sorted(command_files) == sorted(function_files) and len(function_files) == 10 + 4 + 1  # and the lock
+    assert sorted(command_files) == sorted(function_files) and len(function_files) == 10 + 5 + 1  # and the lock
     assert command_files == function_files
 
 

@@ -19,6 +19,7 @@ from d24fad_lite.csv_files import csv_text, read_csv
 from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.predicting.heatmap_names import heatmap_names
 from d24fad_lite.private_names import KEY_FILE, PRIVATE, read_key
 from d24fad_lite.runs.series import run_series
 
@@ -104,8 +105,9 @@ def test_the_results_of_a_folder_name_its_files_and_nothing_else_and_how_they_we
     command = ("predict", tmp_path / "model.safetensors", data / "new", "--supports", data / "normal", "--out", out)
     assert run(*command) == 1  # one file is cut short
     assert telling(out, str(tmp_path), "place of data") == []
-    pictures = [f"heatmaps/{name}.png" for name in sorted(names[1:])]
-    assert telling(out, MARKER) == ["failures.csv", *pictures, KEY_FILE, "scores.csv"]
+    pictures = [f"heatmaps/{path}" for path in sorted(map(str, heatmap_names(names).values()))]
+    pictures.remove(f"heatmaps/{heatmap_names(names)[names[0]]}")
+    assert telling(out, MARKER) == ["failures.csv", "gallery.html", *pictures, KEY_FILE, "scores.csv"]
     scored = [row[0] for row in read_csv(out / "scores.csv")[1:]]
     assert sorted(scored) == sorted(names[1:]) and read_csv(out / "failures.csv")[1][0] == names[0]
     before = (out / "scores.csv").read_bytes()

@@ -44,7 +44,7 @@ class MeanFeature:
     def vectors(self, images: Tensor) -> Tensor:
         """[N, sum C_l] of images [N, 3, S, S]."""
         levels = self.teacher(images).levels
-        return torch.cat([F.normalize(levels[i].mean(dim=(2, 3)), dim=1) for i in self.levels], dim=1)
+        return mean_vectors([levels[i] for i in self.levels])
 
     def prepare(self, images: Tensor, draws: np.ndarray) -> Tensor:
         """Mean vector of the supports [U, 3, S, S] of each draw [D, K], float [D, C]."""
@@ -54,3 +54,8 @@ class MeanFeature:
     def score(self, images: Tensor, prepared: Tensor) -> ScoredBatch:
         """Distances [D, B] of test images [B, 3, S, S]."""
         return ScoredBatch(torch.cdist(prepared, self.vectors(images)).cpu().numpy(), None)
+
+
+def mean_vectors(levels: Sequence[Tensor]) -> Tensor:
+    """Levels [N, C_l, H_l, W_l] -> [N, sum C_l]: each averaged over its positions and brought to unit length."""
+    return torch.cat([F.normalize(level.mean(dim=(2, 3)), dim=1) for level in levels], dim=1)

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from d24fad_lite.evaluation.scorer import SUPPORT_BATCH, ScoredBatch
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher, shared
 from d24fad_lite.messages import choose_one_of
-from d24fad_lite.model.anomaly_map import gaussian_blur
+from d24fad_lite.model.anomaly_map import gaussian_blur, image_score
+from d24fad_lite.model.config import CHOICES
 from d24fad_lite.model.detector import D24FAD
 from d24fad_lite.model.teacher import Teacher
 
@@ -51,8 +52,10 @@ class NearestPatch:
     teacher : SharedTeacher, Teacher or D24FAD
     levels : sequence of int, optional
         Positions among the teacher's levels, 0 the finest; default all but the finest, as PatchCore does.
-    image_score : {"max", "mean"}
-        Of the patch distances, before upsampling and blur.
+    image_score : {"max", "mean", "top"}
+        Of the patch distances, before upsampling and blur; "top" is the mean of the largest ones.
+    top_share : float, default 0.1
+        Share of the patches that "top" takes, above 0 to 1.
     coreset : float, default 1
         Share of a draw's patches kept by greedy selection, above 0 to 1. 1 keeps all and is the fastest for few
         supports; worth lowering from about 50 supports on.
@@ -81,6 +84,7 @@ class NearestPatch:
         levels: Sequence[int] | None = None,
         image_score: str = "max",
         *,
+        top_share: float = 0.1,
         coreset: float = 1.0,
         blur_sigma: float = 4.0,
         maps: bool = True,
@@ -89,15 +93,12 @@ class NearestPatch:
     ) -> None:
         self.teacher = shared(teacher)
         self.image_size = self.teacher.image_size
-        count = len(self.teacher.teacher.channels)
-        self.levels = sorted(levels if levels is not None else range(min(1, count - 1), count))
-        if not self.levels or self.levels[0] < 0 or self.levels[-1] >= count:
-            raise ValueError(f"levels={levels!r} must name some of the teacher's levels, 0 (fine) to {count - 1}")
-        if image_score not in ("max", "mean"):
-            raise ValueError(choose_one_of("image_score", image_score, ("max", "mean")))
+        self.levels = compared_levels(self.teacher.teacher, levels)
+        if image_score not in CHOICES["image_score"]:
+            raise ValueError(choose_one_of("image_score", image_score, CHOICES["image_score"]))
         if not 0 < coreset <= 1:
             raise ValueError(f"coreset={coreset!r} must be a share above 0, up to 1 (keep all patches)")
-        self.image_score, self.coreset, self.seed = image_score, coreset, seed
+        self.image_score, self.top_share, self.coreset, self.seed = image_score, top_share, coreset, seed
         self.blur_sigma, self.maps = blur_sigma, maps
         self.name = name or f"nearest patch, {image_score}"
 
@@ -117,15 +118,31 @@ class NearestPatch:
     def score(self, images: Tensor, prepared: PatchMemory) -> ScoredBatch:
         """Scores [D, B] and maps [D, B, S, S] of test images [B, 3, S, S]."""
         distances = patch_distances(self.patches(images), prepared)  # (D, B, P)
-        scores = distances.amax(dim=2) if self.image_score == "max" else distances.mean(dim=2)
+        low = distances.unflatten(2, self.teacher.teacher.grids[self.levels[0]])  # (D, B, H, W)
+        scores = image_score(low.flatten(0, 1), self.image_score, self.top_share).view(low.shape[:2])
         if not self.maps:
             return ScoredBatch(scores.cpu().numpy(), None)
-        grid = self.teacher.teacher.grids[self.levels[0]]
-        low = distances.unflatten(2, grid)  # (D, B, H, W)
-        size = (self.image_size, self.image_size)
-        full = F.interpolate(low, size=size, mode="bilinear", align_corners=False)  # (D, B, S, S)
-        blurred = gaussian_blur(full.flatten(0, 1), self.blur_sigma).view_as(full)
-        return ScoredBatch(scores.cpu().numpy(), blurred.cpu().numpy())
+        maps = distance_maps(low.flatten(0, 1), self.image_size, self.blur_sigma)
+        return ScoredBatch(scores.cpu().numpy(), maps.unflatten(0, low.shape[:2]).cpu().numpy())
+
+
+def compared_levels(teacher: Teacher, levels: Sequence[int] | None = None) -> list[int]:
+    """Positions among the teacher's levels, fine first; None: all but the finest, as PatchCore does.
+
+    Raises ValueError for a level that the teacher does not have.
+    """
+    count = len(teacher.channels)
+    chosen = sorted(set(levels if levels is not None else range(min(1, count - 1), count)))
+    if not chosen or chosen[0] < 0 or chosen[-1] >= count:
+        raise ValueError(f"levels={levels!r} must name some of the teacher's levels, 0 (fine) to {count - 1}")
+    return chosen
+
+
+def distance_maps(distances: Tensor, image_size: int, blur_sigma: float) -> Tensor:
+    """Distances [N, H, W] on the patches' grid -> anomaly maps [N, S, S], blurred with `blur_sigma` in pixels."""
+    size = (image_size, image_size)
+    full = F.interpolate(distances.unsqueeze(1), size=size, mode="bilinear", align_corners=False)  # (N, 1, S, S)
+    return gaussian_blur(full.squeeze(1), blur_sigma)
 
 
 def patch_vectors(levels: Sequence[Tensor]) -> Tensor:
@@ -151,16 +168,21 @@ def patch_distances(queries: Tensor, memory: PatchMemory) -> Tensor:
     flat = queries.flatten(0, 1)  # (B·P, C)
     supports_of_draws = [torch.from_numpy(supports) for supports in memory.draws]
     if memory.coresets is None:
-        nearest = torch.stack([_largest_cosine(flat, support) for support in memory.patches])  # (U, B·P)
+        nearest = torch.stack([largest_cosine(flat, support) for support in memory.patches])  # (U, B·P)
         cosines = torch.stack([nearest[supports].amax(dim=0) for supports in supports_of_draws])  # (D, B·P)
     else:
         pairs = zip(supports_of_draws, memory.coresets, strict=True)
         used = (memory.patches[supports].flatten(0, 1)[coreset] for supports, coreset in pairs)
-        cosines = torch.stack([_largest_cosine(flat, patches) for patches in used])  # (D, B·P)
-    return (2 - 2 * cosines).clamp_min(0).sqrt().view(-1, batch, positions)  # |a - b| of unit vectors
+        cosines = torch.stack([largest_cosine(flat, patches) for patches in used])  # (D, B·P)
+    return unit_distance(cosines).view(-1, batch, positions)
 
 
-def _largest_cosine(queries: Tensor, patches: Tensor) -> Tensor:
+def unit_distance(cosines: Tensor) -> Tensor:
+    """|a - b| of unit vectors with these cosines, 0..2."""
+    return (2 - 2 * cosines).clamp_min(0).sqrt()
+
+
+def largest_cosine(queries: Tensor, patches: Tensor) -> Tensor:
     """For each query patch [Q, C] its cosine to the nearest of the patches [M, C], in chunks that fit in memory."""
     chunk = max(1, CHUNK_VALUES // len(patches))
     return torch.cat([(part @ patches.T).amax(dim=1) for part in queries.split(chunk)])

@@ -283,21 +283,29 @@ def calibrate(model: D24FAD | Scorer, supports: Tensor, alpha: float = 0.1, norm
         A further normal image is one of the supports; alpha out of range.
     """
     extra = 0 if normals is None else len(normals)
-    needed, available = images_needed(alpha), extra + (len(supports) if len(supports) > 1 else 0)
-    if available < needed:
-        raise ThresholdError(
-            f"{len(supports)} supports and {extra} further normal images cannot promise a false-alarm rate of "
-            f"{alpha:g}: the lowest they can is {lowest_alpha(available):.3g}; give {needed} further normal images, "
-            "or accept a higher rate"
-        )
+    basis = calibration_basis(len(supports), extra, alpha)
+    scores = np.empty(0)
     if normals is not None and extra:
         _require_new(supports, normals)
         scores = normal_scores(model, supports, normals)
-        if extra >= needed:
-            return conformal_threshold(scores, alpha)
-        both = np.concatenate([leave_one_out_scores(model, supports), scores])
-        return conformal_threshold(both, alpha, "leave-one-out")
-    return conformal_threshold(leave_one_out_scores(model, supports), alpha, "leave-one-out")
+    if basis == "leave-one-out":
+        scores = np.concatenate([leave_one_out_scores(model, supports), scores])
+    return conformal_threshold(scores, alpha, basis)
+
+
+def calibration_basis(supports: int, normals: int, alpha: float) -> Basis:
+    """Which scores make the threshold: those of further normal images alone, where these suffice for alpha.
+
+    Otherwise the supports' leave-one-out scores join them. Raises ThresholdError where both are too few for alpha.
+    """
+    needed, available = images_needed(alpha), normals + (supports if supports > 1 else 0)
+    if available < needed:
+        raise ThresholdError(
+            f"{supports} supports and {normals} further normal images cannot promise a false-alarm rate of "
+            f"{alpha:g}: the lowest they can is {lowest_alpha(available):.3g}; give {needed} further normal images, "
+            "or accept a higher rate"
+        )
+    return "extra normals" if normals >= needed else "leave-one-out"
 
 
 def _rank(n: int, alpha: float) -> int:

@@ -525,7 +525,7 @@ if held_out.has_masks:
 
 # %% [markdown]
 # Inside the fundus the TSD map gains much, from about chance: the student cannot draw a lesion, since it has learned
-# none, so teacher and student disagree there. The SSD map gains next to nothing inside; what it gains on the whole
+# none, so teacher and student disagree there. The SSD map gains little inside; what it gains on the whole
 # image comes from the dark corners. Its peak, which is its image score, seldom lies on a lesion.
 #
 # Nor does training clearly raise **how well the released map tells images apart**: here the image AUROC of the SSD map
@@ -635,8 +635,9 @@ if as_shipped:  # the settings
 # %%
 if as_shipped:  # the maps
     inside_gain = {k: pointing["trained", k][0] - pointing["untrained", k][0] for k in readings}
-    assert inside_gain["TSD map"] > max(0.1, inside_gain["SSD map"] + 0.05), pointing
-    assert inside_gain["SSD map"] < 0.06 and pointing["trained", "SSD map"][1] < 0.2, pointing
+    assert inside_gain["TSD map"] > 0.15 and inside_gain["SSD map"] < 0.15, pointing
+    assert inside_gain["SSD map"] < inside_gain["TSD map"] / 2, pointing
+    assert pointing["trained", "SSD map"][1] < 0.2, pointing
     assert abs(pointing["untrained", "TSD map"][0] - 0.5) < 0.1, "from about chance"
     of_object = inside(queries)
     for kind in readings:
@@ -659,7 +660,7 @@ assert list(clear["TSD : SSD"]) == ["1 : 0.1"] and regimes["trained"].max() < 0.
 #   less.
 # - SSD pulls more than five times harder at the start, and it can be made small by drawing every image of a task alike.
 #   With the released lambdas at this rate that happens within a few epochs, before TSD has learned.
-# - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains next to nothing inside
+# - On APTOS training makes the TSD map point at lesions. The released map, that of SSD, gains little inside
 #   the fundus, and on neither task does it tell images apart better than with an untrained student.
 # - With the embedded teacher and TSD at ten times the weight of SSD, training helps the released map, on the mean of
 #   five tasks; `matched`, without any student, remains far better.

@@ -198,8 +198,9 @@ shares = ", ".join(f"{100 * s:.0f} %" for s in share_of_level)
 print("mean share of the score, from level 1 on:", shares)
 
 # %% [markdown]
-# On RSNA about half of the score comes from level 1. No level was weighted: what a level gives depends on how large its
-# residuals are, everywhere, and not on how well it tells lesions from other tissue.
+# Every level gives a good part of the score, and which one gives most differs from one training to the next. No level
+# was weighted: what a level gives depends on how large its residuals are, everywhere, and not on how well it tells
+# lesions from other tissue.
 #
 # ## Maximum or mean
 #
@@ -332,7 +333,7 @@ print(
 if as_shipped:
     released = table.iloc[0]
     assert rests_on[0.5] < 100 and rests_on[0.95] < 400
-    assert share_of_level[0] > 0.4 and share_of_level.argmax() == 0, share_of_level
+    assert share_of_level.min() > 0.1 and share_of_level.max() < 0.65, share_of_level
     assert moved_by_width < 0.06 and moved_by_levels > 0.08, (moved_by_width, moved_by_levels)
     assert moved_by_width < np.mean(np.ptp(by_width["image score: maximum"], axis=1))
     assert np.mean(by_levels["1+2+3"]) < max(np.mean(values) for values in by_levels.values())
@@ -410,6 +411,6 @@ lesson.finish(
         "tables": {"Map source and score": table.round(3)},
     },
     verdict=f"half of a score's weight rests on {rests_on[0.5]} of {S * S} pixels around a peak, "
-    f"and on {held_out.name} level {int(share_of_level.argmax()) + 1} gives the largest part of it "
-    f"({100 * float(share_of_level.max()):.0f} %).",
+    f"and on {held_out.name} no level gives less than {100 * float(share_of_level.min()):.0f} % or "
+    f"more than {100 * float(share_of_level.max()):.0f} % of it.",
 )

@@ -334,10 +334,11 @@ border.round(2)
 # light comes from the embedding**, and the student paints it wherever it stands. The teacher's own padding has a part
 # in it: with an embedding that has not seen the border, the ratio of the untrained map is below 1 as well.
 #
-# Of the trained student, look at the **peaks**: most of them lie in the ring as well. They, too, leave it when the
-# embedding is rolled. When the teacher has not seen the border, more of them stay: the padding alone does not explain
-# them, and what the border of these images shows has a part in it. What helps is another comparison: `matched` has a
-# ring that is darker than its middle, since what stands at the border finds its like somewhere in the supports.
+# Of the trained student, look at the **peaks**: most of them lie in the ring as well. Fewer stay there when the
+# embedding is rolled. When the teacher has not seen the border, a third of the images or more still peak there, in some
+# trainings all of them: the padding alone does not explain the ring, and what the border of these images shows has a
+# part in it. What helps is another comparison: `matched` has a ring that is darker than its middle, since what stands
+# at the border finds its like somewhere in the supports.
 #
 # Is it so on every task? Run this notebook with `task="LAG"` and look at the trained student.
 #
@@ -425,8 +426,8 @@ if as_shipped:
     highest = found["released"].maps.reshape(len(images), -1).argmax(axis=1)
     for kind in (0, 1):  # normal and anomalous images
         assert ring.flatten().numpy()[highest][labels[images] == kind].mean() > 0.5, kind
-    for name in ("trained, as released", "trained, teacher without border"):
-        assert in_ring[name] > in_ring["trained, embedding rolled"] + 0.1, in_ring
+    assert in_ring["trained, embedding rolled"] < in_ring["trained, as released"] - 0.1, in_ring
+    assert in_ring["trained, teacher without border"] > 1 / 3, in_ring
     print("all hold")
 
 # %% [markdown]

@@ -1,0 +1,157 @@
+"""Every method by its name: made, read from a file, or read from the teacher of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from d24fad_lite.evaluation.baselines.detector import BaselineDetector
+from d24fad_lite.evaluation.baselines.mean_feature_detector import MeanFeatureDetector
+from d24fad_lite.evaluation.baselines.nearest_patch_detector import NearestPatchDetector
+from d24fad_lite.evaluation.baselines.variants import self_distillation_only, teacher_student_only, untrained_twin
+from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.model.config import D24FADConfig
+from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.model.storage import read_detector
+from d24fad_lite.model.teacher import Teacher
+
+BASELINES: Mapping[str, type[BaselineDetector]] = {
+    one.method: one for one in (NearestPatchDetector, MeanFeatureDetector)
+}
+
+
+@dataclass(frozen=True)
+class NamedMethod:
+    """A method as it is named on the command line and in the benchmark.
+
+    Attributes
+    ----------
+    about : str
+        What it is, in one line.
+    trained : bool
+        Whether it is of use only after `fit`.
+    settings : function of D24FADConfig
+        What the method changes of the settings.
+    """
+
+    about: str
+    trained: bool = False
+    settings: Callable[[D24FADConfig], D24FADConfig] = lambda config: config
+
+
+NAMED_METHODS: Mapping[str, NamedMethod] = {
+    "d24fad": NamedMethod("dual distillation, trained on other tasks", trained=True),
+    "tsd-only": NamedMethod("teacher-student distillation alone, trained on other tasks", True, teacher_student_only),
+    "ssd-only": NamedMethod("self-distillation alone, trained on other tasks", True, self_distillation_only),
+    "untrained": NamedMethod("the detector before any training"),
+    "matched": NamedMethod("the detector read in the teacher's features", settings=lambda c: c.read_as("matched")),
+    "nearest-patch": NamedMethod("distance of each patch to the nearest one of any support (after PatchCore)"),
+    "mean-feature": NamedMethod("distance of the image's mean feature to the supports' mean"),
+}
+
+
+def named_method(name: str, argument: str = "method") -> NamedMethod:
+    """The method of this name. Raises ValueError, which calls the setting `argument`, for any other."""
+    if name not in NAMED_METHODS:
+        raise ValueError(choose_one_of(argument, name, NAMED_METHODS))
+    return NAMED_METHODS[name]
+
+
+def create_detector(
+    method: str,
+    config: D24FADConfig | None = None,
+    teacher: Teacher | None = None,
+    *,
+    levels: Sequence[int] | None = None,
+) -> D24FAD | BaselineDetector:
+    """A detector of the named method, as it is before any training.
+
+    Parameters
+    ----------
+    method : str
+        "d24fad", "tsd-only", "ssd-only" (to be trained with `fit`), "untrained", "matched", "nearest-patch" or
+        "mean-feature".
+    config : D24FADConfig, optional
+        Default: a ResNet-18 with the embedded weights at 128 px.
+    teacher : Teacher, optional
+        One that was built with these settings, to share it.
+    levels : sequence of int, optional
+        Of a baseline: positions among the teacher's levels, 0 the finest.
+
+    Returns
+    -------
+    D24FAD, NearestPatchDetector or MeanFeatureDetector
+
+    Raises
+    ------
+    ValueError
+        An unknown method, `levels` for a D24FAD, settings of which nothing can be built.
+    """
+    config = named_method(method).settings(config or D24FADConfig())
+    if method in BASELINES:
+        return BASELINES[method](config, teacher, levels)
+    if levels is not None:
+        raise ValueError(f"levels={levels!r} is for {' and '.join(BASELINES)}; {method!r} compares in all levels")
+    return D24FAD(config, teacher)
+
+
+def load_detector(path: str | Path, teacher: nn.Module | None = None) -> D24FAD | BaselineDetector:
+    """Read a detector of any method from the file in which its `save`, or `d24fad fit`, wrote it.
+
+    Parameters
+    ----------
+    path : str or Path
+    teacher : nn.Module, optional
+        Only for a file that was built on a teacher module of your own.
+
+    Returns
+    -------
+    D24FAD, NearestPatchDetector or MeanFeatureDetector
+
+    Raises
+    ------
+    FileNotFoundError, CheckpointError
+        No file, no detector's file, or a method that this version does not know.
+    """
+    method = read_detector(path).method
+    kinds: dict[str, Any] = {D24FAD.method: D24FAD, **BASELINES}
+    if method not in kinds:
+        raise CheckpointError(f"{path}: {choose_one_of('method', method, kinds)}; was it written by a newer version?")
+    return kinds[method].load(path, teacher)
+
+
+def as_method(detector: D24FAD | BaselineDetector, method: str, argument: str = "method") -> D24FAD | BaselineDetector:
+    """The detector itself, or another method on its teacher and settings; nothing is trained.
+
+    Parameters
+    ----------
+    detector : D24FAD or BaselineDetector
+    method : str
+        As in `create_detector`; "" for the detector as it is.
+    argument : str
+        What an error calls the setting.
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or one that has to be trained and is not what the detector is.
+    """
+    if not method or method == detector.method:
+        return detector
+    if named_method(method, argument).trained:
+        raise ValueError(
+            f"{argument} {method!r} is trained; the model at hand is {detector.method!r}, and its teacher alone does "
+            f"not make one: d24fad fit --method {method} trains it"
+        )
+    if isinstance(detector, D24FAD):
+        if method == "matched":
+            return detector.read_as("matched")
+        if method == "untrained":
+            return untrained_twin(detector)
+    device = detector.teacher.device
+    return create_detector(method, detector.config, detector.teacher).to(device).eval()

@@ -1,0 +1,1 @@
+"""The page to look at after a prediction: one HTML file."""

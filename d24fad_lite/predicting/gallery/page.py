@@ -1,0 +1,125 @@
+"""The page as one HTML file: pictures, style and script inside, nothing fetched, every name escaped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from d24fad_lite.figures.overlay import data_uri
+from d24fad_lite.files import write_text
+from d24fad_lite.messages import in_html as text
+from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
+from d24fad_lite.predicting.gallery.histogram import histogram_svg
+
+HERE = Path(__file__).parent
+NOTICE = "For research and teaching. Not for clinical use."
+SCALE = (
+    "A bright line runs where the map is as high as it gets anywhere on a support, a yellow one at twice that "
+    "distance from the supports' median. Both scales are the same for all images."
+)
+
+
+def write_gallery(path: Path, gallery: Gallery) -> Path:
+    """Write the page, whole or not at all; it holds images and their names, so it is as private as they are."""
+    write_text(path, render(gallery))
+    return path
+
+
+def render(gallery: Gallery) -> str:
+    """The whole page."""
+    style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Scores of {text(gallery.title)}</title><style>{style}</style></head><body><main>"
+        + "".join(_parts(gallery))
+        + f"</main>{LARGE_VIEW}<script>{script}</script></body></html>\n"
+    )
+
+
+def _parts(gallery: Gallery) -> Iterator[str]:
+    count, alarms = len(gallery.all_scores), sum(bool(image.alarm) for image in gallery.images)
+    yield f"<h1>Scores of {text(gallery.title)}</h1>"
+    yield f'<p class="soft">{count} images, the higher the score, the less an image is like the supports.</p>'
+    yield f'<p class="notice">{NOTICE} Images and names are private: share this page as you would share them.</p>'
+    yield '<h2>All scores</h2><div class="panel">'
+    supports = [support.score for support in gallery.supports if support.score is not None]
+    yield histogram_svg(gallery.all_scores, supports, gallery.threshold)
+    yield f"<p>{text(gallery.threshold_sentence)}</p></div>"
+    yield from _settings(gallery)
+    yield f"<h2>The {len(gallery.supports)} supports</h2>"
+    yield '<ul class="grid small">' + "".join(map(_support, gallery.supports)) + "</ul>"
+    yield f"<h2>Images, highest score first{f', {alarms} alarms' if gallery.threshold is not None else ''}</h2>"
+    if gallery.left_out:
+        yield (
+            f'<p class="soft">{gallery.left_out} images of lower scores are not shown (--gallery sets how many are); '
+            "all of them stand in scores.csv and in the histogram.</p>"
+        )
+    yield f'<p class="soft">{SCALE} Enter opens an image; arrow keys, j and k go on, m hides the map, Esc closes.</p>'
+    yield _tools(gallery)
+    yield '<ul class="grid" id="images">'
+    yield from (_card(rank, image) for rank, image in enumerate(gallery.images, start=1))
+    yield "</ul>"
+    if gallery.failures:
+        yield "<h2>Files that could not be used</h2><table><tr><th>file</th><th>why</th></tr>"
+        yield from (f"<tr><td>{text(n)}</td><td>{text(why)}</td></tr>" for n, why in gallery.failures.items())
+        yield "</table>"
+
+
+def _settings(gallery: Gallery) -> Iterator[str]:
+    yield '<details><summary>How it was made</summary><dl class="settings">'
+    yield from (f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in gallery.settings.items())
+    yield "</dl></details>"
+
+
+def _support(support: GallerySupport) -> str:
+    said = [f"score {support.score:.4g}"] if support.score is not None else []
+    said += [f"suspicion {support.suspicion:.2g}"] if support.suspicion is not None else []
+    flag = ' <span class="badge">stands apart: look</span>' if support.flagged else ""
+    return (
+        f'<li class="card{" alarm" * support.flagged}" data-support="{text(support.name)}" style="padding:.5rem">'
+        f'<span class="frame"><img src="{data_uri(support.picture, "jpeg")}" alt="{text(support.name)}"></span>'
+        f'<div class="name" title="{text(support.name)}">{text(support.name)}</div>'
+        f'<div class="soft">{", ".join(said)}{flag}</div></li>'
+    )
+
+
+def _card(rank: int, image: GalleryImage) -> str:
+    picture, name = data_uri(image.picture, "jpeg"), text(image.name)
+    layer = f'<img class="layer" src="{data_uri(image.overlay)}" alt="">' if image.overlay is not None else ""
+    weights = text(json.dumps([round(weight, 4) for weight in image.weights]))
+    line = [f"<span>no. {rank}</span>", f"<span>score <b>{image.score:.4g}</b></span>"]
+    line += [f"<span>p = {image.p_value:.3g}</span>"] if image.p_value is not None else []
+    line += ['<span class="badge">alarm</span>'] if image.alarm else []
+    return (
+        f'<li class="card{" alarm" if image.alarm else ""}" data-rank="{rank}" data-name="{name}" '
+        f'data-alarm="{"yes" if image.alarm else "no"}" data-weights="{weights}"><button type="button">'
+        f'<span class="pair"><span class="frame"><img src="{picture}" alt="{name}"></span>'
+        f'<span class="frame"><img src="{picture}" alt="">{layer}</span></span>'
+        f'<span class="line">{"".join(line)}</span><span class="name" title="{name}">{name}</span></button></li>'
+    )
+
+
+def _tools(gallery: Gallery) -> str:
+    only = "" if gallery.threshold is None else '<label><input type="checkbox" id="only"> alarms only</label>'
+    return (
+        '<div class="tools" role="search"><label>Name <input type="search" id="search"></label>'
+        '<label>Order <select id="order"><option value="high">highest score first</option>'
+        '<option value="low">lowest score first</option><option value="name">by name</option></select></label>'
+        f'{only}<label><input type="checkbox" id="maps" checked> maps</label>'
+        '<span class="soft" id="count" role="status"></span></div>'
+    )
+
+
+LARGE_VIEW = (
+    '<dialog id="large" aria-labelledby="large-name"><h2 id="large-name"></h2><div class="pair">'
+    '<span class="frame"><img id="large-plain" alt=""></span>'
+    '<span class="frame"><img id="large-below" alt=""><img id="large-layer" class="layer" alt="the map over it"></span>'
+    '</div><div class="line" id="large-line"></div><div class="bar">'
+    '<button type="button" id="large-previous">Previous</button><button type="button" id="large-next">Next</button>'
+    '<span class="soft" id="large-place" role="status"></span>'
+    '<label>Map <input type="range" id="opacity" min="0" max="100" value="100"></label>'
+    '<button type="button" id="large-close">Close</button></div>'
+    '<p class="soft">How much each support counted</p><dl class="weights" id="large-weights"></dl></dialog>'
+)
