@@ -22,6 +22,7 @@ HEAVY = (
     "nbconvert",
     "matplotlib",
     "seaborn",
+    "transformers",
 )
 NOTHING = "pass"
 TOUCHED = "d2.D24FAD, d2.fit, d2.evaluate"

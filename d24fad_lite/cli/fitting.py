@@ -11,6 +11,7 @@ import typer
 
 from d24fad_lite.cli.errors import resumable, say, tell
 from d24fad_lite.cli.options import (
+    TEACHER_HELP,
     Device,
     TeacherModule,
     import_teacher,
@@ -33,16 +34,14 @@ LeftOut = Annotated[
         help='Task that training must not see; comma or repeat; a name with a comma in "..".  [default: none]',
     ),
 ]
-PresetTeacher = Annotated[
-    str, typer.Option(metavar="NAME", help="Any timm model with feature maps.  [default: the preset's; resnet18]")
-]
+PresetTeacher = Annotated[str, typer.Option(metavar="NAME", help=f"{TEACHER_HELP}  [default: the preset's; resnet18]")]
 PresetWeights = Annotated[
     str,
     typer.Option(
         metavar="SOURCE",
         help="embedded (shipped), imagenet (from a cache, a package or the network), "
-        "random, local-dir:FOLDER, or the path of a checkpoint.  "
-        "[default: the preset's; embedded]",
+        "local (never downloaded), random, local-dir:FOLDER, or the path of a checkpoint. Of hf: local, download or "
+        "random.  [default: the preset's; embedded; of hf: local]",
     ),
 ]
 Switches = Annotated[

@@ -28,14 +28,15 @@ Data = Annotated[
         "--data", metavar="ROOT", help="Folder of tasks: ROOT/TASK/train/good, ROOT/TASK/test/good, ROOT/TASK/test/bad."
     ),
 ]
-TeacherName = Annotated[str, typer.Option("--teacher", metavar="NAME", help="Any timm model with feature maps.")]
+TEACHER_HELP = "A timm model with feature maps, or hf:FOLDER or hf:ORG/NAME of an encoder in transformers' format."
+TeacherName = Annotated[str, typer.Option("--teacher", metavar="NAME", help=TEACHER_HELP)]
 Weights = Annotated[
     str,
     typer.Option(
         "--weights",
         metavar="SOURCE",
-        help="embedded (shipped), imagenet (local, else downloaded), random, local-dir:FOLDER, or the path of a "
-        "checkpoint.",
+        help="embedded (shipped), imagenet (local, else downloaded), local, random, local-dir:FOLDER, or the path of a "
+        "checkpoint. Of hf: local, download or random.",
     ),
 ]
 ImageSize = Annotated[int, typer.Option("--image-size", metavar="PX", help="Side of the square images in pixels.")]

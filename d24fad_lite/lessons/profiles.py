@@ -145,7 +145,8 @@ def settled(profile: Profile, parameters: Mapping[str, Any] | None = None) -> tu
         name: value.strip() if isinstance(value, str) else value for name, value in (parameters or {}).items()
     }
     teacher, weights, notice = values.get("teacher", ""), values.get("weights", ""), None
-    if teacher:
+    of_transformers = teacher.startswith("hf:")
+    if teacher and not of_transformers:
         timm_config(teacher)  # says what is wrong with the name
     if reading := values.get("reading", ""):
         D24FADConfig.reading(reading)
@@ -155,7 +156,7 @@ def settled(profile: Profile, parameters: Mapping[str, Any] | None = None) -> tu
     if profile.name == "quick" and not teacher and not weights:
         teacher, weights, notice = best_local_teacher()
     elif teacher and not weights:
-        weights = profile.weights if teacher == profile.teacher else "imagenet"
+        weights = profile.weights if teacher == profile.teacher else "local" if of_transformers else "imagenet"
     elif weights == "embedded" and not teacher:
         teacher = EMBEDDED_TEACHER
     changes = {"teacher": teacher, "weights": weights} | {n: values.get(n) for n in ("reading", "epochs", "lr")}
@@ -167,7 +168,7 @@ def weights_origin(profile: Profile) -> str:
     from d24fad_lite.model.weights.local import weights_available
 
     if profile.weights != "imagenet":
-        return profile.weights if profile.weights in ("embedded", "random") else Path(profile.weights).name
+        return profile.weights if profile.weights in ("embedded", "random", "local") else Path(profile.weights).name
     source = weights_available(profile.teacher)
     return f"imagenet, {source.kind} {source.name}" if source else "imagenet, to be downloaded"
 

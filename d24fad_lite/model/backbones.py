@@ -4,48 +4,43 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import timm
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from d24fad_lite.files import file_sha256
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict, unusable_numbers
+from d24fad_lite.model.encoders import hugging_face
+from d24fad_lite.model.encoders.backbone import Backbone
+from d24fad_lite.model.encoders.grids import evenly_spread, patch_of, require_divided
 from d24fad_lite.model.weights.embedded import embedded_source, embedded_state_dict
-from d24fad_lite.model.weights.folder import PREFIX, read_folder
-from d24fad_lite.model.weights.hub import cached_file, no_download, tag_of, timm_config
+from d24fad_lite.model.weights.folder import PREFIX, checked_model_args, read_folder, read_model_args
+from d24fad_lite.model.weights.hub import cached_file, fetch_command, no_download, tag_of, timm_config
 from d24fad_lite.model.weights.local import EMBEDDED_TEACHER, find_local
 from d24fad_lite.model.weights.packages import package_of, renamed
 from d24fad_lite.model.weights.source import WeightsSource
 
 PYRAMID_MAPS = 4  # three levels and the embedding
-Statistics = tuple[float, ...]
-
-
-class Backbone(NamedTuple):
-    """A network, the mean and standard deviation (RGB) that belong to its weights, and where these came from."""
-
-    network: nn.Module
-    mean: Statistics
-    std: Statistics
-    source: WeightsSource
+LIBRARY = "timm"  # what a file calls networks with options of a folder's
 
 
 def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> Backbone:
-    """A timm model that returns its last four feature maps, fine to coarse.
+    """An encoder that returns four feature maps, fine to coarse.
 
     Parameters
     ----------
     name : str
-        timm model name, with or without a weights tag (`"resnet18"`, `"wide_resnet50_2.tv_in1k"`).
+        timm model name, with or without a weights tag (`"resnet18"`, `"wide_resnet50_2.tv_in1k"`), or
+        `"hf:FOLDER"` / `"hf:organisation/name"`, see `hugging_face.py`.
     weights : str
-        `"imagenet"`, `"embedded"`, `"random"`, `"local-dir:FOLDER"`, or the path of a checkpoint in torchvision's or
-        timm's names; see `D24FADConfig`.
+        See `D24FADConfig`.
     image_size : int
         Side of the images in pixels; models of fixed input size (ViT, Swin) are built for it.
     seed : int
@@ -54,20 +49,45 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
     Raises
     ------
     ValueError
-        Unknown model name, or a model that cannot give feature maps of this image size.
+        Unknown model name, or a model that cannot give feature maps of this image size; its text names sizes that work.
     WeightsError, CheckpointError
         The weights cannot be had, or are of another architecture.
     """
+    if name.startswith(hugging_face.PREFIX):
+        return hugging_face.hugging_face_backbone(name, weights, image_size, seed)
+    of_folder = read_model_args(weights) if weights.startswith(PREFIX) else {}
+    return _timm_backbone(name, weights, image_size, seed, of_folder)
+
+
+def rebuilt_backbone(architecture: Mapping[str, Any], name: str, image_size: int) -> Backbone:
+    """The network that a detector's file describes, to be filled with the file's tensors; opens and fetches nothing.
+
+    Raises CheckpointError for a description that is none, and ValueError as `create_backbone`.
+    """
+    library = architecture.get("library")
+    if library == hugging_face.LIBRARY:
+        return hugging_face.rebuilt(architecture, name, image_size)
+    if library == LIBRARY:
+        return _timm_backbone(
+            name, "random", image_size, 0, checked_model_args(architecture.get("model_args"), "the file")
+        )
+    raise CheckpointError(
+        f"a teacher of {library!r} is not known; it was perhaps written by a later version of the kit"
+    )
+
+
+def _timm_backbone(name: str, weights: str, image_size: int, seed: int, model_args: Mapping[str, Any]) -> Backbone:
+    """A timm model with its last four maps, built with options of a folder's config.json, as far as there are any."""
     cfg = timm_config(name)
-    options: dict[str, Any] = {}
-    if cfg and cfg.fixed_input_size:
+    options: dict[str, Any] = dict(model_args)
+    if (cfg and cfg.fixed_input_size) or "img_size" in options:
         options["img_size"] = image_size
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            options["out_indices"] = _pyramid_indices(name, options)
+            options["out_indices"] = _pyramid_indices(name, image_size, options)
             options["features_only"] = True
-            backbone = _with_weights(name, weights, options, seed)
+            backbone = _with_weights(name, weights, options, seed, dict(model_args))
         except (WeightsError, CheckpointError):
             raise
         except (RuntimeError, AssertionError, TypeError, AttributeError) as error:
@@ -76,18 +96,21 @@ def create_backbone(name: str, weights: str, image_size: int, seed: int = 0) -> 
                 "choose another timm model or image_size, or pass your own module"
             ) from error
     network = backbone.network
+    require_divided(name, image_size, patch_of(network))
+    if model_args:
+        backbone = backbone._replace(architecture={"library": LIBRARY, "model_args": dict(model_args)})
     if getattr(network, "output_fmt", None) == "NHWC":  # Swin, MambaOut and others keep their channels last
         network.register_forward_hook(_channels_first)
     return backbone
 
 
-def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -> Backbone:
+def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int, model_args: dict[str, Any]) -> Backbone:
     """The pyramid with its weights from where `weights` says."""
     mean, std = input_statistics(name)
     if weights == "random":
         return Backbone(timm.create_model(name, **options), mean, std, WeightsSource("random", f"seed {seed}"))
-    if weights == "imagenet":
-        return _imagenet(name, options)
+    if weights in ("imagenet", "download", "local"):
+        return _imagenet(name, options, fetch=weights != "local")
     architecture = name.split(".")[0]
     if weights == "embedded":
         tensors, source = embedded_state_dict(architecture), embedded_source(architecture)
@@ -99,10 +122,10 @@ def _with_weights(name: str, weights: str, options: dict[str, Any], seed: int) -
         source = WeightsSource("file", Path(weights).name, file_sha256(weights))
     else:
         raise WeightsError(
-            f"weights={weights!r} is neither 'imagenet', 'embedded' nor 'random', nor an existing "
+            f"weights={weights!r} is neither 'imagenet', 'local', 'embedded' nor 'random', nor an existing "
             "checkpoint file, nor 'local-dir:FOLDER' with one in it"
         )
-    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
+    return Backbone(_with_state_dict(name, options, tensors, model_args), mean, std, source)
 
 
 def _channels_first(module: nn.Module, inputs: Any, maps: list[Tensor]) -> list[Tensor]:
@@ -118,7 +141,13 @@ def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(cfg.mean), tuple(cfg.std)
 
 
-def _pyramid_indices(name: str, options: dict[str, Any]) -> list[int]:
+def trained_at(name: str) -> str:
+    """' (it was trained at 224 px)' for a timm name that says so, else an empty text."""
+    cfg = get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(name.partition(".")[0]) else None
+    return f" (it was trained at {cfg.input_size[-1]} px)" if cfg is not None and cfg.input_size else ""
+
+
+def _pyramid_indices(name: str, image_size: int, options: dict[str, Any]) -> list[int]:
     """Which of the model's feature maps form the pyramid.
 
     Convolutional pyramids: the last map of each of the four coarsest strides (4, 8, 16, 32 for a ResNet). Models of
@@ -132,14 +161,18 @@ def _pyramid_indices(name: str, options: dict[str, Any]) -> list[int]:
     last_of_stride = {reduction: index for index, reduction in enumerate(reductions)}
     if len(last_of_stride) > 1:
         return sorted(last_of_stride.values())[-PYRAMID_MAPS:]
-    count = min(PYRAMID_MAPS, len(reductions))
-    return [len(reductions) * (i + 1) // count - 1 for i in range(count)]
+    require_divided(name, image_size, reductions[0])
+    return [depth - 1 for depth in evenly_spread(len(reductions), PYRAMID_MAPS)]
 
 
-def _imagenet(name: str, options: dict[str, Any]) -> Backbone:
-    """From a local cache, else from an installed package, else downloaded."""
+def _imagenet(name: str, options: dict[str, Any], fetch: bool) -> Backbone:
+    """From a local cache, else from an installed package, else downloaded if this was asked for."""
     mean, std = input_statistics(name)
     local = find_local(name)
+    if local is None and not fetch:
+        command = fetch_command(name)
+        once = f"weights='imagenet' fetches them once{f', and so does: {command}' if command else ''}"
+        raise WeightsError(f"weights='local': the weights of {name!r} are in no local cache; {once}")
     if local is None:
         tensors = _downloaded(name)
         path = cached_file(name)  # where the download has put it
@@ -149,7 +182,7 @@ def _imagenet(name: str, options: dict[str, Any]) -> Backbone:
         mean, std = local.package.mean, local.package.std
     else:
         tensors, source = _cached(name, local.path), local.source
-    return Backbone(_with_state_dict(name, options, tensors), mean, std, source)
+    return Backbone(_with_state_dict(name, options, tensors, {}), mean, std, source)
 
 
 def _cached(name: str, path: Path) -> dict[str, Tensor]:
@@ -191,18 +224,27 @@ def _why_no_weights(name: str, reason: str) -> str:
     )
 
 
-def _with_state_dict(name: str, options: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def _with_state_dict(
+    name: str, options: dict[str, Any], tensors: dict[str, Tensor], model_args: dict[str, Any]
+) -> nn.Module:
     """Check the tensors against the whole model by name and shape, then build the pyramid from them."""
-    whole = timm.create_model(name, num_classes=0, **{k: v for k, v in options.items() if k == "img_size"})
+    own = {k: v for k, v in options.items() if k == "img_size"}
+    whole = timm.create_model(name, num_classes=0, **(model_args | own))
     missing, shapes = _unlike(whole, tensors)
     if shapes and "img_size" in options:  # positions learnt at the model's own image size: timm resamples them
-        whole = timm.create_model(name, num_classes=0)
+        whole = timm.create_model(name, num_classes=0, **model_args)
         missing, shapes = _unlike(whole, tensors)
     if missing or shapes:
         wrong = missing[0] if missing else f"{shapes[0]} of shape {tuple(tensors[shapes[0]].shape)}"
         raise CheckpointError(
             f"the checkpoint does not fit teacher {name!r}: {len(missing)} tensors missing, {len(shapes)} of another "
             f"shape (first: {wrong}); give a checkpoint of {name!r} in torchvision's or timm's names"
+        )
+    if surplus := _without_place(whole, tensors):
+        raise CheckpointError(
+            f"the checkpoint holds {len(surplus)} tensors that teacher {name!r} has no place for (first: "
+            f"{surplus[0]}): it was made with other options of the model, and would give other features without "
+            "them; give 'local-dir:FOLDER' with timm's config.json, whose model_args name the options"
         )
     if wrong := unusable_numbers(tensors, whole.state_dict()):
         raise CheckpointError(f"the checkpoint cannot serve as teacher {name!r}: {wrong}; take another file")
@@ -225,6 +267,21 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def _without_place(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Tensors that belong inside one of the model's blocks but that the model does not have.
+
+    A classifier's are none of these, nor are the tables that timm computes by itself.
+    """
+    expected = model.state_dict()
+    inside = {".".join(name.split(".")[:2]) for name in expected if name.count(".") > 2}
+    computed = ("attn_mask", "relative_position_index", "relative_coords_table", "num_batches_tracked")
+    return [
+        name
+        for name in tensors
+        if name not in expected and ".".join(name.split(".")[:2]) in inside and not name.endswith(computed)
+    ]
 
 
 def _unlike(model: nn.Module, tensors: dict[str, Tensor]) -> tuple[list[str], list[str]]:

@@ -19,6 +19,7 @@ from d24fad_lite.messages import choose_one_of
 LARGEST_SIZE = 4096  # pixels of a side; the limit of data/images, which the model does not know
 # The ImageNet backbone of the released code: torchvision's first weights, which timm carries under this tag.
 PUBLISHED_TEACHER = "wide_resnet50_2.tv_in1k"
+HF_WEIGHTS = ("local", "download", "random")  # of a teacher "hf:..."
 
 # Where a setting acts.
 NETWORK_OR_TRAINING = "network or training"  # a trained detector cannot take another value
@@ -43,14 +44,20 @@ class D24FADConfig:
     Parameters
     ----------
     teacher : str or nn.Module
-        A timm model name, or a module that maps images [N, 3, S, S] to a list of feature maps, fine to coarse, of
-        which the last is the embedding. A module is used as it is: `weights` does not touch it.
+        A timm model name; or `"hf:FOLDER"` or `"hf:organisation/name"`, an encoder in transformers' format (DINOv2 and
+        v3, RAD-DINO, ViT, CLIP, SigLIP, Swin, ConvNeXt, ResNet and others) from a folder or Hugging Face's cache; or a
+        module that maps images [N, 3, S, S] to a list of feature maps, fine to coarse, of which the last is the
+        embedding. A module is used as it is: `weights` does not touch it. Of a network of one grid (plain ViTs) the
+        levels are four depths, evenly spread: they differ in depth, not in fineness, and the student keeps that grid.
     weights : str
-        `"imagenet"` (timm's pretrained weights: from a local cache, else from an installed weights package, else
-        downloaded), `"embedded"` (shipped in the package), `"random"`, `"local-dir:FOLDER"` (a folder as timm and
-        Hugging Face write it), or the path of a checkpoint in torchvision's or timm's names.
+        Of a timm name: `"imagenet"` (timm's pretrained weights: from a local cache, else from an installed weights
+        package, else downloaded; `"local"`: the same, never downloaded), `"embedded"` (shipped in the package),
+        `"random"`, `"local-dir:FOLDER"` (a folder in timm's format, whose config.json may name options of the model, as
+        UNI's does), or the path of a checkpoint in torchvision's or timm's names. Of `"hf:..."`: `"local"` (the
+        folder's or the cache's safetensors; also what the default stands for), `"download"` (the same, fetched once
+        where they are not there) or `"random"`.
     image_size : int
-        Side of the square images in pixels.
+        Side of the square images in pixels. Where a teacher cuts images into patches, a multiple of their side.
     distance : {"flattened", "pointwise"}
         In the losses: one cosine per flattened level (released code), or one per position, averaged (paper).
     fusion : {"features", "distances"}
@@ -139,6 +146,7 @@ class D24FADConfig:
             raise ValueError(
                 f"teacher must be a timm model name or an nn.Module (built, not its class), found {self.teacher!r}"
             )
+        self._settle_weights()
         size = self.image_size
         if not isinstance(size, int) or isinstance(size, bool) or not 16 <= size <= LARGEST_SIZE:
             raise ValueError(
@@ -153,6 +161,15 @@ class D24FADConfig:
             )
         if self.lambda_tsd == 0 and self.lambda_ssd == 0:
             raise ValueError("lambda_tsd and lambda_ssd are both 0: nothing would be learnt; raise one of them")
+
+    def _settle_weights(self) -> None:
+        """Of an `hf:` teacher the default stands for its own weights; timm's sources are refused."""
+        if not isinstance(self.teacher, str) or not self.teacher.startswith("hf:"):
+            return
+        if self.weights == _FIELDS["weights"].default:
+            object.__setattr__(self, "weights", "local")
+        if self.weights not in HF_WEIGHTS:
+            raise ValueError(choose_one_of(f"teacher={self.teacher!r}: weights", self.weights, HF_WEIGHTS))
 
     def _require_types(self) -> None:
         """Refuse values of another type, which a file may well hold."""

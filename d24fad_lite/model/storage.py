@@ -45,12 +45,14 @@ class TeacherFacts:
     fingerprint : sha256 of its architecture, input treatment and weights, see `Teacher.fingerprint`.
     source, mean, std : where its weights came from, and their normalisation; None in files of version 0.1, whose
         normalisation is that of timm's name.
+    architecture : what the network is built again from; None where timm's name says it all
     """
 
     fingerprint: str
     source: WeightsSource | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
+    architecture: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ class TeacherSetting(Schema):
     teacher: str
 
 
+class ArchitectureFacts(Schema):
+    """Which library builds the teacher's network; the rest is that library's, see `rebuilt_backbone`."""
+
+    library: str
+
+
 class DetectorFile(Schema):
     """The metadata of a detector's file."""
 
@@ -99,6 +107,7 @@ class DetectorFile(Schema):
     weights_source: SourceFacts | None = None
     mean: Channels | None = None
     std: Channels | None = None
+    architecture: ArchitectureFacts | None = None
 
     @model_validator(mode="after")
     def _statistics(self) -> Self:
@@ -127,6 +136,8 @@ def write_detector(
         "mean": teacher.mean,
         "std": teacher.std,
     }
+    if teacher.architecture is not None:
+        facts["architecture"] = dict(teacher.architecture)
     return write_tensors(path, tensors, {**metadata, **facts})
 
 
@@ -149,7 +160,11 @@ def read_detector(path: str | Path, method: str | None = None) -> StoredDetector
     teacher = TeacherFacts(stored.teacher)
     if (source := stored.weights_source) is not None:
         teacher = TeacherFacts(
-            stored.teacher, WeightsSource(source.kind, source.name, source.sha256), stored.mean, stored.std
+            stored.teacher,
+            WeightsSource(source.kind, source.name, source.sha256),
+            stored.mean,
+            stored.std,
+            facts.get("architecture"),
         )
     return StoredDetector(
         Path(path),
@@ -174,8 +189,9 @@ def config_of(stored: StoredDetector, teacher: nn.Module | None) -> D24FADConfig
             f"{path} was built on a teacher of your own ({stored.own_teacher}); give it again: "
             f"D24FAD.load(path, teacher={stored.own_teacher}(...))"
         )
+    described = bool(stored.teacher_tensors) and stored.teacher.architecture is not None
     held = bool(stored.teacher_tensors) or weights == "embedded"
-    if teacher is None and (not held or not re.fullmatch(r"[\w.-]+", name)):
+    if teacher is None and not described and (not held or not re.fullmatch(r"[\w.-]+", name)):
         raise CheckpointError(
             f"{path} does not hold its teacher but names one ({name!r}, weights {weights!r}), and nothing is opened or "
             "downloaded because a file says so; give it as an argument: D24FAD.load(path, teacher=Teacher(...))"

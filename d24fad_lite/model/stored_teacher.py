@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from d24fad_lite.model.backbones import rebuilt_backbone
 from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.storage import StoredDetector
@@ -26,8 +27,12 @@ def stored_teacher(stored: StoredDetector, config: D24FADConfig, given: nn.Modul
     """
     c, path = config, stored.path
     weights_are_stored = bool(stored.teacher_tensors) and isinstance(c.teacher, str)
+    architecture = stored.teacher.architecture
     if isinstance(given, Teacher) and not stored.teacher_tensors:
         teacher = given
+    elif weights_are_stored and architecture is not None:  # the name alone does not say how to build it; the file does
+        network = rebuilt_backbone(architecture, str(c.teacher), c.image_size)
+        teacher = Teacher(network, image_size=c.image_size, normalize=c.normalize)
     else:
         weights = "random" if weights_are_stored else c.weights
         teacher = Teacher(c.teacher, weights, c.image_size, c.normalize, c.seed)

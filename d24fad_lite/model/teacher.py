@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,8 +13,10 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from d24fad_lite.files import sha256_of
-from d24fad_lite.model.backbones import Backbone, create_backbone
+from d24fad_lite.model.backbones import create_backbone, trained_at
 from d24fad_lite.model.checkpoint import bytes_of
+from d24fad_lite.model.encoders.backbone import Backbone
+from d24fad_lite.model.encoders.grids import one_grid_in_words
 from d24fad_lite.model.features import TeacherFeatures
 from d24fad_lite.model.speed.folding import for_inference
 from d24fad_lite.model.storage import Load, TeacherFacts, Tensors, load_all
@@ -51,8 +55,9 @@ class Teacher(nn.Module):
 
     Parameters
     ----------
-    backbone : str or nn.Module
-        timm model name, or a module that returns at least two feature maps, fine to coarse.
+    backbone : str, nn.Module or Backbone
+        timm model name or `"hf:..."`, see `D24FADConfig.teacher`; or a module that returns at least two feature maps,
+        fine to coarse; or a network that has been built already.
     weights : str, default "embedded"
         Where a timm model's weights come from, see `D24FADConfig.weights`; a module of your own keeps those it has.
     image_size : int, default 128
@@ -69,6 +74,7 @@ class Teacher(nn.Module):
     grids : list of (H_l, W_l), per level
     weights_source : WeightsSource, where the weights came from
     mean, std : Tensor [1, 3, 1, 1], of the input's normalisation
+    architecture : what a file needs to build the network again, None where its name says it all
 
     Raises
     ------
@@ -81,7 +87,7 @@ class Teacher(nn.Module):
 
     def __init__(
         self,
-        backbone: str | nn.Module,
+        backbone: str | nn.Module | Backbone,
         weights: str = "embedded",
         image_size: int = 128,
         normalize: bool = True,
@@ -91,10 +97,12 @@ class Teacher(nn.Module):
         self.image_size, self.normalize = image_size, normalize
         if isinstance(backbone, str):
             built = create_backbone(backbone, weights, image_size, seed)
+        elif isinstance(backbone, Backbone):
+            built = backbone
         else:
             source = WeightsSource("module", type(backbone).__name__)
             built = Backbone(backbone, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, source)
-        network, self.weights_source = built.network, built.source
+        network, self.weights_source, self.architecture = built.network, built.source, built.architecture
         deep = any(parameter.dim() == 5 for parameter in network.parameters())  # 3D convolutions have no such format
         self.backbone = network if deep else network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(built.mean).view(1, 3, 1, 1), persistent=False)
@@ -102,8 +110,12 @@ class Teacher(nn.Module):
         self.requires_grad_(False)
         self.train(False)
         self._foldable = False  # the pyramid is described by a pass through the network as it is
-        self.pyramid = self._describe()
-        self._foldable = isinstance(backbone, str)  # a module of your own is used as it is
+        name = backbone if isinstance(backbone, str) else type(network).__name__
+        self.pyramid = self._describe(name)
+        self._foldable = isinstance(backbone, (str, Backbone))  # a module of your own is used as it is
+        grids = [*self.pyramid.grids, self.pyramid.embedding_grid]
+        if isinstance(backbone, str) and (words := one_grid_in_words(name, grids, image_size)):
+            warnings.warn(words, stacklevel=2)
 
     @property
     def device(self) -> torch.device:
@@ -146,6 +158,8 @@ class Teacher(nn.Module):
     def _identity(self) -> Iterator[str | memoryview]:
         """What decides the features, part by part."""
         yield f"{type(self.backbone).__name__} {self.image_size} {self.normalize}"
+        if self.architecture is not None:  # the same tensors with, say, other attention heads see something else
+            yield json.dumps({k: v for k, v in self.architecture.items() if k != "version"}, sort_keys=True)
         for buffer in (self.mean, self.std):
             yield bytes_of(buffer.float())
         for name, tensor in sorted(self.backbone.state_dict().items()):
@@ -155,20 +169,22 @@ class Teacher(nn.Module):
     def facts(self) -> TeacherFacts:
         """What a file of a detector says of its teacher."""
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        return TeacherFacts(self.fingerprint(), self.weights_source, mean, std)
+        return TeacherFacts(self.fingerprint(), self.weights_source, mean, std, self.architecture)
 
     def restore(self, tensors: Tensors, facts: TeacherFacts, origin: str) -> None:
         """Take over a stored teacher's weights, their source, and the normalisation that belongs to them.
 
         Raises CheckpointError where the tensors are another architecture's.
         """
+        if version := (facts.architecture or {}).get("version"):  # whose names of tensors may be other ones by now
+            origin = f"{origin} (written with transformers {version})"
         load_all([Load(self, tensors, origin)])
         if facts.source is not None:
             self.weights_source = facts.source
             self.mean.copy_(torch.tensor(facts.mean).view(1, 3, 1, 1))
             self.std.copy_(torch.tensor(facts.std).view(1, 3, 1, 1))
 
-    def _describe(self) -> Pyramid:
+    def _describe(self, name: str) -> Pyramid:
         """The shape of the features, seen in a pass: right for any module. Noise shows negative values of a level."""
         parameter = next(self.backbone.parameters(), self.mean)
         noise = torch.rand(2, 3, self.image_size, self.image_size, generator=torch.Generator().manual_seed(0))
@@ -176,9 +192,8 @@ class Teacher(nn.Module):
             levels, embedding = self(noise.to(parameter.device, parameter.dtype))
         except (RuntimeError, AssertionError, IndexError, TypeError) as error:
             raise ValueError(
-                f"teacher {type(self.backbone).__name__} cannot take images [N, 3, {self.image_size}, "
-                f"{self.image_size}]: {str(error) or type(error).__name__}; choose another image_size or "
-                "teacher"
+                f"teacher {name!r} cannot take images [N, 3, {self.image_size}, {self.image_size}]: "
+                f"{str(error) or type(error).__name__}; choose another image_size{trained_at(name)} or teacher"
             ) from error
         return Pyramid(
             channels=[f.shape[1] for f in levels],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -112,8 +113,9 @@ def _code_of(source: Path, notebook: NotebookNode) -> list[str]:
 
 
 def _inputs(values: Mapping[str, Any], cwd: Path) -> list[tuple[str, Path]]:
-    """Parameters that name a file or a folder which exists."""
-    places = ((name, named_place(cwd, value)) for name, value in values.items() if isinstance(value, str))
+    """Parameters that name a file or a folder which exists, also behind the `hf:` or `local-dir:` of a teacher."""
+    texts = {name: value.strip() for name, value in values.items() if isinstance(value, str)}
+    places = ((name, named_place(cwd, re.sub(r"^(hf|local-dir):", "", text))) for name, text in texts.items())
     return [(name, path) for name, path in places if path is not None]
 
 

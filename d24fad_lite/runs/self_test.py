@@ -30,6 +30,7 @@ OPTIONAL = {
     "ipywidgets": "notebooks",
     "pydicom": "dicom",
     "nibabel": "nifti",
+    "transformers": "transformers",
 }
 OFTEN_USED = ("resnet18", "resnet50", "wide_resnet50_2", "wide_resnet50_2.tv_in1k")  # worth a line if in a cache
 

@@ -162,3 +162,8 @@ def test_profiles_train_with_the_defaults_of_fit_where_they_do_not_say_otherwise
 def test_profile_is_written_in_plain_types_in_the_order_of_its_fields() -> None:
     written = PROFILES["full"].to_dict()
     assert list(written) == [f.name for f in fields(Profile)] and written["seeds"] == [0, 1, 2]
+
+
+def test_an_encoder_of_transformers_as_teacher_has_its_own_weights_which_nothing_downloads() -> None:
+    taken, _ = settled(resolve_profile("standard"), {"teacher": "hf:some/encoder"})
+    assert (taken.teacher, taken.weights, weights_origin(taken)) == ("hf:some/encoder", "local", "local")

@@ -199,7 +199,8 @@ def test_a_file_that_is_no_checkpoint_is_refused_with_its_path(content: bytes, t
 
 
 def test_weights_that_are_neither_a_word_nor_a_file_are_an_error() -> None:
-    with pytest.raises(WeightsError, match="'imagnet' is neither 'imagenet', 'embedded' nor 'random', nor an existing"):
+    words = "'imagnet' is neither 'imagenet', 'local', 'embedded' nor 'random', nor an existing"
+    with pytest.raises(WeightsError, match=words):
         Teacher("test_resnet", "imagnet", 32)
 
 
@@ -214,7 +215,8 @@ def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
 
 
 def test_a_model_that_cannot_take_the_image_size_says_so() -> None:
-    with pytest.raises(ValueError, match=r"teacher FeatureListNet cannot take images \[N, 3, 50, 50\].*image_size"):
+    words = r"teacher 'test_maxvit' cannot take images \[N, 3, 50, 50\].*image_size \(it was trained at 160 px\)"
+    with pytest.raises(ValueError, match=words):
         Teacher("test_maxvit", "random", 50)
 
 

@@ -65,6 +65,16 @@ def test_the_key_knows_the_content_of_the_data_and_of_every_named_file(
     assert len(set(keys)) == len(keys)
 
 
+@pytest.mark.parametrize("prefix", ["hf:", "local-dir:"])
+def test_the_key_knows_the_content_of_an_encoders_folder(checkout: Path, prefix: str) -> None:
+    (checkout / "encoder").mkdir()
+    keys = set()
+    for content in ("one", "two"):
+        (checkout / "encoder" / "model.safetensors").write_text(content)
+        keys.add(key_of(checkout, extra=f"{prefix}../encoder"))
+    assert len(keys) == 2
+
+
 def test_the_key_knows_the_data_that_the_environment_names(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("D24FAD_DATA", str(checkout / "data"))
     before = key_of(checkout, profile="standard", root="")

@@ -62,6 +62,35 @@ class FolderConfig(Statistics):
     pretrained_cfg: Statistics | None = None
 
 
+Option = bool | int | float | str | list[float] | None
+
+
+class ModelArgs(Schema):
+    """timm's options of a model, as its config.json holds them: plain values alone."""
+
+    model_args: dict[str, Option] | None = None
+
+
+def read_model_args(folder_setting: str) -> dict[str, Any]:
+    """The options with which the weights of `local-dir:FOLDER` were made; empty where its config.json names none."""
+    path = Path(folder_setting.removeprefix(PREFIX)).expanduser() / CONFIG
+    return checked_model_args(_config(path).get("model_args"), path)
+
+
+def checked_model_args(model_args: Any, origin: object) -> dict[str, Any]:
+    """Options of a timm model that are plain values and name nothing to fetch; the classifier's have no use here.
+
+    Raises CheckpointError for anything else.
+    """
+    content = {"model_args": model_args}
+    checked(ModelArgs, content, origin, "mend it, or pass an nn.Module of your own", CheckpointError)
+    ours = ("num_classes", "global_pool", "features_only", "out_indices", "pretrained", "in_chans")
+    of_files = [name for name in model_args or {} if "pretrained" in name or "checkpoint" in name or "file" in name]
+    if of_files and of_files != ["pretrained"]:
+        raise CheckpointError(f"{origin} has model_args that name files ({of_files[0]!r}); take them out")
+    return {name: value for name, value in (model_args or {}).items() if name not in ours}
+
+
 def _checkpoint(folder: Path) -> Path:
     """The folder's checkpoint: of the usual name, else the only one."""
     if not folder.is_dir():
