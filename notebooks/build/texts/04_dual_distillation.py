@@ -377,7 +377,7 @@ d2.show_figure(figure, "weighted gradients at the start, and the way of both los
 # %% [markdown]
 # Even unweighted, SSD pulls more than five times harder. The released lambdas make that ten times more: the first steps
 # follow SSD and nothing else, and the way goes straight down (right). The lambdas of quick make it ten times less. SSD
-# is still the faster one, but TSD comes along, and at the end less than four tenths of it are left.
+# still pulls harder, but TSD comes along, and at the end less than four tenths of it are left.
 #
 # **And there is a cheap way down.** SSD asks that query and supports agree. They agree perfectly when the student draws
 # every image of a task alike, whatever the image shows, and nothing of the teacher has to be learned for that. Only TSD
@@ -608,9 +608,7 @@ if as_shipped:  # the losses
     assert left["loss_tsd"] > 0.75 and left["loss_ssd"] < 0.1, left
     assert frame["loss_tsd"].iloc[-1] / start["loss_tsd"] < 0.4
     assert pull_ssd > 5 * pull_tsd, (pull_tsd, pull_ssd)
-    assert pulls[ours][1] > pulls[ours][0], "SSD is the faster one with the lambdas of quick too"
-    half = len(frame) // 2
-    assert (paths[ours][half:, 1] < paths[ours][half:, 0]).all(), paths[ours]
+    assert pulls[ours][1] > pulls[ours][0], "SSD pulls harder with the lambdas of quick too"
     at = {name: d.mean(axis=1) for name, d in apart.items()}  # both kinds of pairs
     assert (at["trained"] < 0.5 * at["untrained"]).all(), "training takes most of the differences"
     assert (at["released lambdas"] < 0.25 * at["untrained"]).all(), at

@@ -341,6 +341,28 @@ table.head(8).round(4)
 # `p` is the share of normal images that score at least as high, counting the new one: small is rare. It is **not** the
 # probability that the patient is healthy.
 #
+# `d24fad predict` does the same: `--normals` and `--alpha` add these two columns to `scores.csv`. Scores that are known
+# are taken over. It also writes `gallery.html` into the folder of the results, the page to look at: images by score,
+# each with its map in colour, the supports, and the histogram with its threshold.
+
+# %%
+if threshold is not None:
+    further_files = [normals.paths[i] for i in spare]
+    result = d2.predict_folder(
+        model,
+        new.root,
+        support_files,
+        lesson.out / "results",
+        normals=further_files,
+        alpha=false_alarms,
+        progress=False,
+    )
+    stored = result.scores.set_index("name").loc[table["image"]]
+    same("p-values", table["p"], stored["p_value"], atol=1e-5)
+    assert list(stored["alarm"]) == [alarm == "alarm" for alarm in table["alarm"]]
+    print(f"{result.known} scores taken over, {result.scored} new; {result.gallery.name} written")
+
+# %% [markdown]
 # How much of this order hangs on the supports? Here are the scores once more, with other supports from the same folder,
 # and the correlation of the two orders (Spearman's: 1 for the same order).
 
