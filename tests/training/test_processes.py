@@ -22,8 +22,11 @@ from d24fad_lite.training.episodes import EpisodeBatch
 from d24fad_lite.training.fit import new_accelerator
 from d24fad_lite.training.run import TrainingRun
 
-LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]
-LAUNCH += ["--mixed_precision", "no", "--dynamo_backend", "no", "-m", "d24fad_lite.cli"]
+# Not `accelerate launch`: on processors it starts one process, whatever --num_processes says. Under torchrun,
+# Accelerate finds two and joins them with gloo, as it joins GPUs with NCCL.
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+LAUNCH += ["-m", "d24fad_lite.cli"]
+SLOWLY = ["--lr", "1e-5"]  # at larger rates rounding grows from step to step, also between two threads of one process
 
 
 def test_batch_norms_of_two_processes_are_those_of_the_joined_batch(tmp_path: Path) -> None:
@@ -78,23 +81,50 @@ def launched(options: list[str], out: Path) -> subprocess.Popen[str]:
     )
 
 
+def alone(options: list[str], out: Path) -> Path:
+    """The same training in one process of one thread."""
+    command = [sys.executable, "-m", "d24fad_lite.cli", *options, "--out", str(out)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def require_equal(one: Path, two: Path) -> None:
+    """Losses of all epochs within 1e-4 relative, and of a thousand weights all but a few.
+
+    Adam makes a step of the same length of the smallest gradient, whose sign rounding may decide.
+    """
+    weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
+    assert weights[0].keys() == weights[1].keys()
+    first, second = (torch.cat([w[n].double().flatten() for n in sorted(w)]) for w in weights)
+    apart = (first - second).abs() > 2e-5 + 1e-3 * first.abs()
+    assert float(apart.double().mean()) < 5e-3, float(apart.double().mean())
+    losses = [pd.read_csv(folder / "history.csv").drop(columns="seconds").to_numpy() for folder in (one, two)]
+    assert np.allclose(*losses, rtol=1e-4), np.abs(losses[0] / losses[1] - 1).max(axis=0)
+    assert not np.array_equal(*losses), "equal to the last bit: was it two processes at all?"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(280)
 def test_two_launched_processes_equal_one(options: list[str], tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    alone = subprocess.run([sys.executable, "-m", "d24fad_lite.cli", *options, "--out", str(one)], capture_output=True)
-    assert alone.returncode == 0, alone.stderr
-    pair = launched(options, two)
+    one, two = alone([*options, *SLOWLY], tmp_path / "one"), tmp_path / "two"
+    pair = launched([*options, *SLOWLY], two)
     said, _ = pair.communicate(timeout=200)
     assert pair.returncode == 0, said
     assert said.count("saved ") == 1 and "3 epochs on" in said  # told once
-    losses = [pd.read_csv(folder / "history.csv").drop(columns="seconds").to_numpy() for folder in (one, two)]
-    assert np.allclose(*losses, rtol=2e-5), losses
-    weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
-    assert weights[0].keys() == weights[1].keys()
-    for name, tensor in weights[0].items():
-        if tensor.is_floating_point():
-            assert torch.allclose(tensor, weights[1][name], rtol=1e-3, atol=2e-5), name
+    require_equal(one, two)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280)
+def test_two_processes_started_from_a_notebook_equal_one(options: list[str], tiny_root: Path, tmp_path: Path) -> None:
+    one, two = alone([*options, *SLOWLY], tmp_path / "one"), tmp_path / "two"
+    script = Path(__file__).with_name("from_a_notebook.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(script), str(tiny_root), str(two)]
+    pair = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert pair.returncode == 0, pair.stderr
+    require_equal(one, two)
 
 
 @pytest.mark.slow
