@@ -116,9 +116,10 @@ def predict_folder(
     FileNotFoundError, LayoutError : no such model, no images, no supports.
     ThresholdError : supports and normals are too few to promise `alpha`.
     ImageError : a support, or a further normal image, cannot be read.
-    ResultsConflict : `out` holds results of other settings, or a scores.csv of another origin.
+    ResultsConflict : `out` holds results of other settings, or a scores.csv or gallery.html of another origin.
     FolderInUse : another process writes into `out`.
-    ValueError : a number, reading, method or device that is not possible; a further normal image that is a support.
+    ValueError : a number, reading, method or device that is not possible; a further normal image that is a support
+        or is given twice.
     OSError : results cannot be written; what was scored is kept.
 
     Warns
@@ -142,7 +143,7 @@ def predict_folder(
     if alpha is not None:
         calibration_basis(min(len(chosen), MOST_COMPARED), len(further), alpha)  # refused before anything is read
     settings = _settings(model, chosen, reading, method)
-    further_sha256 = _require_new(further, settings["supports"])
+    further_sha256 = require_new(further, settings["supports"])
     store = ScoreStore(out, settings, overwrite)
     detector = opened_detector(model, teacher, device, reading, method)
     warn_of_data(listing.warnings(), stacklevel=2)
@@ -201,13 +202,23 @@ def _settings(model: Detector | str | Path, supports: Sequence[Path], reading: s
     return settings | ({"reading": reading} if reading else {}) | ({"method": method} if method else {})
 
 
-def _require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:
-    """The sha256 of each further normal image; ValueError where one is a support."""
-    digests = [content_sha256(path) for path in normals]
-    for path, digest in zip(normals, digests):
+def require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:
+    """The sha256 of each further normal image; ValueError where one is a support, or is there twice.
+
+    supports : sha256 of each
+    """
+    first_of: dict[str, Path] = {}
+    for path in normals:
+        digest = content_sha256(path)
         if digest in supports:
             raise ValueError(f"normal image {path} is a support as well; its score would be too low, leave it out")
-    return digests
+        if digest in first_of:
+            raise ValueError(
+                f"normal images {first_of[digest]} and {path} are the same; counted twice, a rate would be promised "
+                "that they cannot keep: leave one of them out"
+            )
+        first_of[digest] = path
+    return list(first_of)
 
 
 def opened_detector(
@@ -222,6 +233,8 @@ def opened_detector(
     detector = as_method(detector, method)
     if reading and not isinstance(detector, D24FAD):
         raise ValueError(f"reading {reading!r} is for a D24FAD; {detector.method!r} reads in its own way: leave it out")
+    if reading and method == "matched" != reading:
+        raise ValueError(f"method 'matched' is the reading 'matched', so reading {reading!r} undoes it: leave one out")
     return detector.read_as(reading) if reading else detector
 
 

@@ -13,12 +13,15 @@ def heatmap_names(names: Iterable[str]) -> dict[str, PurePosixPath]:
     """Where the heatmap of each image goes, below the folder of heatmaps.
 
     scans/a.dcm gives scans/a.png; where a.dcm and a.jpg (or A.jpg: some disks do not tell them apart) lie side by side,
-    a.dcm.png and a.jpg.png; and a.dcm.tif beside a.dcm keeps its whole name, too. A name too long for a file is
-    shortened and gets a hash.
+    a.dcm.png and a.jpg.png; and a.dcm.tif beside a.dcm keeps its whole name, too, as does a.jpg beside a folder a.png.
+    A name too long for a file is shortened and gets a hash.
     """
     paths = {name: PurePosixPath(name) for name in names}
     taken = Counter(_key(path.with_name(path.stem)) for path in paths.values())
     taken.update(_key(path) for path in paths.values())
+    # A heatmap a.png cannot lie where the heatmaps of a folder a.png do.
+    folders = {_key(folder) for path in paths.values() for folder in path.parents}
+    taken.update(folder.removesuffix(".png") for folder in folders if folder.endswith(".png"))
     return {name: _heatmap(path, alone=taken[_key(path.with_name(path.stem))] == 1) for name, path in paths.items()}
 
 

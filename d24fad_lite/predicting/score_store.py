@@ -85,7 +85,7 @@ class ScoreStore:
 
     Raises
     ------
-    ResultsConflict : the folder holds results of other settings, or a scores.csv of another origin.
+    ResultsConflict : the folder holds results of other settings, or a scores.csv or gallery.html of another origin.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], overwrite: bool = False) -> None:
@@ -101,7 +101,7 @@ class ScoreStore:
         if overwrite:
             return
         stored = _read_note(folder / SETTINGS)
-        present = [name for name in (SCORES, PARTIAL) if (folder / name).exists()]
+        present = [name for name in (SCORES, PARTIAL, GALLERY) if (folder / name).exists()]
         if stored is None:
             if present:
                 raise ResultsConflict(f"{folder} holds a {present[0]} that this command did not write")
@@ -123,7 +123,8 @@ class ScoreStore:
         if self._overwrite:
             self._discard()
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / FAILURES).unlink(missing_ok=True)
+        for name in (FAILURES, GALLERY):  # of an earlier run; with --gallery 0 no old page must stay
+            (self.folder / name).unlink(missing_ok=True)
         self._heatmaps = heatmap_names(dict.fromkeys([*names, *self.rows]))
         earlier = whole_names(self.rows) if self._older else heatmap_names(self.rows)
         rename_heatmaps(self.folder / HEATMAPS, earlier, self._heatmaps)

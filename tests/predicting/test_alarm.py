@@ -91,6 +91,15 @@ def test_a_normal_image_that_is_a_support_is_named(folders, tmp_path) -> None:
         )
 
 
+def test_a_normal_image_that_is_given_twice_is_named_and_promises_nothing(folders, tmp_path) -> None:
+    twice = [folders["normals"], min(folders["normals"].iterdir())]  # 6 images, not 7
+    with pytest.raises(ValueError, match=r"normal images .* are the same; counted twice"):
+        d2.predict_folder(
+            d2.D24FAD(CONFIG), folders["scans"], folders["supports"], tmp_path / "out", normals=twice, alpha=1 / 8
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_calibration_images_among_the_scored_ones_are_counted(folders, tmp_path) -> None:
     shutil.copy(min(folders["normals"].iterdir()), folders["scans"] / "normal.png")
     result = d2.predict_folder(

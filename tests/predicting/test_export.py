@@ -165,6 +165,27 @@ def test_bad_arguments_are_named(folders, tmp_path) -> None:
     assert (tmp_path / "x").read_text() == "mine"
 
 
+def test_normals_that_are_supports_make_no_threshold(folders, tmp_path) -> None:
+    with pytest.raises(ValueError, match="is a support as well"):
+        d2.export_detector(
+            d2.D24FAD(CONFIG), folders["supports"], tmp_path / "x", alpha=0.3, normals=folders["supports"]
+        )
+
+
+def test_a_folder_is_never_replaced_by_a_file(folders, tmp_path) -> None:
+    with pytest.raises(IsADirectoryError, match=r"is a folder; give a file, such as .*detector\.onnx"):
+        d2.export_detector(d2.D24FAD(CONFIG), folders["supports"], tmp_path, overwrite=True)
+
+
+def test_the_detector_that_is_given_is_not_moved_to_another_device(folders, tmp_path, monkeypatch) -> None:
+    model, moved = d2.D24FAD(CONFIG), []
+    to = nn.Module.to
+    monkeypatch.setattr(nn.Module, "to", lambda self, *given, **named: moved.append(self) or to(self, *given, **named))
+    with pytest.raises(d2.ThresholdError):  # long after the model has been brought to the processor
+        d2.export_detector(model, folders["supports"], tmp_path / "x", alpha=0.01)
+    assert moved and model not in moved
+
+
 def test_the_images_that_are_tried_are_grey_and_coloured_of_five_sizes() -> None:
     shapes = [image.shape for image in trial_images("uint8")]
     assert len({shape[:2] for shape in shapes}) == 5 and {shape[2] for shape in shapes} == {1, 3}

@@ -144,6 +144,20 @@ def test_a_scores_file_of_another_origin_names_nothing_to_delete(model_file, nor
     assert [path for path in ours if not path.is_file() or path.read_bytes() != b"mine"] == []
 
 
+@pytest.mark.filterwarnings("ignore:folder 'scans'")
+def test_a_page_of_another_origin_is_kept_and_an_old_one_does_not_stay(model_file, normals, scans, tmp_path) -> None:
+    page = tmp_path / "out/gallery.html"
+    page.parent.mkdir()
+    page.write_text("mine")
+    with pytest.raises(ResultsConflict, match=r"gallery\.html that this command did not write"):
+        d2.predict_folder(model_file, scans, normals, page.parent)
+    assert page.read_text() == "mine"
+    page.unlink()
+    assert d2.predict_folder(model_file, scans, normals, page.parent, heatmap_size=0, gallery=1).gallery == page
+    d2.predict_folder(model_file, scans, normals, page.parent, heatmap_size=0, gallery=0)
+    assert not page.exists()  # its threshold and its images would be those of the run before
+
+
 def test_a_damaged_note_of_settings_is_named(model_file, normals, scans, tmp_path) -> None:
     (tmp_path / "predict.json").write_text("{")
     with pytest.raises(ResultsConflict, match=r"predict\.json is damaged .* overwrite=True to replace it"):
@@ -161,6 +175,10 @@ def test_a_damaged_note_of_settings_is_named(model_file, normals, scans, tmp_pat
         ({"reading": "mached"}, "did you mean 'matched'"),
         ({"batch_size": 0}, "batch size 0 must be at least 1"),
         ({"heatmap_size": 8}, "heatmap size 8 16 to 4096, or 0"),
+        (
+            {"method": "matched", "reading": "paper"},
+            "method 'matched' is the reading 'matched', so reading 'paper' undoes",
+        ),
         ({"device": "abacus"}, "device 'abacus' is not there"),
     ],
 )

@@ -32,6 +32,13 @@ def test_a_heatmap_is_called_after_the_stem_unless_another_image_would_share_it(
     }
 
 
+def test_no_heatmap_lies_where_the_heatmaps_of_a_folder_lie() -> None:
+    found = heatmap_names(["a.jpg", "A.png/b.jpg", "sub/c.jpg", "sub.jpg", "d.png", "d/e.png"])
+    assert [str(path) for path in found.values()] == [
+        *("a.jpg.png", "A.png/b.png", "sub/c.png", "sub.png", "d.png", "d/e.png")
+    ]
+
+
 @settings(deadline=None)
 @given(NAMES)
 def test_no_two_images_share_a_heatmap(names: list[str]) -> None:

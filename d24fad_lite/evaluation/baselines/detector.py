@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from d24fad_lite.evaluation.scorer import Scorer
+from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.features import Prediction
 from d24fad_lite.model.image_input import check_images
@@ -117,6 +118,11 @@ class BaselineDetector(nn.Module, ABC):
         FileNotFoundError, CheckpointError : no file, no file of this method, or another teacher.
         """
         stored = read_detector(path, cls.method)
+        if unknown := sorted(stored.options.keys() - {"levels"}):
+            raise CheckpointError(
+                f"{path} holds options {unknown} that a detector of {cls.method!r} does not have; was it written by a "
+                "newer version?"
+            )
         config = config_of(stored, teacher)
         with possible_settings(stored.path):
             return cls(config, stored_teacher(stored, config, teacher), **stored.options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 
 import numpy as np
 import torch
@@ -132,7 +133,10 @@ def compared_levels(teacher: Teacher, levels: Sequence[int] | None = None) -> li
     Raises ValueError for a level that the teacher does not have.
     """
     count = len(teacher.channels)
-    chosen = sorted(set(levels if levels is not None else range(min(1, count - 1), count)))
+    try:
+        chosen = sorted({index(level) for level in (levels if levels is not None else range(min(1, count - 1), count))})
+    except TypeError:  # no sequence, or not of whole numbers
+        chosen = []
     if not chosen or chosen[0] < 0 or chosen[-1] >= count:
         raise ValueError(f"levels={levels!r} must name some of the teacher's levels, 0 (fine) to {count - 1}")
     return chosen

@@ -20,9 +20,10 @@ from d24fad_lite.predicting.alarm import calibrate_folder, scores_of_files
 from d24fad_lite.predicting.export.facts import export_facts
 from d24fad_lite.predicting.export.formats import FORMATS, ExportError, Run
 from d24fad_lite.predicting.export.graph import INPUTS, ExportGraph
-from d24fad_lite.predicting.folder import opened_detector
+from d24fad_lite.predicting.folder import opened_detector, require_new
 from d24fad_lite.predicting.heatmaps import support_reference
 from d24fad_lite.predicting.inputs import choose_supports
+from d24fad_lite.predicting.scoring import content_sha256
 
 TOLERANCE = 1e-4  # relative, of scores and of the largest value of a map
 SIZES = ((96, 96), (131, 90), (60, 200), (257, 256), (40, 33))  # of the images that are tried, height and width
@@ -92,7 +93,7 @@ def export_detector(
     Raises
     ------
     ExportError : an operator that the format lacks, by name; a file that gives other numbers than `predict`.
-    FileExistsError : `out` exists.
+    FileExistsError, IsADirectoryError : `out` exists, or is a folder.
     ThresholdError : supports and normals are too few to promise `alpha`.
     ValueError, FileNotFoundError, ImageError : as in `predict_folder`.
 
@@ -106,10 +107,15 @@ def export_detector(
             raise ValueError(choose_one_of(name, value, choices))
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists; choose another file, or overwrite=True to replace it")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give a file, such as {path / ('detector' + FORMATS[to][0])}")
     chosen = choose_supports(supports, shots, seed)
     further = choose_supports(normals) if not isinstance(normals, Sequence) or normals else []
-    detector: Any = opened_detector(model, teacher, "cpu", reading, method)
-    detector = copy.deepcopy(detector).eval().requires_grad_(False)
+    require_new(further, [content_sha256(file) for file in chosen])
+    # A copy, so that a detector on a GPU stays there.
+    source = model if isinstance(model, (str, Path)) else copy.deepcopy(model)
+    detector: Any = opened_detector(source, teacher, "cpu", reading, method)
+    detector = detector.eval().requires_grad_(False)
     images = torch.stack([load_image(file, detector.config.image_size) for file in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
     calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)

@@ -16,7 +16,7 @@ from d24fad_lite.evaluation.baselines.mean_feature import mean_vectors
 from d24fad_lite.evaluation.baselines.mean_feature_detector import MeanFeatureDetector, contributions
 from d24fad_lite.evaluation.baselines.nearest_patch_detector import NearestPatchDetector
 from d24fad_lite.evaluation.scorer import as_scorer
-from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.model.checkpoint import CheckpointError, read_tensors, write_tensors
 from d24fad_lite.model.features import SupportBank
 from d24fad_lite.model.interface import Detector
 from d24fad_lite.runs.benchmark.methods import METHODS, SHORTCUTS
@@ -125,6 +125,23 @@ def test_options_of_a_baseline_are_kept_in_its_file_and_change_its_fingerprint(t
     assert one.fingerprint() != two.fingerprint()
     again = load_detector(two.save(tmp_path / "two.safetensors"))
     assert isinstance(again, BaselineDetector) and again.levels == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": [1], "bogus": 1}, "options \\['bogus'\\]"),
+        ({"config": 1}, "options \\['config'\\]"),
+        ({"self": 1}, "options \\['self'\\]"),
+        *(({"levels": levels}, "levels=") for levels in ("abc", 3, [0.5], [[1]], {"1": 2}, [10**30], [-1], [])),
+    ],
+)
+def test_options_in_a_file_of_which_nothing_can_be_built_are_named(tmp_path, teacher, options, message) -> None:
+    path = NearestPatchDetector(CONFIG, teacher).save(tmp_path / "n.safetensors")
+    tensors, facts = read_tensors(path)
+    write_tensors(path, tensors, {**facts, "options": options})
+    with pytest.raises(CheckpointError, match=f"n.safetensors.*{message}"):
+        load_detector(path)
 
 
 def test_another_method_is_read_from_the_teacher_of_a_model(teacher, images) -> None:
