@@ -105,6 +105,8 @@ def evaluate(
         raise ValueError(
             "give either a MODEL (model.safetensors of d24fad fit) or --untrained" + (", not both" if untrained else "")
         )
+    if method == "matched" and reading:
+        raise ValueError("--method matched is the reading matched, so --reading undoes it: leave one out")
     counts, wanted = numbers_of(shots, "--shots"), names_of(task, task_names(data))
     bench = open_benchmark(data, wanted)
     for tested in bench.values():

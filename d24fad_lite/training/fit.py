@@ -101,9 +101,10 @@ def fit(
 
     Notes
     -----
-    Under `accelerate launch` or `notebook_launcher` several processes (GPUs) share out each batch. Their batch norms
-    see the whole of it, so losses and weights are those of one process up to rounding; independent episodes only. The
-    first process writes; if one is killed the launcher ends the others, and the same call goes on from the last epoch.
+    Under `accelerate launch` or `notebook_launcher` (GPUs), or torchrun, several processes share out each batch. Their
+    batch norms see the whole of it, so losses and weights are those of one process up to rounding; independent episodes
+    only. The first process writes; if one is killed the launcher ends the others, and the same call goes on from the
+    last epoch. On processors `accelerate launch` starts a single process: take torchrun.
 
     Raises
     ------

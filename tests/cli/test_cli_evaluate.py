@@ -198,3 +198,14 @@ def test_a_task_whose_name_holds_a_comma_is_given_alone_or_in_quotes(d24fad, run
     result = d24fad("evaluate", run_folder / "model.safetensors", "--data", own_root, *given, *QUICK)
     assert result.code == 0, result.err
     assert [line[:9].strip() for line in result.out.splitlines()[1:5:2]] == ["Chest, PA", "Blobs"]
+
+
+def test_another_method_is_measured_and_not_mixed_with_a_reading(d24fad, run_folder, tiny_root) -> None:
+    command = ["evaluate", run_folder / "model.safetensors", "--data", tiny_root, "--task", "Stripes", *QUICK]
+    patch = d24fad(*command, "--method", "nearest-patch")
+    assert patch.code == 0 and patch.out.splitlines()[1].split()[0] == "Stripes", patch.err
+    assert patch.out != d24fad(*command).out
+    mixed = d24fad(*command, "--method", "matched", "--reading", "paper")
+    assert mixed.code == 2 and "leave one out" in mixed.err
+    unread = d24fad(*command, "--method", "mean-feature", "--reading", "paper")
+    assert unread.code == 2 and "'mean-feature' reads in its own way" in unread.err

@@ -204,3 +204,20 @@ def test_what_the_tasks_leave_out_is_told_once(d24fad, fit_options, tiny_root, t
     )
     assert result.code == 0
     assert result.err.count("task 'Blobs': 1 file(s) ignored: train/good/scan.webp (no PNG") == 1
+
+
+def test_a_method_that_is_not_trained_is_saved_at_once_and_another_asks_for_data(d24fad, tmp_path) -> None:
+    tiny = ["--teacher", "test_resnet.r160_in1k", "--weights", "random", "--image-size", 32, "--out", tmp_path / "run"]
+    saved = d24fad("fit", "--method", "nearest-patch", *tiny)
+    assert saved.code == 0 and "nearest-patch is not trained; saved" in saved.out, saved.err
+    assert d2.load_detector(tmp_path / "run/model.safetensors").method == "nearest-patch"
+    asked = d24fad("fit", *tiny)
+    assert asked.code == 2 and "--data ROOT is missing" in asked.err
+    unknown = d24fad("fit", "--method", "nearest", *tiny)
+    assert unknown.code == 2 and "nearest-patch" in unknown.err
+
+
+def test_a_piped_training_says_a_line_for_each_epoch(d24fad, fit_options, tmp_path) -> None:
+    result = d24fad(*fit_options, "--epochs", 2, "--out", tmp_path / "lines")
+    lines = [line for line in result.err.splitlines() if line.startswith("epoch ")]
+    assert [line[:18] for line in lines] == ["epoch 1 of 2: loss", "epoch 2 of 2: loss"] and "0 s left" in lines[-1]

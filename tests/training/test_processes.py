@@ -90,17 +90,20 @@ def alone(options: list[str], out: Path) -> Path:
 
 
 def require_equal(one: Path, two: Path) -> None:
-    """Losses of all epochs within 1e-4 relative, and of a thousand weights all but a few.
+    """Losses of the first epoch within 1e-5 relative, of all within 2e-3; of a thousand weights all but a few.
+
+    Learn-to-weight is close to one-hot: where two supports are nearly equal, rounding decides between them.
 
     Adam makes a step of the same length of the smallest gradient, whose sign rounding may decide.
     """
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     assert weights[0].keys() == weights[1].keys()
     first, second = (torch.cat([w[n].double().flatten() for n in sorted(w)]) for w in weights)
-    apart = (first - second).abs() > 2e-5 + 1e-3 * first.abs()
-    assert float(apart.double().mean()) < 5e-3, float(apart.double().mean())
+    share = float(((first - second).abs() > 2e-5 + 1e-3 * first.abs()).double().mean())
+    assert share < 5e-3, share
     losses = [pd.read_csv(folder / "history.csv").drop(columns="seconds").to_numpy() for folder in (one, two)]
-    assert np.allclose(*losses, rtol=1e-4), np.abs(losses[0] / losses[1] - 1).max(axis=0)
+    apart = np.abs(losses[0] / losses[1] - 1)  # (epochs, columns)
+    assert apart[0].max() < 1e-5 and apart.max() < 2e-3, apart
     assert not np.array_equal(*losses), "equal to the last bit: was it two processes at all?"
 
 
