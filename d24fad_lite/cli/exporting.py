@@ -58,6 +58,7 @@ def export(
       print(float(score), facts["threshold"] is not None and float(score) > facts["threshold"])
     """
     from d24fad_lite.predicting.export.export import export_detector
+    from d24fad_lite.predicting.export.formats import MOST_PIXELS
     from d24fad_lite.predicting.inputs import choose_supports
 
     if not model.is_file():
@@ -80,6 +81,6 @@ def export(
         overwrite=overwrite,
     )
     threshold = written.facts["threshold"]
-    tell(f"saved {out}: {len(chosen)} supports, takes {pixels} images [H, W, 1 or 3] of any size")
+    tell(f"saved {out}: {len(chosen)} supports, takes {pixels} images [H, W, 1 or 3], sides up to {MOST_PIXELS} px")
     tell(f"tried on {written.tried} images: equal to predict within {written.difference:.0e} (relative)")
     tell(f"threshold {threshold:.4g}, as data beside the graph" if threshold is not None else "no threshold (--alpha)")

@@ -146,7 +146,7 @@ def predict_folder(
     further_sha256 = require_new(further, settings["supports"])
     store = ScoreStore(out, settings, overwrite)
     detector = opened_detector(model, teacher, device, reading, method)
-    warn_of_data(listing.warnings(), stacklevel=2)
+    warn_of_data([*listing.warnings(), *_given_twice(chosen, settings["supports"])], stacklevel=2)
     images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
     bank, reference = support_reference(detector, images)
     calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)
@@ -200,6 +200,20 @@ def _settings(model: Detector | str | Path, supports: Sequence[Path], reading: s
     digest = file_sha256(model) if isinstance(model, (str, Path)) else model.fingerprint()
     settings = {"model": digest, "supports": [content_sha256(path) for path in supports]}
     return settings | ({"reading": reading} if reading else {}) | ({"method": method} if method else {})
+
+
+def _given_twice(supports: Sequence[Path], digests: Sequence[str]) -> list[str]:
+    """A sentence for each support that is another one once more: against its twin it scores far too low."""
+    first: dict[str, Path] = {}
+    said = []
+    for path, digest in zip(supports, digests):
+        if digest in first:
+            said.append(
+                f"support {path} is {first[digest]} once more: the supports' own scores, and p-values from them, mean "
+                "little; give each image once"
+            )
+        first.setdefault(digest, path)
+    return said
 
 
 def require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:

@@ -76,6 +76,12 @@ def test_without_further_normals_the_supports_give_p_values_and_no_alarm(folders
     assert "no false-alarm rate was asked for" in result.calibration.sentence()
 
 
+def test_a_support_that_is_given_twice_is_named(folders, tmp_path) -> None:
+    first = min(folders["supports"].iterdir())
+    with pytest.warns(UserWarning, match=r"once more: the supports' own scores"):
+        d2.predict_folder(d2.D24FAD(CONFIG), folders["scans"], [folders["supports"], first], tmp_path / "out")
+
+
 def test_a_single_support_gives_no_p_value(folders, tmp_path) -> None:
     one = min(folders["supports"].iterdir())
     result = d2.predict_folder(d2.D24FAD(CONFIG), folders["scans"], one, tmp_path / "out")

@@ -143,7 +143,10 @@ def as_method(detector: D24FAD | BaselineDetector, method: str, argument: str = 
     """
     if not method or method == detector.method:
         return detector
-    if named_method(method, argument).trained:
+    named = named_method(method, argument)
+    if named.trained and isinstance(detector, D24FAD) and named.settings(detector.config) == detector.config:
+        return detector  # it was trained so
+    if named.trained:
         raise ValueError(
             f"{argument} {method!r} is trained; the model at hand is {detector.method!r}, and its teacher alone does "
             f"not make one: d24fad fit --method {method} trains it"

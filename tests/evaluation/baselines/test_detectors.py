@@ -152,6 +152,8 @@ def test_another_method_is_read_from_the_teacher_of_a_model(teacher, images) -> 
     )
     matched = as_method(model, "matched")
     assert isinstance(matched, d2.D24FAD) and matched.config.reading_name == "matched"
+    tsd = create_detector("tsd-only", CONFIG, teacher)
+    assert as_method(tsd, "tsd-only") is tsd
     with pytest.raises(ValueError, match="--method 'tsd-only' is trained"):
         as_method(model, "tsd-only", "--method")
     with pytest.raises(ValueError, match="did you mean 'nearest-patch'"):
