@@ -30,6 +30,7 @@ def open_page(browser, file: Path, width: int = 1280, scheme: str = "light"):
     page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: errors.append(request.url) if request.url.startswith("http") else None)
     page.goto(file.as_uri())
     return page, errors
@@ -40,7 +41,9 @@ def test_images_are_walked_and_closed_by_keyboard_and_the_focus_comes_back(brows
     cards = page.locator("#images .card")
     names = [cards.nth(i).get_attribute("data-name") for i in range(cards.count())]
     cards.first.locator("button").focus()
-    page.keyboard.press("ArrowRight")
+    for key, expected in (("End", len(names) - 1), ("Home", 0), ("ArrowRight", 1)):
+        page.keyboard.press(key)
+        assert page.evaluate("document.activeElement.closest('.card').dataset.name") == names[expected], key
     page.keyboard.press("Enter")
     name = page.locator("#large-name")
     assert name.inner_text() == names[1]
@@ -54,6 +57,15 @@ def test_images_are_walked_and_closed_by_keyboard_and_the_focus_comes_back(brows
     page.keyboard.press("Escape")
     assert not page.locator("#large").evaluate("one => one.open")
     assert page.evaluate("document.activeElement.closest('.card').dataset.name") == names[0]
+    assert errors == []
+
+
+def test_every_picture_is_shown_also_below_its_map(browser, page_file) -> None:
+    page, errors = open_page(browser, page_file)
+    page.wait_for_function("[...document.images].filter(one => one.closest('.card')).every(one => one.complete)")
+    widths = page.locator("#images .card img").evaluate_all("all => all.map(one => one.naturalWidth)")
+    cards = page.locator("#images .card").count()
+    assert len(widths) == 3 * cards and min(widths) > 0
     assert errors == []
 
 

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 import d24fad_lite as d2
+from d24fad_lite.figures.overlay import data_uri
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
-from d24fad_lite.predicting.gallery.histogram import LEFT, RIGHT, WIDTH, bins_of, histogram_svg
+from d24fad_lite.predicting.gallery.histogram import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, bins_of, histogram_svg
 from d24fad_lite.predicting.gallery.page import render
-from d24fad_lite.predicting.gallery.pictures import image_pictures, map_layer
+from d24fad_lite.predicting.gallery.pictures import MOST_COVER, image_pictures, map_layer
 
 NASTY = "<script>alert('x')</script>\"&\udcff.png"
 
@@ -86,7 +87,7 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 
 def test_what_is_left_out_and_why_there_is_no_threshold_are_said() -> None:
     page = render(a_gallery(["a.png"], threshold=None, left_out=7, threshold_sentence="too few & small"))
-    assert "7 images of lower scores are not shown" in page and "too few &amp; small" in page
+    assert "Not shown: 7 images of lower scores" in page and "too few &amp; small" in page
     assert 'id="only"' not in page and "threshold at" not in page
 
 
@@ -109,6 +110,43 @@ def test_the_threshold_stands_where_its_value_is() -> None:
     assert at == pytest.approx(LEFT + (WIDTH - LEFT - RIGHT) * 3 / 4, abs=0.06)
     tick = float(re.search(r'class="tick" d="M([\d.]+)', svg)[1])
     assert tick == pytest.approx(LEFT + (WIDTH - LEFT - RIGHT) * 2 / 4, abs=0.06)
+
+
+def test_the_alarms_of_a_bar_that_the_threshold_divides_are_drawn_as_such() -> None:
+    scores = np.random.default_rng(1).normal(size=300)
+    threshold = float(np.median(scores)) + 0.01
+    svg = histogram_svg(scores, [], threshold)
+    heights = {
+        kind: sum(map(float, re.findall(rf'<rect class="{kind}"[^>]* height="([\d.]+)"', svg)))
+        for kind in ("above", "bar")
+    }
+    counts, edges = bins_of(scores, [threshold])
+    assert not np.isclose(edges, threshold).any(), "the threshold must divide a bar for this test to say anything"
+    per_image = (HEIGHT - BOTTOM - TOP) / counts.max()
+    assert heights["above"] / per_image == pytest.approx((scores > threshold).sum(), abs=0.5)
+    assert heights["bar"] / per_image == pytest.approx((scores <= threshold).sum(), abs=0.5)
+
+
+def test_alarms_are_counted_also_among_images_that_are_not_shown() -> None:
+    beyond = a_gallery(["a.png", "b.png"], all_scores=[0.9, 0.1, 0.8, 0.7, 0.5], left_out=3)
+    assert "highest score first (3 alarms, 1 of them shown)" in render(beyond)
+    assert "highest score first (1 alarm)" in render(a_gallery(["a.png", "b.png"]))
+    assert "alarm)" not in render(a_gallery(["a.png"], threshold=None))
+
+
+def test_a_picture_stands_in_the_page_once_and_the_strip_has_the_weights() -> None:
+    page = render(a_gallery(["a.png"]))
+    assert page.count(f'src="{data_uri(b"j", "jpeg")}"') == 1
+    strip = re.search(r'<span class="strip"[^>]*>(.*?)</span></span>', page)[1]
+    assert re.findall(r"flex-grow:([\d.]+)", strip) == ["0.7500", "0.2500"]
+    assert 'title="1 one.png: 75%"' in strip and "<script" not in strip
+    alone = [GalleryImage("a.png", 0.9, None, None, [1.0], b"j", None)]
+    assert 'class="strip"' not in render(a_gallery(["a.png"], images=alone))
+
+
+def test_the_fill_leaves_the_colours_where_only_supports_values_are_reached() -> None:
+    quarter = np.full((16, 16), 0.25, np.float32)
+    assert map_layer(quarter, (0.0, 1.0), (16, 16))[..., 3].max() <= round(255 * MOST_COVER * 0.25**2)
 
 
 def test_the_layer_is_clear_where_the_map_is_low_and_has_a_line_at_half_strength() -> None:
@@ -138,7 +176,7 @@ def test_a_folder_gets_a_page_of_its_highest_scores_also_when_they_were_scored_b
     page = result.gallery.read_text()
     highest = result.scores.sort_values("score", ascending=False)["name"].tolist()
     assert [card["data-name"] for card in Cards(page).cards] == highest[:2]
-    assert f"{len(highest) - 2} images of lower scores are not shown" in page
+    assert f"Not shown: {len(highest) - 2} images of lower scores" in page
     again = d2.predict_folder(*places, shots=3, gallery=2)
     cards = Cards(again.gallery.read_text()).cards
     assert again.scored == 0 and cards == Cards(page).cards, "maps of an earlier run are made again"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 210, 12, 12, 26, 46
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 216, 12, 12, 26, 52
 MOST_BINS = 40
 
 
@@ -29,14 +29,17 @@ def histogram_svg(scores: Sequence[float], supports: Sequence[float], threshold:
     def x(value: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * (value - edges[0]) / (edges[-1] - edges[0])
 
+    above = [] if threshold is None else [score for score in scores if score > threshold]
+    alarms = np.histogram(above, bins=edges)[0]  # a bar that the threshold divides shows its alarms below the rest
     parts = []
-    for count, left, right in zip(counts, edges, edges[1:]):
-        height = (floor - TOP) * count / max(counts.max(), 1)
-        above = threshold is not None and left >= threshold
-        parts.append(
-            f'<rect class="{"above" if above else "bar"}" x="{x(left):.1f}" y="{floor - height:.1f}" '
-            f'width="{max(x(right) - x(left) - 1, 0.5):.1f}" height="{height:.1f}"/>'
-        )
+    for count, alarm, left, right in zip(counts, alarms, edges, edges[1:]):
+        for kind, low, high in (("above", 0, alarm), ("bar", alarm, count)):
+            if high > low:
+                base, height = (((floor - TOP) * part / counts.max()) for part in (low, high - low))
+                parts.append(
+                    f'<rect class="{kind}" x="{x(left):.1f}" y="{floor - base - height:.1f}" '
+                    f'width="{max(x(right) - x(left) - 1, 0.5):.1f}" height="{height:.1f}"/>'
+                )
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor}" y2="{floor}"/>')
     for value in supports:
         tip = x(value)
@@ -44,15 +47,16 @@ def histogram_svg(scores: Sequence[float], supports: Sequence[float], threshold:
             f'<path class="tick" d="M{tip:.1f} {floor + 2} l-4 9 h8 z"><title>support: {value:.4g}</title></path>'
         )
     for value, anchor in ((edges[0], "start"), (edges[-1], "end")):
-        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - 16}" text-anchor="{anchor}">{value:.4g}</text>')
+        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - 22}" text-anchor="{anchor}">{value:.4g}</text>')
     parts.append(
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 16}" text-anchor="middle">score · most in one bar: {counts.max()}</text>'
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 22}" text-anchor="middle">score · most in one bar: {counts.max()}</text>'
     )
-    parts.append(f'<text class="soft" x="{LEFT}" y="{HEIGHT - 2}">▲ scores of the supports themselves</text>')
+    parts.append(f'<text class="soft" x="{LEFT}" y="{HEIGHT - 3}">▲ scores of the supports themselves</text>')
     if threshold is not None:
         at = x(threshold)
         anchor, shift = ("end", -6) if at > WIDTH / 2 else ("start", 6)
-        parts.append(f'<line class="threshold" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 18}" y2="{floor}"/>')
+        ends = f'x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 18}" y2="{floor}"'
+        parts.append(f'<line class="halo" {ends}/><line class="threshold" {ends}/>')  # seen also over its own colour
         parts.append(
             f'<text class="threshold" x="{at + shift:.1f}" y="{TOP - 10}" text-anchor="{anchor}">'
             f"threshold {threshold:.4g}</text>"

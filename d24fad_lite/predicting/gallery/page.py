@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from d24fad_lite.figures.overlay import data_uri
@@ -14,10 +14,14 @@ from d24fad_lite.predicting.gallery.histogram import histogram_svg
 
 HERE = Path(__file__).parent
 NOTICE = "For research and teaching. Not for clinical use."
+# The browser itself refuses whatever does not stand in the page.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 SCALE = (
-    "A bright line runs where the map is as high as it gets anywhere on a support, a yellow one at twice that "
-    "distance from the supports' median. Both scales are the same for all images."
+    '<span class="key half"></span>Blue line: the highest value that the map of any support reaches. '
+    '<span class="key full"></span>Yellow line: twice as far above the supports\' median. One scale for all images. '
+    "The strip below an image shows how much each support counted."
 )
+LEAST_NUMBERED = 0.12  # share of a support below which its number does not fit into its part of the strip
 
 
 def write_gallery(path: Path, gallery: Gallery) -> Path:
@@ -32,6 +36,7 @@ def render(gallery: Gallery) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>Scores of {text(gallery.title)}</title><style>{style}</style></head><body><main>"
         + "".join(_parts(gallery))
         + f"</main>{LARGE_VIEW}<script>{script}</script></body></html>\n"
@@ -39,32 +44,47 @@ def render(gallery: Gallery) -> str:
 
 
 def _parts(gallery: Gallery) -> Iterator[str]:
-    count, alarms = len(gallery.all_scores), sum(bool(image.alarm) for image in gallery.images)
     yield f"<h1>Scores of {text(gallery.title)}</h1>"
-    yield f'<p class="soft">{count} images, the higher the score, the less an image is like the supports.</p>'
+    count = _counted(len(gallery.all_scores), "image")
+    yield f'<p class="soft">{count}: the higher the score, the less an image is like the supports.</p>'
     yield f'<p class="notice">{NOTICE} Images and names are private: share this page as you would share them.</p>'
     yield '<h2>All scores</h2><div class="panel">'
     supports = [support.score for support in gallery.supports if support.score is not None]
     yield histogram_svg(gallery.all_scores, supports, gallery.threshold)
     yield f"<p>{text(gallery.threshold_sentence)}</p></div>"
     yield from _settings(gallery)
-    yield f"<h2>The {len(gallery.supports)} supports</h2>"
-    yield '<ul class="grid small">' + "".join(map(_support, gallery.supports)) + "</ul>"
-    yield f"<h2>Images, highest score first{f', {alarms} alarms' if gallery.threshold is not None else ''}</h2>"
+    yield f"<h2>{_counted(len(gallery.supports), 'support')}</h2>"
+    yield '<ul class="grid small">'
+    yield from (_support(number, support) for number, support in enumerate(gallery.supports, start=1))
+    yield f"</ul><h2>Images, highest score first{_alarms(gallery)}</h2>"
     if gallery.left_out:
+        hidden = _counted(gallery.left_out, "image")
         yield (
-            f'<p class="soft">{gallery.left_out} images of lower scores are not shown (--gallery sets how many are); '
-            "all of them stand in scores.csv and in the histogram.</p>"
+            f'<p class="soft">Not shown: {hidden} of lower scores (--gallery sets how many are shown). '
+            "All stand in scores.csv and in the histogram.</p>"
         )
     yield f'<p class="soft">{SCALE} Enter opens an image; arrow keys, j and k go on, m hides the map, Esc closes.</p>'
     yield _tools(gallery)
     yield '<ul class="grid" id="images">'
-    yield from (_card(rank, image) for rank, image in enumerate(gallery.images, start=1))
+    yield from (_card(rank, image, gallery.supports) for rank, image in enumerate(gallery.images, start=1))
     yield "</ul>"
     if gallery.failures:
         yield "<h2>Files that could not be used</h2><table><tr><th>file</th><th>why</th></tr>"
         yield from (f"<tr><td>{text(n)}</td><td>{text(why)}</td></tr>" for n, why in gallery.failures.items())
         yield "</table>"
+
+
+def _alarms(gallery: Gallery) -> str:
+    """How many of all images are alarms, also of those that are not shown; nothing where there is no threshold."""
+    if gallery.threshold is None:
+        return ""
+    alarms = sum(score > gallery.threshold for score in gallery.all_scores)
+    shown = sum(bool(image.alarm) for image in gallery.images)
+    return f" ({_counted(alarms, 'alarm')}{f', {shown} of them shown' if shown < alarms else ''})"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _settings(gallery: Gallery) -> Iterator[str]:
@@ -73,19 +93,19 @@ def _settings(gallery: Gallery) -> Iterator[str]:
     yield "</dl></details>"
 
 
-def _support(support: GallerySupport) -> str:
+def _support(number: int, support: GallerySupport) -> str:
     said = [f"score {support.score:.4g}"] if support.score is not None else []
     said += [f"suspicion {support.suspicion:.2g}"] if support.suspicion is not None else []
     flag = ' <span class="badge">stands apart: look</span>' if support.flagged else ""
     return (
         f'<li class="card{" alarm" * support.flagged}" data-support="{text(support.name)}" style="padding:.5rem">'
         f'<span class="frame"><img src="{data_uri(support.picture, "jpeg")}" alt="{text(support.name)}"></span>'
-        f'<div class="name" title="{text(support.name)}">{text(support.name)}</div>'
+        f'<div class="name" title="{text(support.name)}"><b>{number}</b> {text(support.name)}</div>'
         f'<div class="soft">{", ".join(said)}{flag}</div></li>'
     )
 
 
-def _card(rank: int, image: GalleryImage) -> str:
+def _card(rank: int, image: GalleryImage, supports: Sequence[GallerySupport]) -> str:
     picture, name = data_uri(image.picture, "jpeg"), text(image.name)
     layer = f'<img class="layer" src="{data_uri(image.overlay)}" alt="">' if image.overlay is not None else ""
     weights = text(json.dumps([round(weight, 4) for weight in image.weights]))
@@ -94,11 +114,25 @@ def _card(rank: int, image: GalleryImage) -> str:
     line += ['<span class="badge">alarm</span>'] if image.alarm else []
     return (
         f'<li class="card{" alarm" if image.alarm else ""}" data-rank="{rank}" data-name="{name}" '
-        f'data-alarm="{"yes" if image.alarm else "no"}" data-weights="{weights}"><button type="button">'
+        f'data-alarm="{"yes" if image.alarm else "no"}" data-weights="{weights}">'
+        '<button type="button" aria-haspopup="dialog">'
         f'<span class="pair"><span class="frame"><img src="{picture}" alt="{name}"></span>'
-        f'<span class="frame"><img src="{picture}" alt="">{layer}</span></span>'
-        f'<span class="line">{"".join(line)}</span><span class="name" title="{name}">{name}</span></button></li>'
+        f'<span class="frame"><img class="below" alt="">{layer}</span></span>'
+        f'<span class="line">{"".join(line)}</span><span class="name" title="{name}">{name}</span>'
+        f"{_strip(image.weights, supports)}</button></li>"
     )
+
+
+def _strip(weights: Sequence[float], supports: Sequence[GallerySupport]) -> str:
+    """How much each support counted, as the parts of a strip; the large view says the same in words."""
+    if len(weights) < 2:
+        return ""
+    parts = []
+    for number, (weight, support) in enumerate(zip(weights, supports), start=1):
+        said = text(f"{number} {support.name}: {weight:.0%}")
+        inside = number if weight >= LEAST_NUMBERED else ""
+        parts.append(f'<span style="flex-grow:{max(weight, 0):.4f}" title="{said}">{inside}</span>')
+    return f'<span class="strip" aria-hidden="true">{"".join(parts)}</span>'
 
 
 def _tools(gallery: Gallery) -> str:

@@ -2,7 +2,8 @@
 
 Red over pink histology or an orange fundus is not seen, and a grey version hides lesions of colour. So the layer is
 cyan, which none of the kit's kinds of images holds, with dark-edged lines where the map is as high as it gets anywhere
-on a support (half strength of the scale), and as far again (full strength).
+on a support (half strength of the scale), and as far again (full strength). The fill grows with the square of the
+strength: what supports show among themselves hardly tints an image, whose own colours are what a reader looks for.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def map_layer(anomaly_map: np.ndarray, limits: tuple[float, float], size: tuple[
     heat = np.clip((np.asarray(stretched) - low) / max(high - low, 1e-12), 0, 1)  # (H, W)
     layer = np.zeros((*heat.shape, 4), np.uint8)
     layer[..., :3] = FILL
-    layer[..., 3] = (255 * MOST_COVER * heat).round() // 8 * 8  # in steps, which compress well and are not seen
+    layer[..., 3] = (255 * MOST_COVER * heat**2).round() // 8 * 8  # in steps, which compress well and are not seen
     for level, color in ((0.5, HALF_LINE), (1.0, FULL_LINE)):
         inside = heat >= level
         line = binary_dilation(inside, iterations=2) & ~inside

@@ -8,6 +8,9 @@
   const supports = [...document.querySelectorAll("[data-support]")].map((one) => one.dataset.support);
   let shown = -1;
 
+  // Each picture stands in the page once, which halves the file; below its map it is shown again.
+  for (const card of cards) card.querySelector(".below").src = card.querySelector("img").src;
+
   const visible = () => [...grid.querySelectorAll(".card:not([hidden])")];
 
   function arrange() {
@@ -49,7 +52,7 @@
       const bar = document.createElement("dd");
       const number = document.createElement("dd");
       const meter = document.createElement("meter");
-      term.textContent = supports[i];
+      term.textContent = `${i + 1} ${supports[i]}`;
       meter.max = 1;
       meter.value = weight;
       number.textContent = `${(100 * weight).toFixed(0)} %`;
@@ -102,10 +105,10 @@
   grid.addEventListener("keydown", (event) => {
     const list = visible();
     const at = list.findIndex((card) => card.contains(document.activeElement));
-    const step = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 }[event.key];
-    if (at < 0 || step === undefined || !list[at + step]) return;
+    const to = { ArrowRight: at + 1, j: at + 1, ArrowLeft: at - 1, k: at - 1, Home: 0, End: list.length - 1 }[event.key];
+    if (at < 0 || !list[to] || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
-    list[at + step].querySelector("button").focus();
+    list[to].querySelector("button").focus();
   });
   for (const id of ["search", "order", "only"]) {
     if (by(id) !== null) by(id).addEventListener("input", arrange);
