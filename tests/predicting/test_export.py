@@ -43,6 +43,28 @@ def test_rows_of_the_resize_add_to_one_and_an_equal_size_changes_nothing() -> No
     torch.testing.assert_close(lanczos_matrix(40, 40, torch.zeros(())), torch.eye(40, dtype=torch.float64))
 
 
+class Resize(nn.Module):
+    """The resize alone."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return resize_pixels(image, 128)
+
+
+@pytest.mark.slow
+def test_the_resize_is_pillows_in_onnx_too(tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra d24fad_lite[export] is not installed")
+    sides = {i: torch.export.Dim(name, min=2, max=999) for i, name in enumerate(("height", "width"))}
+    image = torch.zeros(83, 71, 3, dtype=torch.uint8)
+    program = torch.onnx.export(Resize(), (image,), dynamo=True, dynamic_shapes={"image": sides}, verbose=False)
+    program.save(tmp_path / "resize.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "resize.onnx", providers=["CPUExecutionProvider"])
+    generator = np.random.default_rng(0)
+    for height, width in SIDES:
+        noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        expected = np.asarray(Image.fromarray(noise).resize((128, 128), Image.Resampling.LANCZOS))
+        np.testing.assert_array_equal(session.run(None, {session.get_inputs()[0].name: noise})[0], expected)
+
+
 @pytest.fixture(scope="module")
 def folders(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root, train = tmp_path_factory.mktemp("export"), sorted((tiny_root / "Stripes/train/good").iterdir())

@@ -13,6 +13,7 @@ import PIL
 import torch
 from torch import Tensor
 
+PI = torch.tensor(math.pi, dtype=torch.float64)  # a bare number reaches ONNX in single precision, which moves pixels
 REACH = 3.0  # of the filter, in pixels of the coarser grid
 DOWN_MAY_BE_FIRST = int(PIL.__version__.split(".")[0]) >= 13
 FIXED_POINT = 2.0**22  # Pillow's weights for 8-bit images are multiples of its inverse
@@ -69,7 +70,7 @@ def _lanczos(x: Tensor) -> Tensor:
 
 
 def _sinc(x: Tensor) -> Tensor:
-    turned = math.pi * torch.where(x == 0, 1.0, x)
+    turned = PI.to(x.device) * torch.where(x == 0, 1.0, x)
     return torch.where(x == 0, 1.0, torch.sin(turned) / turned)
 
 
