@@ -101,6 +101,24 @@ def test_an_exported_file_gives_what_predict_gives(folders, tmp_path, to: str, m
             assert found == pytest.approx(score, rel=TOLERANCE) and anomaly_map.shape == (32, 32)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["onnx", "torch"])
+def test_transparency_is_dropped_as_it_is_from_a_file(folders, tmp_path, to: str) -> None:
+    if to == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra d24fad_lite[export] is not installed")
+    model, path = d2.D24FAD(CONFIG).eval(), tmp_path / f"detector.{to}"
+    d2.export_detector(model, folders["supports"], path, to=to)
+    (tmp_path / "scans").mkdir()
+    for mode, channels in (("LA", 2), ("RGBA", 4)):  # noise in the last channel, too, so that it would show
+        pixels = np.random.default_rng(channels).integers(0, 256, (45, 38, channels), dtype=np.uint8)
+        Image.fromarray(pixels, mode).save(tmp_path / "scans" / f"{mode}.png")
+    scores = d2.predict_folder(model, tmp_path / "scans", folders["supports"], tmp_path / "out").score_of
+    for name, score in scores.items():
+        with Image.open(tmp_path / "scans" / name) as picture:
+            assert run(path, to, np.asarray(picture))[0] == pytest.approx(score, rel=TOLERANCE)
+    assert len(scores) == 2
+
+
 def run(path: Path, to: str, image: np.ndarray) -> tuple[float, np.ndarray]:
     """The file alone, as a program without this package would run it."""
     if to == "torch":
@@ -148,6 +166,23 @@ class Unknown(nn.Module):
         if float(first.sum()) > 1e9:
             first = first * 2
         return [first, self.two(first)]
+
+
+class Airy(Unknown):
+    """A teacher with an operator that ONNX has no counterpart for."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        first = torch.special.airy_ai(self.one(x))
+        return [first, self.two(first)]
+
+
+@pytest.mark.slow
+def test_an_operator_that_onnx_lacks_is_named_with_its_teacher(folders, tmp_path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra d24fad_lite[export] is not installed")
+    model = d2.D24FAD(d2.D24FADConfig(teacher=Airy(), image_size=32))
+    with pytest.raises(d2.ExportError, match=r"(?s)teacher 'module:Airy' .* to onnx: .*special_airy_ai.*to='torch'"):
+        d2.export_detector(model, folders["supports"], tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch"])

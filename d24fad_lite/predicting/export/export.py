@@ -83,7 +83,8 @@ def export_detector(
         ONNX by PyTorch's current exporter (extra `export`), or a program of `torch.export`.
     pixels : {"uint8", "float32"}, default "uint8"
         What the file takes: [H, W, C] of 0..255, or of 0..1 (deeper images); sides of 2 to 8192 pixels, C is 1 (grey)
-        or 3 (RGB). Other values and channels are not looked for: what reads the image has to see to it.
+        or 3 (RGB); a channel of transparency after them is dropped. Other values and channels are not looked for: what
+        reads the image has to see to it.
     overwrite : bool, default False
         Replace a file that is there.
 

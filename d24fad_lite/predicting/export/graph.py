@@ -43,7 +43,8 @@ class ExportGraph(nn.Module):
             square = resize_pixels(image, self.size).float() / 255  # (S, S, C)
         else:
             square = (torch.round(resize_unit(image, self.size).clamp(0.0, 1.0) * DEEP)).float() / DEEP
-        channels = torch.arange(3, device=image.device).clamp(max=image.shape[2] - 1)  # grey: three equal ones
+        # Grey becomes three equal channels; transparency (a second or fourth channel) is dropped, as by `load_image`.
+        channels = torch.arange(3, device=image.device) * (image.shape[2] // 3)
         query = square.index_select(2, channels).permute(2, 0, 1).unsqueeze(0)  # (1, 3, S, S)
         prediction = self.detector.predict(query, self._bank())
         return prediction.score[0], prediction.anomaly_map[0]
