@@ -55,7 +55,7 @@ def export(
       facts = json.loads(session.get_modelmeta().custom_metadata_map["d24fad_lite"])
       image = np.asarray(Image.open("scan.png").convert("RGB"))       # uint8 [H, W, 3], any size
       score, anomaly_map = session.run(None, {"image": image})
-      print(float(score), facts["threshold"] is not None and float(score) > facts["threshold"])
+      alarm = facts["threshold"] is not None and float(score) > facts["threshold"]
     """
     from d24fad_lite.predicting.export.export import export_detector
     from d24fad_lite.predicting.export.formats import MOST_PIXELS
