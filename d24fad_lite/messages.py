@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import html
+import logging
 import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 # What comes before a path: a colour of a terminal, or a character that no path or address goes on after.
 _BEFORE = r"(?P<before>^|\x1b\[[0-9;]*m|[^\w.:/\\<~+-])"
@@ -64,3 +67,22 @@ def beside_pictures(text: str, change: Callable[[str], str]) -> str:
     parts = _PICTURE.split(text)
     parts[::2] = map(change, parts[::2])
     return "".join(parts)
+
+
+def in_short(error: BaseException, most: int = 160) -> str:
+    """Kind and beginning of an error's text, in one line; for what other libraries raise with pages of text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:most]}"
+
+
+@contextmanager
+def quiet(name: str, level: int) -> Iterator[None]:
+    """Within, no warnings, and of the logger of this name nothing below `level`."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

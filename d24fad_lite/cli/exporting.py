@@ -60,9 +60,9 @@ def export(
     from d24fad_lite.predicting.export.export import export_detector
     from d24fad_lite.predicting.export.formats import MOST_PIXELS
     from d24fad_lite.predicting.inputs import choose_supports
+    from d24fad_lite.predicting.prepared import require_model_file
 
-    if not model.is_file():
-        raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
+    require_model_file(model)
     if out.exists() and not overwrite:
         raise FileExistsError(f"--out {out} exists; choose another file, or --overwrite to replace it")
     chosen = choose_supports(supports, shots, seed, "--shots")

@@ -11,7 +11,7 @@ from d24fad_lite.cli.errors import FAILED, resumable, say, tell
 from d24fad_lite.cli.options import Device, Method, Reading, TeacherModule, stored_teacher, writable_folder
 
 if TYPE_CHECKING:
-    from d24fad_lite.predicting.folder import FolderPrediction
+    from d24fad_lite.predicting.prediction import FolderPrediction
 
 
 def predict(

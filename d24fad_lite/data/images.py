@@ -124,7 +124,12 @@ def load_image(path: str | Path, size: int) -> Tensor:
     ValueError
         A size that is no whole number of at least 16.
     """
-    return to_float(torch.from_numpy(decode_image(path, size)).permute(2, 0, 1)).contiguous()
+    return as_image(decode_image(path, size))
+
+
+def as_image(pixels: np.ndarray) -> Tensor:
+    """What `decode_image` or `resize_pixels` gives, [S, S, 3] -> float32 [3, S, S] in 0..1."""
+    return to_float(torch.from_numpy(pixels).permute(2, 0, 1)).contiguous()
 
 
 def to_float(pixels: Tensor) -> Tensor:

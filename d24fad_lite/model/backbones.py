@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,9 +14,10 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from d24fad_lite.files import file_sha256
+from d24fad_lite.messages import in_short, quiet
 from d24fad_lite.model.checkpoint import CheckpointError, WeightsError, read_state_dict, unusable_numbers
 from d24fad_lite.model.encoders import hugging_face
-from d24fad_lite.model.encoders.backbone import Backbone
+from d24fad_lite.model.encoders.backbone import PYRAMID_MAPS, Backbone
 from d24fad_lite.model.encoders.grids import evenly_spread, patch_of, require_divided
 from d24fad_lite.model.weights.embedded import embedded_source, embedded_state_dict
 from d24fad_lite.model.weights.folder import PREFIX, checked_model_args, read_folder, read_model_args
@@ -27,7 +26,6 @@ from d24fad_lite.model.weights.local import EMBEDDED_TEACHER, find_local
 from d24fad_lite.model.weights.packages import package_of, renamed
 from d24fad_lite.model.weights.source import WeightsSource
 
-PYRAMID_MAPS = 4  # three levels and the embedding
 LIBRARY = "timm"  # what a file calls networks with options of a folder's
 
 
@@ -193,7 +191,7 @@ def _cached(name: str, path: Path) -> dict[str, Tensor]:
         return timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay).state_dict()
     except Exception as error:
         raise CheckpointError(
-            f"{path} does not load as the weights of {name!r} ({_in_short(error)}); delete it, and it is fetched again"
+            f"{path} does not load as the weights of {name!r} ({in_short(error)}); delete it, and it is fetched again"
         ) from error
 
 
@@ -204,12 +202,7 @@ def _downloaded(name: str) -> dict[str, Tensor]:
     try:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub client raises many kinds; all mean that the download did not work
-        raise WeightsError(_why_no_weights(name, _in_short(error))) from error
-
-
-def _in_short(error: Exception) -> str:
-    """Kind and beginning of an error's text, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise WeightsError(_why_no_weights(name, in_short(error))) from error
 
 
 def _why_no_weights(name: str, reason: str) -> str:
@@ -249,24 +242,11 @@ def _with_state_dict(
     if wrong := unusable_numbers(tensors, whole.state_dict()):
         raise CheckpointError(f"the checkpoint cannot serve as teacher {name!r}: {wrong}; take another file")
     whole.load_state_dict({k: tensors[k] for k in whole.state_dict() if k in tensors}, strict=False)
-    with _quietly():  # what is loaded has just been checked
+    # timm remarks on overlays, and on the classifier's tensors; what is loaded has just been checked.
+    with quiet("timm.models._builder", logging.ERROR):
         return timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay={"state_dict": whole.state_dict()}, **options
         )
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without timm's remarks on overlays, and on the classifier's tensors that a pyramid has no use for."""
-    logger = logging.getLogger("timm.models._builder")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _without_place(model: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:

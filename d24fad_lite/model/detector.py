@@ -15,10 +15,11 @@ from d24fad_lite.model.anomaly_map import gaussian_blur, image_score, unblurred_
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.distillation import distil
 from d24fad_lite.model.features import D24FADOutput, Prediction, QueryFeatures, SupportBank, TeacherFeatures, in_float32
-from d24fad_lite.model.image_input import check_images, check_supports
+from d24fad_lite.model.image_input import check_images, check_supports, require_supports
 from d24fad_lite.model.speed.precision import precision_of
 from d24fad_lite.model.storage import (
     Load,
+    StoredDetector,
     config_of,
     fingerprint_of,
     load_all,
@@ -30,7 +31,7 @@ from d24fad_lite.model.storage import (
 )
 from d24fad_lite.model.stored_teacher import stored_teacher
 from d24fad_lite.model.student import Student
-from d24fad_lite.model.teacher import Grid, Teacher
+from d24fad_lite.model.teacher import Teacher
 from d24fad_lite.model.weighting import LearnToWeight
 
 
@@ -111,7 +112,7 @@ class D24FAD(nn.Module):
         else:
             embedding, shots = self._support_embeddings(supports, batch)
             per_call = embedding.split(len(embedding) // shots)  # K calls of B images, or of one
-            grids = _grids(query)
+            grids = query.grids
             with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.stop_gradient):
                 calls = [self.student(e, grids) for e in per_call]
             g_support = [torch.cat(level) for level in zip(*calls, strict=True)]
@@ -133,8 +134,7 @@ class D24FAD(nn.Module):
         ------
         ValueError : no image, or images that are not of this shape and range.
         """
-        if isinstance(images, Tensor) and images.ndim == 4 and len(images) == 0:
-            raise ValueError("encode_supports() got 0 images; at least one normal reference image is needed")
+        require_supports(images)
         with self._inference():
             teacher, levels = self._encode(images, "supports", precision)
             compared = teacher if self.config.compare_in != "student" else []
@@ -249,7 +249,7 @@ class D24FAD(nn.Module):
 
     def _student(self, features: TeacherFeatures) -> list[Tensor]:
         """Student levels on the grids of the teacher's."""
-        return self.student(features.embedding, _grids(features))
+        return self.student(features.embedding, features.grids)
 
     def _support_embeddings(self, supports: Tensor | TeacherFeatures, batch: int) -> tuple[Tensor, int]:
         """Embeddings [K*B, ...] or [K, ...] and K."""
@@ -306,9 +306,7 @@ class D24FAD(nn.Module):
         ------
         OSError : the file cannot be written.
         """
-        shipped = self.config.weights == "embedded" and isinstance(self.config.teacher, str)
-        tensors = self.trainable_state_dict() if shipped else self.state_dict()
-        return write_detector(path, self.config.to_dict(), tensors, self.teacher.facts(), metadata)
+        return write_detector(path, self.config.to_dict(), self.state_dict(), self.teacher.facts(), metadata)
 
     @classmethod
     def load(cls, path: str | Path, teacher: nn.Module | None = None) -> Self:
@@ -325,11 +323,15 @@ class D24FAD(nn.Module):
         ------
         FileNotFoundError, CheckpointError : no file, no detector's file, or another teacher than it was trained with.
         """
-        stored = read_detector(path, cls.method)
+        return cls.from_stored(read_detector(path, cls.method), teacher)
+
+    @classmethod
+    def from_stored(cls, stored: StoredDetector, teacher: nn.Module | None = None) -> Self:
+        """The detector of a file that has been read; parameters and errors as of `load`."""
         config = config_of(stored, teacher)
         with possible_settings(stored.path):
             model = cls(config, stored_teacher(stored, config, teacher))
-        model.load_trainable_state_dict(stored.trained_tensors, str(path))
+        model.load_trainable_state_dict(stored.trained_tensors, str(stored.path))
         return model
 
     def load_official_checkpoint(self, path: str | Path) -> None:
@@ -342,8 +344,3 @@ class D24FAD(nn.Module):
         student, weighting = read_official(path)
         decoder = Load(self.student, student, f"'decoder' in {path}")
         load_all([decoder, Load(self.weighting, weighting, f"'weight' in {path}")])
-
-
-def _grids(features: TeacherFeatures) -> list[Grid]:
-    """Height and width of each level."""
-    return [(f.shape[2], f.shape[3]) for f in features.levels]

@@ -54,6 +54,11 @@ class TeacherFeatures:
     def __iter__(self) -> Iterator[Any]:
         return iter((self.levels, self.embedding))
 
+    @property
+    def grids(self) -> list[tuple[int, int]]:
+        """(H_l, W_l) of each level."""
+        return [(f.shape[2], f.shape[3]) for f in self.levels]
+
     def select(self, positions: Positions) -> TeacherFeatures:
         """The features of some of the images, in the given order."""
         index = _index(positions, self.embedding)

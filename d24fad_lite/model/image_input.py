@@ -45,6 +45,12 @@ def check_images(images: Tensor, size: int, role: str, check_range: bool = False
         )
 
 
+def require_supports(images: object) -> None:
+    """Refuse a batch [0, 3, S, S]; anything else is for `check_images`, or is TeacherFeatures."""
+    if isinstance(images, Tensor) and images.ndim == 4 and len(images) == 0:
+        raise ValueError("encode_supports() got 0 images; at least one normal reference image is needed")
+
+
 def check_supports(supports: Tensor, batch: int) -> None:
     """Refuse supports of a training step that are not [K, B, 3, S, S] (own ones for each of the `batch` queries) or
     [K, 3, S, S] (the same for all). Raises ValueError."""

@@ -117,19 +117,31 @@ class DetectorFile(Schema):
 
 
 def write_detector(
-    path: str | Path, settings: Mapping[str, Any], tensors: Tensors, teacher: TeacherFacts, metadata: Mapping[str, Any]
+    path: str | Path,
+    settings: Mapping[str, Any],
+    tensors: Tensors,
+    teacher: TeacherFacts,
+    metadata: Mapping[str, Any],
+    *,
+    method: str = METHOD,
+    options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the parts of a detector as one safetensors file, whole or not at all.
 
     Parameters
     ----------
     settings : of the configuration, as `D24FADConfig.to_dict` gives them
-    tensors : the detector's state dict, with or without `teacher.*`
+    tensors : the detector's state dict; `teacher.*` is left out where the package ships these weights
     teacher : facts by which the same teacher is known again
-    metadata : further facts of the caller's, fit for JSON
+    metadata : further facts of the caller's, fit for JSON; none of them replaces a fact of the kit's
+    method, options : whose file it is, and settings of that method's own
     """
+    if settings["weights"] == "embedded" and not str(settings["teacher"]).startswith(OWN_TEACHER):
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("teacher.")}
     facts = {
         "format": FORMAT,
+        "method": method,
+        "options": dict(options or {}),
         "config": dict(settings),
         "teacher": teacher.fingerprint,
         "weights_source": teacher.source.to_dict() if teacher.source else None,

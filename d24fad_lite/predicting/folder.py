@@ -6,31 +6,33 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from d24fad_lite.data.images import MAX_SIZE, load_image
+from d24fad_lite.data.images import MAX_SIZE
 from d24fad_lite.data.layouts.left_out import warn_of_data
-from d24fad_lite.evaluation.baselines.by_name import as_method, load_detector, named_method
+from d24fad_lite.evaluation.baselines.by_name import named_method
 from d24fad_lite.evaluation.report import versions
-from d24fad_lite.evaluation.uncertainty.thresholds import calibration_basis
 from d24fad_lite.files import file_sha256
 from d24fad_lite.model.config import D24FADConfig
-from d24fad_lite.model.detector import D24FAD
-from d24fad_lite.model.device import pick_device
 from d24fad_lite.model.interface import Detector
-from d24fad_lite.predicting.alarm import calibrate_folder, scores_of_files
 from d24fad_lite.predicting.folder_gallery import folder_gallery
-from d24fad_lite.predicting.heatmaps import MOST_COMPARED, SupportReference, support_reference
-from d24fad_lite.predicting.inputs import FolderImages, choose_supports, list_images
+from d24fad_lite.predicting.heatmaps import SupportReference
+from d24fad_lite.predicting.inputs import FolderImages, list_images
 from d24fad_lite.predicting.prediction import FolderPrediction
+from d24fad_lite.predicting.prepared import (
+    GivenImages,
+    given_images,
+    opened_detector,
+    prepare,
+    require_model_file,
+)
 from d24fad_lite.predicting.score_store import ScoreStore
-from d24fad_lite.predicting.scoring import FailureHook, FolderScorer, content_sha256
+from d24fad_lite.predicting.scoring import FailureHook, FolderScorer
 from d24fad_lite.predicting.top_maps import TopMaps
 from d24fad_lite.private_names import KEY_FILE, neutral_names, write_key
 from d24fad_lite.sole_writer import sole_writer
 
-GALLERY_IMAGES = 200  # most images on the page, about 12 MB
+GALLERY_IMAGES = 200  # most images on the page, about 5 MB
 
 
 def predict_folder(
@@ -138,27 +140,19 @@ def predict_folder(
             f"batch size {batch_size} must be at least 1, heatmap size {heatmap_size} 16 to {MAX_SIZE}, or 0 for none, "
             f"and the images of the gallery {gallery} at least 0"
         )
-    chosen = choose_supports(supports, shots, seed)
-    further = choose_supports(normals) if not isinstance(normals, Sequence) or normals else []
-    if alpha is not None:
-        calibration_basis(min(len(chosen), MOST_COMPARED), len(further), alpha)  # refused before anything is read
-    settings = _settings(model, chosen, reading, method)
-    further_sha256 = require_new(further, settings["supports"])
+    given = given_images(supports, normals, shots, seed, alpha)
+    settings = _settings(model, given, reading, method)
     store = ScoreStore(out, settings, overwrite)
     detector = opened_detector(model, teacher, device, reading, method)
-    warn_of_data([*listing.warnings(), *_given_twice(chosen, settings["supports"])], stacklevel=2)
-    images = torch.stack([load_image(path, detector.config.image_size) for path in chosen])  # (K, 3, S, S)
-    bank, reference = support_reference(detector, images)
-    calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)
+    warn_of_data([*listing.warnings(), *given.warnings()], stacklevel=2)
+    bank, reference, calibration = prepare(detector, given, alpha)
     with sole_writer(out, "a prediction"):
-        facts = _facts(chosen, reference, listing, out, names) | {"calibration": calibration.facts()}
+        facts = _facts(given.supports, reference, listing, out, names) | {"calibration": calibration.facts()}
         store.begin(facts, [image.name for image in listing.images])
         scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure, TopMaps(gallery))
-        counts = scorer.score(listing.images, batch_size, {*settings["supports"], *further_sha256}, progress)
+        counts = scorer.score(listing.images, batch_size, {*given.support_sha256, *given.normal_sha256}, progress)
         gone = store.finish([image.name for image in listing.images], calibration.columns)
-        page = None
-        if gallery:
-            page = folder_gallery(scorer, listing, chosen, calibration)
+        page = folder_gallery(scorer, listing, given.supports, calibration) if gallery else None
     scores = store.frame()
     heatmaps = {name: store.heatmap(name) for name in scores["name"]}
     return FolderPrediction(
@@ -166,7 +160,7 @@ def predict_folder(
         scores=scores,
         failures=dict(store.failures),
         heatmaps={name: path for name, path in heatmaps.items() if path.is_file()},
-        supports=chosen,
+        supports=given.supports,
         support_scores=reference.scores,
         color_limits=reference.color_limits,
         settings=settings,
@@ -190,66 +184,16 @@ def require_ready(
         D24FADConfig.reading(reading)  # raises ValueError for a name that is not known
     if method:
         named_method(method)  # likewise
-    if isinstance(model, (str, Path)) and not Path(model).is_file():
-        raise FileNotFoundError(f"model {model} does not exist or is not a file; d24fad fit writes one")
+    if isinstance(model, (str, Path)):
+        require_model_file(Path(model))
     return listing
 
 
-def _settings(model: Detector | str | Path, supports: Sequence[Path], reading: str, method: str) -> dict[str, Any]:
+def _settings(model: Detector | str | Path, given: GivenImages, reading: str, method: str) -> dict[str, Any]:
     """What every score depends on, as plain values."""
     digest = file_sha256(model) if isinstance(model, (str, Path)) else model.fingerprint()
-    settings = {"model": digest, "supports": [content_sha256(path) for path in supports]}
+    settings = {"model": digest, "supports": given.support_sha256}
     return settings | ({"reading": reading} if reading else {}) | ({"method": method} if method else {})
-
-
-def _given_twice(supports: Sequence[Path], digests: Sequence[str]) -> list[str]:
-    """A sentence for each support that is another one once more: against its twin it scores far too low."""
-    first: dict[str, Path] = {}
-    said = []
-    for path, digest in zip(supports, digests):
-        if digest in first:
-            said.append(
-                f"support {path} is {first[digest]} once more: the supports' own scores, and p-values from them, mean "
-                "little; give each image once"
-            )
-        first.setdefault(digest, path)
-    return said
-
-
-def require_new(normals: Sequence[Path], supports: Sequence[str]) -> list[str]:
-    """The sha256 of each further normal image; ValueError where one is a support, or is there twice.
-
-    supports : sha256 of each
-    """
-    first_of: dict[str, Path] = {}
-    for path in normals:
-        digest = content_sha256(path)
-        if digest in supports:
-            raise ValueError(f"normal image {path} is a support as well; its score would be too low, leave it out")
-        if digest in first_of:
-            raise ValueError(
-                f"normal images {first_of[digest]} and {path} are the same; counted twice, a rate would be promised "
-                "that they cannot keep: leave one of them out"
-            )
-        first_of[digest] = path
-    return list(first_of)
-
-
-def opened_detector(
-    model: Detector | str | Path, teacher: nn.Module | None, device: str, reading: str, method: str
-) -> Detector:
-    """The detector itself or the one in the file, on the device that was asked for, read as it was asked for."""
-    detector: Any = model
-    if isinstance(model, (str, Path)):
-        detector = load_detector(model, teacher).to(pick_device(device or "auto")).eval()
-    elif device:
-        detector = detector.to(pick_device(device))
-    detector = as_method(detector, method)
-    if reading and not isinstance(detector, D24FAD):
-        raise ValueError(f"reading {reading!r} is for a D24FAD; {detector.method!r} reads in its own way: leave it out")
-    if reading and method == "matched" != reading:
-        raise ValueError(f"method 'matched' is the reading 'matched', so reading {reading!r} undoes it: leave one out")
-    return detector.read_as(reading) if reading else detector
 
 
 def _facts(

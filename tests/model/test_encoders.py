@@ -15,7 +15,6 @@ from tiny_encoders import (
     SIZE,
     STD,
     config,
-    refuse_connections,
     size_of,
     tiny_encoder,
     write_encoder,
@@ -39,17 +38,7 @@ PREFIX_TOKENS = {
     ONE_SIZE: 0,
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore:teacher .* has one grid")
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_connections(monkeypatch)
-
-
-@pytest.fixture
-def images() -> Tensor:
-    return torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.filterwarnings("ignore:teacher .* has one grid")]
 
 
 def by_hand(tokens: Tensor, prefix: int, side: int) -> Tensor:

@@ -17,7 +17,6 @@ from tiny_encoders import (
     MEAN,
     SIZE,
     config,
-    refuse_connections,
     size_of,
     tiny_encoder,
     write_encoder,
@@ -33,17 +32,7 @@ from d24fad_lite.model.weights import hub
 
 pytest.importorskip("transformers")
 
-pytestmark = pytest.mark.filterwarnings("ignore:teacher .* has one grid")
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse_connections(monkeypatch)
-
-
-@pytest.fixture
-def images() -> Tensor:
-    return torch.rand(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
+pytestmark = [pytest.mark.usefixtures("no_network"), pytest.mark.filterwarnings("ignore:teacher .* has one grid")]
 
 
 # -- files ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 import d24fad_lite as d2
+from d24fad_lite.predicting.export import formats
 from d24fad_lite.predicting.export.export import TOLERANCE, trial_images
 from d24fad_lite.predicting.export.lanczos import lanczos_matrix, resize_pixels, resize_unit
 
@@ -196,8 +197,6 @@ def test_what_cannot_be_exported_is_refused_by_name_and_leaves_no_file(folders, 
 
 
 def test_a_file_that_gives_other_numbers_is_not_kept(folders, tmp_path, monkeypatch) -> None:
-    from d24fad_lite.predicting.export import formats
-
     def write_wrong(graph, path, facts):
         path.write_bytes(b"wrong")
         return lambda image: (1.0, np.zeros((32, 32), np.float32))
@@ -238,8 +237,13 @@ def test_the_detector_that_is_given_is_not_moved_to_another_device(folders, tmp_
     model, moved = d2.D24FAD(CONFIG), []
     to = nn.Module.to
     monkeypatch.setattr(nn.Module, "to", lambda self, *given, **named: moved.append(self) or to(self, *given, **named))
-    with pytest.raises(d2.ThresholdError):  # long after the model has been brought to the processor
-        d2.export_detector(model, folders["supports"], tmp_path / "x", alpha=0.01)
+
+    def stop(*_: object) -> None:
+        raise d2.ExportError("long after the model has been brought to the processor")
+
+    monkeypatch.setitem(formats.FORMATS, "torch", (".pt2", stop))
+    with pytest.raises(d2.ExportError, match="long after"):
+        d2.export_detector(model, folders["supports"], tmp_path / "x", to="torch")
     assert moved and model not in moved
 
 

@@ -31,27 +31,24 @@ class NamedMethod:
 
     Attributes
     ----------
-    about : str
-        What it is, in one line.
     trained : bool
         Whether it is of use only after `fit`.
     settings : function of D24FADConfig
         What the method changes of the settings.
     """
 
-    about: str
     trained: bool = False
     settings: Callable[[D24FADConfig], D24FADConfig] = lambda config: config
 
 
 NAMED_METHODS: Mapping[str, NamedMethod] = {
-    "d24fad": NamedMethod("dual distillation, trained on other tasks", trained=True),
-    "tsd-only": NamedMethod("teacher-student distillation alone, trained on other tasks", True, teacher_student_only),
-    "ssd-only": NamedMethod("self-distillation alone, trained on other tasks", True, self_distillation_only),
-    "untrained": NamedMethod("the detector before any training"),
-    "matched": NamedMethod("the detector read in the teacher's features", settings=lambda c: c.read_as("matched")),
-    "nearest-patch": NamedMethod("distance of each patch to the nearest one of any support (after PatchCore)"),
-    "mean-feature": NamedMethod("distance of the image's mean feature to the supports' mean"),
+    "d24fad": NamedMethod(trained=True),
+    "tsd-only": NamedMethod(trained=True, settings=teacher_student_only),
+    "ssd-only": NamedMethod(trained=True, settings=self_distillation_only),
+    "untrained": NamedMethod(),
+    "matched": NamedMethod(settings=lambda config: config.read_as("matched")),
+    "nearest-patch": NamedMethod(),
+    "mean-feature": NamedMethod(),
 }
 
 
@@ -118,11 +115,12 @@ def load_detector(path: str | Path, teacher: nn.Module | None = None) -> D24FAD 
     FileNotFoundError, CheckpointError
         No file, no detector's file, or a method that this version does not know.
     """
-    method = read_detector(path).method
+    stored = read_detector(path)
     kinds: dict[str, Any] = {D24FAD.method: D24FAD, **BASELINES}
-    if method not in kinds:
-        raise CheckpointError(f"{path}: {choose_one_of('method', method, kinds)}; was it written by a newer version?")
-    return kinds[method].load(path, teacher)
+    if stored.method not in kinds:
+        said = choose_one_of("method", stored.method, kinds)
+        raise CheckpointError(f"{path}: {said}; was it written by a newer version?")
+    return kinds[stored.method].from_stored(stored, teacher)
 
 
 def as_method(detector: D24FAD | BaselineDetector, method: str, argument: str = "method") -> D24FAD | BaselineDetector:

@@ -10,12 +10,20 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from d24fad_lite.evaluation.baselines.banks import VectorBank
 from d24fad_lite.evaluation.scorer import Scorer
 from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.features import Prediction
-from d24fad_lite.model.image_input import check_images
-from d24fad_lite.model.storage import config_of, fingerprint_of, possible_settings, read_detector, write_detector
+from d24fad_lite.model.image_input import check_images, require_supports
+from d24fad_lite.model.storage import (
+    StoredDetector,
+    config_of,
+    fingerprint_of,
+    possible_settings,
+    read_detector,
+    write_detector,
+)
 from d24fad_lite.model.stored_teacher import stored_teacher
 from d24fad_lite.model.teacher import Teacher
 
@@ -58,19 +66,18 @@ class BaselineDetector(nn.Module, ABC):
             )
         self.levels = self._levels(levels)
 
-    def encode_supports(self, images: Tensor) -> Any:
+    def encode_supports(self, images: Tensor) -> VectorBank:
         """What is kept of supports [K, 3, S, S] in 0..1; the bank's length is K.
 
         Raises
         ------
         ValueError : no image, or images that are not of this shape and range.
         """
-        if isinstance(images, Tensor) and images.ndim == 4 and len(images) == 0:
-            raise ValueError("encode_supports() got 0 images; at least one normal reference image is needed")
-        return self._bank(torch.cat([self.vectors(part, "supports") for part in images.split(ENCODED_AT_ONCE)]))
+        require_supports(images)
+        return VectorBank(torch.cat([self.vectors(part, "supports") for part in images.split(ENCODED_AT_ONCE)]))
 
     @abstractmethod
-    def predict(self, queries: Tensor, bank: Any) -> Prediction:
+    def predict(self, queries: Tensor, bank: VectorBank) -> Prediction:
         """Scores [B], anomaly maps [B, S, S] and support weights [B, 1, K] of B queries, each by itself.
 
         Raises
@@ -98,10 +105,9 @@ class BaselineDetector(nn.Module, ABC):
         path : str or Path; folders above it are made.
         metadata : further facts that the file is to hold, fit for JSON.
         """
-        c, own = self.config, {"method": self.method, "options": {"levels": self.levels}}
-        shipped = c.weights == "embedded" and isinstance(c.teacher, str)
-        tensors = {} if shipped else self.state_dict()
-        return write_detector(path, c.to_dict(), tensors, self.teacher.facts(), {**metadata, **own})
+        settings, own = self.config.to_dict(), {"levels": self.levels}
+        facts = self.teacher.facts()
+        return write_detector(path, settings, self.state_dict(), facts, metadata, method=self.method, options=own)
 
     @classmethod
     def load(cls, path: str | Path, teacher: nn.Module | None = None) -> Self:
@@ -117,11 +123,15 @@ class BaselineDetector(nn.Module, ABC):
         ------
         FileNotFoundError, CheckpointError : no file, no file of this method, or another teacher.
         """
-        stored = read_detector(path, cls.method)
+        return cls.from_stored(read_detector(path, cls.method), teacher)
+
+    @classmethod
+    def from_stored(cls, stored: StoredDetector, teacher: nn.Module | None = None) -> Self:
+        """The detector of a file that has been read; parameters and errors as of `load`."""
         if unknown := sorted(stored.options.keys() - {"levels"}):
             raise CheckpointError(
-                f"{path} holds options {unknown} that a detector of {cls.method!r} does not have; was it written by a "
-                "newer version?"
+                f"{stored.path} holds options {unknown} that a detector of {cls.method!r} does not have; was it "
+                "written by a newer version?"
             )
         config = config_of(stored, teacher)
         with possible_settings(stored.path):
@@ -133,10 +143,6 @@ class BaselineDetector(nn.Module, ABC):
     @abstractmethod
     def _levels(self, levels: Sequence[int] | None) -> list[int]:
         """The levels that are compared; ValueError for one that the teacher does not have."""
-
-    @abstractmethod
-    def _bank(self, vectors: Tensor) -> Any:
-        """A bank of the supports' vectors."""
 
     def _teacher_levels(self, images: Tensor, role: str) -> list[Tensor]:
         """The compared levels of images [N, 3, S, S], once they are known to be fit."""

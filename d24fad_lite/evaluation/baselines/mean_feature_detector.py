@@ -73,9 +73,6 @@ class MeanFeatureDetector(BaselineDetector):
     def _levels(self, levels: Sequence[int] | None) -> list[int]:
         return compared_levels(self.teacher, range(len(self.teacher.channels)) if levels is None else levels)
 
-    def _bank(self, vectors: Tensor) -> VectorBank:
-        return VectorBank(vectors)
-
 
 def contributions(levels: Sequence[Tensor], center: Tensor, direction: Tensor) -> list[Tensor]:
     """How much each position moves an image's mean feature along a direction -> L of [B, H_l, W_l].

@@ -94,6 +94,3 @@ class NearestPatchDetector(BaselineDetector):
 
     def _levels(self, levels: Sequence[int] | None) -> list[int]:
         return compared_levels(self.teacher, levels)
-
-    def _bank(self, vectors: Tensor) -> VectorBank:
-        return VectorBank(vectors)

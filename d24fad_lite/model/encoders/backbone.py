@@ -9,6 +9,7 @@ from torch import nn
 
 from d24fad_lite.model.weights.source import WeightsSource
 
+PYRAMID_MAPS = 4  # three levels and the embedding
 Statistics = tuple[float, ...]
 
 
@@ -16,7 +17,7 @@ class Backbone(NamedTuple):
     """A network, the mean and standard deviation (RGB) that belong to its weights, and where these came from.
 
     architecture : what a detector's file must hold to build the network again where its name alone does not say it
-        (see `stored.py`); None for a plain timm name.
+        (see `stored_teacher.py`); None for a plain timm name.
     """
 
     network: nn.Module

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from d24fad_lite.model.checkpoint import CheckpointError
+from d24fad_lite.model.encoders.backbone import PYRAMID_MAPS
 from d24fad_lite.model.encoders.families import IMAGE_PART, Family, family_of
 from d24fad_lite.schemas import Schema, checked
 
-PYRAMID_MAPS = 4  # three levels and the embedding
 # Neither the features' business nor a file's: names of code, kernels and files, number formats, labels.
 LEFT_OUT = {
     *("auto_map", "architectures", "quantization_config", "attn_implementation", "experts_implementation"),

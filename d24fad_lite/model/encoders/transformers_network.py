@@ -14,8 +14,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from d24fad_lite.messages import in_short
 from d24fad_lite.model.checkpoint import CheckpointError
-from d24fad_lite.model.encoders.description import PYRAMID_MAPS
+from d24fad_lite.model.encoders.backbone import PYRAMID_MAPS
 from d24fad_lite.model.encoders.families import Family
 from d24fad_lite.model.encoders.grids import evenly_spread, patch_of, require_divided
 
@@ -82,7 +83,9 @@ def build_pyramid(
         try:
             config = transformers.CONFIG_MAPPING[description["model_type"]].from_dict(dict(description))
         except Exception as error:  # transformers' checks raise many kinds
-            raise CheckpointError(f"teacher {name!r}: its config.json cannot be used ({_in_short(error)})") from error
+            raise CheckpointError(
+                f"teacher {name!r}: its config.json cannot be used ({in_short(error, 200)})"
+            ) from error
         _require_size(config, family, name, image_size)
         auto = transformers.models.auto.modeling_auto  # its tables; AutoBackbone itself asks the hub about every name
         kind = (auto.MODEL_MAPPING if family.tokens else auto.MODEL_FOR_BACKBONE_MAPPING)[type(config)]
@@ -135,7 +138,9 @@ def _random(kind: Any, config: Any, name: str) -> nn.Module:
     try:
         return cast(nn.Module, kind(config))
     except Exception as error:
-        raise CheckpointError(f"teacher {name!r} cannot be built from its config.json: {_in_short(error)}") from error
+        raise CheckpointError(
+            f"teacher {name!r} cannot be built from its config.json: {in_short(error, 200)}"
+        ) from error
 
 
 def _filled(kind: Any, config: Any, folder: Path, name: str) -> nn.Module:
@@ -151,8 +156,8 @@ def _filled(kind: Any, config: Any, folder: Path, name: str) -> nn.Module:
         )
     except Exception as error:  # damaged files, other shapes, bad names: many kinds
         raise CheckpointError(
-            f"the weights in {folder} cannot serve as teacher {name!r}: {_in_short(error)}; take them from where they "
-            "came from, with the config.json that belongs to them"
+            f"the weights in {folder} cannot serve as teacher {name!r}: {in_short(error, 200)}; take them from where "
+            "they came from, with the config.json that belongs to them"
         ) from error
     missing = sorted(key for key in info["missing_keys"] if not key.startswith(UNUSED) and "mask_token" not in key)
     roots = {key.partition(".")[0] for key in encoder.state_dict()} - {"pooler", "head"}
@@ -190,8 +195,3 @@ def _require_positions(pyramid: TokenPyramid, config: Any, family: Family, name:
             f"teacher {name!r} takes images of {own} px alone: transformers does not interpolate the positions of "
             f"{config.model_type!r}; set image_size={own}"
         )
-
-
-def _in_short(error: Exception) -> str:
-    """Kind and beginning of an error's text, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -19,7 +19,7 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch.hub import HASH_REGEX
 
 from d24fad_lite.files import file_sha256
-from d24fad_lite.messages import did_you_mean
+from d24fad_lite.messages import did_you_mean, in_short
 from d24fad_lite.model.checkpoint import WeightsError
 
 PROBE_SECONDS = 4.0
@@ -117,7 +117,7 @@ def fetch_repository(repository: str, files: Sequence[str]) -> Path:
         try:
             return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(files)))
         except Exception as error:  # the hub client raises many kinds; all mean that the download did not work
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            reason = in_short(error)
     raise WeightsError(why_no_repository(repository, files, f"it cannot be downloaded ({reason})"))
 
 

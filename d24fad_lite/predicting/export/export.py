@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from d24fad_lite.data.images import load_image, resize_pixels, to_float
+from d24fad_lite.data.images import as_image, resize_pixels
 from d24fad_lite.files import replacing
 from d24fad_lite.messages import choose_one_of
 from d24fad_lite.model.interface import Detector
-from d24fad_lite.predicting.alarm import calibrate_folder, scores_of_files
 from d24fad_lite.predicting.export.facts import export_facts
 from d24fad_lite.predicting.export.formats import FORMATS, ExportError, Run
 from d24fad_lite.predicting.export.graph import INPUTS, ExportGraph
-from d24fad_lite.predicting.folder import opened_detector, require_new
-from d24fad_lite.predicting.heatmaps import support_reference
-from d24fad_lite.predicting.inputs import choose_supports
-from d24fad_lite.predicting.scoring import content_sha256
+from d24fad_lite.predicting.prepared import given_images, opened_detector, prepare
 
 TOLERANCE = 1e-4  # relative, of scores and of the largest value of a map
 SIZES = ((96, 96), (131, 90), (60, 200), (257, 256), (40, 33))  # of the images that are tried, height and width
@@ -111,17 +106,13 @@ def export_detector(
         raise FileExistsError(f"{path} exists; choose another file, or overwrite=True to replace it")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; give a file, such as {path / ('detector' + FORMATS[to][0])}")
-    chosen = choose_supports(supports, shots, seed)
-    further = choose_supports(normals) if not isinstance(normals, Sequence) or normals else []
-    require_new(further, [content_sha256(file) for file in chosen])
+    given = given_images(supports, normals, shots, seed, alpha)
     # A copy, so that a detector on a GPU stays there.
     source = model if isinstance(model, (str, Path)) else copy.deepcopy(model)
     detector: Any = opened_detector(source, teacher, "cpu", reading, method)
     detector = detector.eval().requires_grad_(False)
-    images = torch.stack([load_image(file, detector.config.image_size) for file in chosen])  # (K, 3, S, S)
-    bank, reference = support_reference(detector, images)
-    calibration = calibrate_folder(len(chosen), reference.scores, scores_of_files(detector, bank, further), alpha)
-    facts = export_facts(detector, chosen, reference, calibration, pixels)
+    bank, reference, calibration = prepare(detector, given, alpha)
+    facts = export_facts(detector, given.support_sha256, reference, calibration, pixels)
     suffix, write = FORMATS[to]
     with replacing(path) as partial:
         # The exporters look at the suffix.
@@ -145,7 +136,7 @@ def compare(run: Run, detector: Detector, bank: Any, pixels: str) -> tuple[float
     """Largest relative difference between an exported file and `predict`, and the number of images tried."""
     differences = []
     for image in trial_images(pixels):
-        expected = detector.predict(_read_as_the_kit_does(image, detector.config.image_size)[None], bank)
+        expected = detector.predict(as_image(resize_pixels(image, detector.config.image_size))[None], bank)
         score, anomaly_map = run(image)
         true_score, true_map = float(expected.score[0]), expected.anomaly_map[0].numpy()
         differences.append(abs(score - true_score) / max(abs(true_score), 1e-12))
@@ -161,8 +152,3 @@ def trial_images(pixels: str) -> Iterator[np.ndarray]:
             ramp = np.linspace(0, 1, height)[:, None, None] * np.linspace(0.3, 1, width)[None, :, None]
             image = np.clip(0.7 * ramp + 0.3 * generator.random((height, width, channels)), 0, 1)
             yield (255 * image).astype(np.uint8) if pixels == "uint8" else image.astype(np.float32)
-
-
-def _read_as_the_kit_does(image: np.ndarray, size: int) -> torch.Tensor:
-    """An image in memory as `load_image` would give it from a file: [3, S, S] in 0..1."""
-    return to_float(torch.from_numpy(resize_pixels(image, size)).permute(2, 0, 1)).contiguous()

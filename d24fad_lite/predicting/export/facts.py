@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from d24fad_lite.evaluation.report import versions
 from d24fad_lite.model.interface import Detector
 from d24fad_lite.predicting.alarm import Calibration
 from d24fad_lite.predicting.heatmaps import SupportReference
-from d24fad_lite.predicting.scoring import content_sha256
 
 KEY = "d24fad_lite"  # under which the facts stand in the file
 SCHEMA = 1
@@ -19,9 +17,12 @@ RANGES = {"uint8": "0 to 255", "float32": "0 to 1"}
 
 
 def export_facts(
-    detector: Detector, supports: Sequence[Path], reference: SupportReference, calibration: Calibration, pixels: str
+    detector: Detector, supports: Sequence[str], reference: SupportReference, calibration: Calibration, pixels: str
 ) -> dict[str, Any]:
-    """The facts as plain values, fit for JSON; no name of a file or a place is among them."""
+    """The facts as plain values, fit for JSON; no name of a file or a place is among them.
+
+    supports : sha256 of each
+    """
     config = detector.config
     threshold = calibration.threshold
     return {
@@ -45,6 +46,6 @@ def export_facts(
         "config": config.to_dict(),
         "weights": str(detector.teacher.weights_source),
         "model": detector.fingerprint(),
-        "supports": [content_sha256(path) for path in supports],
+        "supports": list(supports),
         "versions": versions(),
     }

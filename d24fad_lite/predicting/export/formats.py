@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from d24fad_lite.messages import quiet
 from d24fad_lite.predicting.export.facts import KEY
 from d24fad_lite.predicting.export.graph import INPUTS, ExportGraph
 
@@ -33,7 +33,7 @@ def write_onnx(graph: ExportGraph, path: Path, facts: dict[str, Any]) -> Run:
     _require("onnx", "onnxscript", "onnxruntime")
     import onnxruntime
 
-    with _quietly():
+    with _traced():
         try:
             program = torch.onnx.export(
                 graph,
@@ -62,7 +62,7 @@ def write_torch(graph: ExportGraph, path: Path, facts: dict[str, Any]) -> Run:
 
     Raises ExportError where the detector cannot be traced.
     """
-    with _quietly():
+    with _traced():
         try:
             program = torch.export.export(graph, (_example(graph),), dynamic_shapes=_shapes())
         except Exception as error:
@@ -117,14 +117,7 @@ def _why_not(target: str, graph: ExportGraph, error: Exception) -> str:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the exporters' progress and remarks; what matters is tried afterwards."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), torch.no_grad():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def _traced() -> Iterator[None]:
+    """Without gradients, and without the exporters' progress and remarks: what matters is tried afterwards."""
+    with quiet("torch", logging.CRITICAL), redirect_stdout(StringIO()), torch.no_grad():
+        yield

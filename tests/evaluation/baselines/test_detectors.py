@@ -211,3 +211,9 @@ def test_baselines_are_evaluated_and_calibrated_like_any_detector(task, teacher)
 def test_files_are_small_where_the_package_ships_the_teacher(tmp_path: Path) -> None:
     path = create_detector("mean-feature", d2.D24FADConfig(image_size=48)).save(tmp_path / "m.safetensors")
     assert path.stat().st_size < 20_000
+
+
+def test_a_callers_own_facts_do_not_change_whose_file_it_is(tmp_path: Path, teacher) -> None:
+    for detector in (d2.D24FAD(CONFIG, teacher), create_detector("nearest-patch", CONFIG, teacher)):
+        path = detector.save(tmp_path / "model.safetensors", method="mine", options={"mine": 1}, note="kept")
+        assert load_detector(path).fingerprint() == detector.fingerprint()
