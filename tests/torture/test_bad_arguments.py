@@ -41,7 +41,7 @@ def _no_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("D24FAD_CACHE", str(tmp_path / "cache"))
     for place in (
         "d24fad_lite.data.image_set.ImageSet.images",
-        "d24fad_lite.predicting.folder.support_reference",
+        "d24fad_lite.predicting.prepared.support_reference",
         "d24fad_lite.runs.benchmark.drive.open_engine",
         "d24fad_lite.runs.series.run_notebook",
         "d24fad_lite.training.pretrain.recipe.Trainer.__init__",
