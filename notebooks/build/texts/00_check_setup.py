@@ -103,7 +103,7 @@ d2.show_figure(figure, "a normal and an anomalous query of each task, with their
 
 # %% [markdown]
 # Does the map point at the lesion? For the first four anomalous images of each task: is the map's highest pixel on the
-# lesion?
+# lesion? A pixel drawn at random is on it with a probability equal to the lesion's share of the image.
 
 # %%
 peak_on_lesion = [
@@ -272,7 +272,8 @@ took = f"{time.perf_counter() - started:.1f} s"
 print(f"trained on {other}, tested on {held_out}: {report.summary()} ({took})")
 
 # %% [markdown]
-# The interval behind the number is wide, and it is printed with it, always. Notebook 09 shows what it covers.
+# AUROC is the share of pairs of an anomalous and a normal image in which the anomalous one scores higher; 0.5 is
+# chance. The interval behind the number is wide, and it is printed with it, always. Notebook 09 shows what it covers.
 #
 # ## Verdict
 

@@ -354,8 +354,10 @@ print("in the intact task:", len(source.check()), "problems")
 # ## What could a lazy model read?
 #
 # Suppose that all anomalous images come from a darker scanner. Then a model that measures brightness gets a perfect
-# AUROC, and nobody needs to know what a tumour is. So measure it first: the AUROC of numbers that cannot know any
-# disease. As a warning example we plant such a case, the anomalous images 12 % darker and stored without compression.
+# AUROC, and nobody needs to know what a tumour is. (AUROC is the share of pairs of an anomalous and a normal image in
+# which the anomalous one has the higher number; 0.5 is chance.) So measure it first: the AUROC of numbers that cannot
+# know any disease. As a warning example we plant such a case, the anomalous images 12 % darker and stored without
+# compression.
 
 # %%
 planted = bench_folder / "planted" / source.name
@@ -429,10 +431,11 @@ if lesson.root is None:
     assert own.max().max() < min(0.15, band), own.max(axis=1)
 
 # %% [markdown]
-# In real collections a framed number is no proof of a fault: bleeding **is** dark, and a tumour changes contrast. It is
-# a bar: a method that does not clear it has shown nothing on this task, so the comparison tables of this kit carry the
-# best of these numbers beside every method. Stored size and aspect have no anatomy at all; bytes per pixel grow with
-# detail in the image, but an AUROC of 1 means that the two classes were **written** by different programs.
+# In real collections a framed number is no proof of a fault: bleeding **is** dark, and a tumour changes contrast. It
+# is a bar: a method that does not clear it has shown nothing on this task, so the comparison tables of this kit carry
+# the best of these numbers beside every method. Stored size and aspect have no anatomy at all; bytes per pixel grow
+# with detail in the image, but an AUROC of 1 means that the two classes were **written** by different programs. And a
+# task without a framed number may still have a shortcut: only these numbers were tried.
 #
 # ## All of it in one call
 #

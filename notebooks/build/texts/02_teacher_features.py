@@ -311,7 +311,8 @@ sizes.round(1)
 # %% [markdown]
 # Now the nearest support patch at each level alone, and at the embedding as if it were a fourth level. The left panel
 # asks **which image** is anomalous (image AUROC, mean of the draws), the right one **where** (pixel AUROC: how often a
-# random pixel of a lesion has a higher value than a random normal pixel).
+# random pixel of a lesion has a higher value than a random normal pixel). A *draw* is one random choice of the K
+# supports (notebook 03); the intervals are over draws and test images (notebook 09).
 
 
 # %%
@@ -474,7 +475,8 @@ else:
 #
 # An honest comparison: the same scorer (levels 2 and 3), the same supports, the same test images; only the teacher
 # differs: ImageNet weights where they are on this computer, the embedded fractal teacher, and the first architecture
-# with random weights. A random network is no straw man: its features still depend on brightness, edges and texture.
+# with random weights. A random network is no straw man: its features still depend on brightness, edges and texture. It
+# alone differs from the first teacher in nothing but its weights; the embedded teacher is another architecture too.
 
 # %%
 teachers = {f"{p.teacher}, {p.weights}": four}

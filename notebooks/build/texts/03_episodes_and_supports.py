@@ -233,6 +233,7 @@ print(f"pairs met after 70 epochs, redrawn: {met['redrawn every epoch'].iloc[-1]
 
 # %% [markdown]
 # In a data set of thousands the repeats are rare. In the small sets for which few-shot methods are made they are not.
+# What they cost a trained detector is not measured here.
 #
 # ## In-batch episodes: the same demands, fewer images
 #
@@ -523,7 +524,8 @@ if as_shipped:
 # - The first K files are one draw and hide how far draws differ; they may be a single patient, who is worth one
 #   support.
 #
-# **What to question:** uniform draws are a convention of benchmarks; in a clinic somebody *chooses* the supports
+# **What to question:** how far a score moves with the draw was measured for the nearest patch on one task; notebook 07
+# asks it of other readings. Uniform draws are a convention of benchmarks; in a clinic somebody *chooses* the supports
 # (notebook 07), and the choice may be better or worse than chance. Are in-batch episodes the same method? They fulfil
 # the same demands, with supports that depend on each other; compare before you believe.
 #
