@@ -462,7 +462,8 @@ d2.show_figure(figure, "SSD and TSD maps of four images, untrained and trained")
 # %% [markdown]
 # Now in numbers, over several draws of the supports: does the score tell anomalous images from normal ones (**image
 # AUROC**), and does the map tell lesion pixels from others (**pixel AUROC**)? 0.5 is chance. The interval of 95 % is a
-# bootstrap over draws and test images.
+# bootstrap over draws and test images. The student with the released lambdas was trained for fewer epochs
+# (`short_epochs`): its rows show the collapse, and are no fair comparison of the two pairs of lambdas.
 
 # %%
 same_draws = {"shots": K, "draws": p.draws, "seed": lesson.seed}

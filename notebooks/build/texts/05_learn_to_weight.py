@@ -432,9 +432,10 @@ print(f"the largest loss: {-cost.min().min():.3f}, weighting {name}, contaminant
 print(d2.flag_trial(model, held_out, shots=max(3, shots), trials=200, seed=lesson.seed).summary())
 
 # %% [markdown]
-# The last line asks whether the odd one could have been noticed beforehand, from features alone: `suspicious_supports`
-# says how unlike the others each support is, and 200 sets with one planted anomaly show how often that finds it. A
-# support that is flagged deserves a look before a number is believed; lesson 12 does so with your own images.
+# These are means of a few draws on one task, without intervals: an example, not a ranking of the weightings. The last
+# line asks whether the odd one could have been noticed beforehand, from features alone: `suspicious_supports` says how
+# unlike the others each support is, and 200 sets with one planted anomaly show how often that finds it. A support that
+# is flagged deserves a look before a number is believed; lesson 12 does so with your own images.
 #
 # ## Turn the knobs
 #

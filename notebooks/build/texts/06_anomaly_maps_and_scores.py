@@ -314,8 +314,9 @@ same("scores of map 'both', mean", of_source["both", "mean"], report.scores, ato
 
 # %% [markdown]
 # On RSNA the released score (SSD, maximum) cannot be told from chance: its interval holds 0.5. The mean scores are
-# somewhat higher. The steps of this notebook only enlarge, add and blur what the residuals say, so the reason lies
-# before them: in the first figure the peak is not on the lesion. Notebook 06b measures that, and what helps.
+# somewhat higher; no pair was tested, so that is no proof that the mean is the better score. The steps of this
+# notebook only enlarge, add and blur what the residuals say, so the reason lies before them: in the first figure the
+# peak is not on the lesion. Notebook 06b measures that, and what helps.
 #
 # ## What this lesson claims
 

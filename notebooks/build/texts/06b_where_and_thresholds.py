@@ -226,10 +226,11 @@ wide.swaplevel(axis=1).sort_index(axis=1).round(2)
 # %% [markdown]
 # ## The size of lesions
 #
-# The embedding of a 128 px image is a grid of 4 x 4 cells: a lesion of 5 px has to show in a cell of 32 px. What can be
-# found at which size? The lesions of all tasks together. **Coverage** is the share of a lesion above the threshold that
-# 5 % of the task's normal pixels exceed; a **missed** lesion has no pixel above it. Sizes are shares of the image: tiny
-# up to 0.25 % (41 pixels), small up to 1 %, medium up to 4 %, large beyond.
+# The embedding of a 128 px image is a grid of 4 x 4 cells: a lesion of 5 px has to show in a cell of 32 px. What can
+# be found at which size? The lesions of all tasks together. **Coverage** is the share of a lesion above the threshold
+# that 5 % of the task's normal pixels exceed; a **missed** lesion has no pixel above it. (That threshold needs the
+# masks of the test images: it describes a map, and nobody could set it for a new one.) Sizes are shares of the image:
+# tiny up to 0.25 % (41 pixels), small up to 1 %, medium up to 4 %, large beyond.
 
 # %%
 by_size = pd.DataFrame()
