@@ -296,8 +296,9 @@ ranks.round(0)
 
 # %% [markdown]
 # Read a row across the two tasks before believing one of its numbers: a strategy that beats most random sets on one
-# task may lose to most of them on the other. Ranks on one task are no evidence for
-# a strategy; what such a comparison needs are many tasks (notebook 10).
+# task may lose to most of them on the other. Ranks on one task are no evidence for a strategy; what such a comparison
+# needs are many tasks (notebook 10). Without them, nothing here speaks against drawing at random and looking at the
+# images.
 #
 # **A trap.** The comparison above looks at test labels. Whoever picks the best of 50 random sets by it and then reports
 # that number has trained on the test set, by hand. How large is the gift?

@@ -598,9 +598,10 @@ print("as the text says" if as_shipped else "other settings than the text's: not
 #   freedom to look for the counterpart of a position in any support, and up to 1/16 of the side away, the image AUROC.
 # - The best cell of a grid loses on images that did not choose it, and no cell reaches `matched`.
 #
-# **What to question:** the readings share one trained model per row, so the cells are far from independent; the grid
-# looks richer than it is. Six epochs on a few synthetic images show *how* to ask, and their answers hold for nothing
-# else. And an ablation can only find what its authors thought of removing.
+# **What to question:** the steps to `matched` were taken in one order and have no intervals; in another order the same
+# switch may bring more or less. The readings share one trained model per row, so the cells are far from independent;
+# the grid looks richer than it is. Six epochs on a few synthetic images show *how* to ask, and their answers hold for
+# nothing else. And an ablation can only find what its authors thought of removing.
 #
 # ## Check yourself
 #

@@ -255,8 +255,10 @@ d2.show_figure(figure, "normal images with the highest scores, anomalous ones wi
 # %% [markdown]
 # ## The report
 #
-# Everything that is needed to repeat or to doubt the numbers goes to disk: one row per draw, the content hashes of
-# the supports, seeds, versions and the protocol.
+# Everything that is needed to repeat or to doubt the numbers goes to disk: one row per draw, the content hashes of the
+# supports, seeds, versions and the protocol. Two further columns: AP is the average precision (the area under
+# precision over recall), F1-max the best F1 over all thresholds. The test labels choose that threshold, so F1-max
+# flatters, and both depend on the share of anomalous images.
 
 
 # %%

@@ -171,8 +171,9 @@ pairs.drop(columns=["task", "K"]).round(4).reset_index(drop=True)
 
 # %% [markdown]
 # A **rank** asks only which method was better on a task, not by how much. Friedman's test asks whether all mean ranks
-# could be equal; Nemenyi's which pairs of them differ. With five tasks only large differences of ranks can be told from
-# chance, so "no pair differs" is not "all are alike".
+# could be equal; Nemenyi's which pairs of them differ. With five tasks only large differences of ranks can be told
+# from chance, so "no pair differs" is not "all are alike". Nor does it contradict the pairs above: those ask about
+# other draws and images of these tasks, ranks take the tasks for a sample and ask about other tasks.
 
 # %%
 if K in found.ranks:

@@ -237,7 +237,8 @@ print("honest scorer:", ", ".join(f.check for f in of_honest.leaks) or "no leak 
 # The second fault needs no wrong axis: train for many epochs, evaluate each on the test set, and report the best. The
 # maximum of numbers that go up and down is higher than any of them deserves. Here are three trainings of the released
 # reading with the profile's teacher, which differ in their seed alone. Each is read in five ways; only the first two
-# are honest.
+# are honest. The second takes the epoch of lowest loss on normal images of the training tasks that were kept out of
+# training; `optimism` is the AUROC less that of the first reading.
 
 # %% tags=["lesson-only"]
 settings = {"shots": K, "draws": p.draws, "device": lesson.device, "progress": False}
