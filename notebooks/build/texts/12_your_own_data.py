@@ -315,8 +315,9 @@ for rate in (0.2, 0.1, 0.05, 0.01):
 
 # %% [markdown]
 # So the other normal images of your folder come in. The detector has not seen them; with enough of them the promise is
-# exact (on average over such sets of images). When they do not suffice, there is no threshold, and this notebook goes
-# on without: scores can still be **ranked**.
+# exact (on average over such sets of images) for supports drawn at random. A suggestion such as medoids has looked at
+# all normal images of the folder, which may favour these over new ones: then the promise is approximate. When they do
+# not suffice, there is no threshold, and this notebook goes on without: scores can still be **ranked**.
 
 # %%
 spare = np.setdiff1d(np.arange(len(normals)), chosen)[:400]
@@ -339,7 +340,8 @@ table.head(8).round(4)
 
 # %% [markdown]
 # `p` is the share of normal images that score at least as high, counting the new one: small is rare. It is **not** the
-# probability that the patient is healthy.
+# probability that the patient is healthy. With $n$ calibration images it is never below $1/(n+1)$, so many images may
+# share the lowest value.
 #
 # `d24fad predict` does the same: `--normals` and `--alpha` add these two columns to `scores.csv`. Scores that are known
 # are taken over. It also writes `gallery.html` into the folder of the results, the page to look at: images by score,
@@ -407,8 +409,10 @@ d2.show_figure(figure, "scores of normal and of new images, with the threshold")
 # %% [markdown]
 # ## Keep it
 #
-# The detector, the choice of supports with their content hashes, and the scores lie in the run's folder. A detector
-# that is read back gives the same scores, and one command scores the next folder, heatmaps included:
+# The detector, the choice of supports with their content hashes, and the scores lie in the run's folder. Keep the
+# support images as well, since `supports.json` holds their names and hashes, not their pixels; for the same threshold,
+# also the normal images that it was set from. A detector that is read back gives the same scores, and one command
+# scores the next folder, heatmaps included:
 
 # %%
 again = d2.D24FAD.load(saved).eval()
