@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,10 +32,13 @@ class Problem:
         "error" (results would be wrong, or work would stop) or "warning".
     message : str
         A sentence that names the file and says what to do.
+    unreadable : Path or None
+        The image, where its pixels cannot be decoded to the end; None for every other problem. Default None.
     """
 
     severity: Literal["error", "warning"]
     message: str
+    unreadable: Path | None = field(default=None, compare=False)
 
 
 class InspectedTask(Protocol):
@@ -117,7 +120,7 @@ class _ImageInspection:
                 low, high = float(pixels.min()), float(pixels.max())
                 two_toned = low < high and _is_two_toned(pixels)
         except ImageError as error:
-            return [Problem("error", str(error))]
+            return [Problem("error", str(error), unreadable=path)]
         self._note(path, facts, low == high, two_toned)
         return list(_shape_problems(path, facts.width, facts.height))
 

@@ -91,6 +91,9 @@ def intake_report(
         problems += [(task.name, problem) for problem in [*warned, *inspect_task(task)]]
     if folder is not None:
         problems += [(FOLDER, problem) for problem in inspect_images(folder)]
+    unreadable = {problem.unreadable for _, problem in problems if problem.unreadable is not None}
+    for part in parts:
+        part.readable = np.array([path not in unreadable for path in part.images.paths], bool)
     left_out = [_left_out_row("", item, root) for item in left_out_beside]
     left_out += [_left_out_row(task.name, item, task.root) for task in tasks for item in task.left_out]
     left_out += [_left_out_row(FOLDER, item, root) for item in (folder.left_out if folder is not None else ())]
@@ -150,8 +153,8 @@ def _parts(task: Task) -> Iterator[Part]:
 
 
 def _files(part: Part) -> Iterator[dict[str, Any]]:
-    """A row for each image, from its header; fills `part.readable`."""
-    images, readable = part.images, []
+    """A row for each image, from its header; one whose header cannot be read has no facts."""
+    images = part.images
     for i, path in enumerate(images.paths):
         row: dict[str, Any] = {
             "task": part.task,
@@ -165,10 +168,8 @@ def _files(part: Part) -> Iterator[dict[str, Any]]:
         try:
             facts = image_facts(path, pixels=False)
         except ImageError:
-            readable.append(False)
             yield row
             continue
-        readable.append(True)
         yield row | {
             "format": facts.kind,
             "width": facts.width,
@@ -178,11 +179,10 @@ def _files(part: Part) -> Iterator[dict[str, Any]]:
             "orientation": facts.orientation,
             "modality": facts.modality or "",
         }
-    part.readable = np.array(readable, bool)
 
 
 def _summary(part: Part, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The row of one split, from the rows of its files."""
+    """The row of one split, from the rows of its files; unreadable are those whose pixels could not be decoded."""
     rows = [row for row in files if row["task"] == part.task and row["split"] == part.split]
     read = [row for row in rows if "format" in row]
     bad = int(part.images.labels.sum())
@@ -198,7 +198,7 @@ def _summary(part: Part, files: list[dict[str, Any]]) -> dict[str, Any]:
         "format": _counted(row["format"] for row in read),
         "modality": _counted(row["modality"] for row in read if row["modality"]),
         "turned": sum(row["orientation"] in ORIENTATIONS for row in read),
-        "unreadable": len(rows) - len(read),
+        "unreadable": int((~part.readable).sum()),
     }
 
 
@@ -257,7 +257,7 @@ def _shortcuts(part: Part, size: int) -> Iterator[dict[str, Any]]:
 
 
 def _statistics(part: Part, size: int) -> dict[str, np.ndarray]:
-    """Every statistic of the readable images; what turns out to be damaged further in is no longer readable."""
+    """Every statistic of the readable images; one that was damaged since it was inspected counts no longer."""
     blocks: list[dict[str, np.ndarray]] = []
     for start in range(0, len(part.images), BATCH):
         indices = np.flatnonzero(part.readable[start : start + BATCH]) + start

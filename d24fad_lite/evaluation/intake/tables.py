@@ -31,7 +31,7 @@ class Part:
     task, split : str
     images : ImageSet of N images
     labelled : bool, whether the labels mean something
-    readable : bool [N], which images can be read; filled while the files are looked at
+    readable : bool [N], whose pixels can be decoded; filled while the files are looked at
     """
 
     task: str
@@ -50,7 +50,8 @@ class Tables:
     root : Path
     tasks : DataFrame
         One row per split: images by label, with masks, groups (patients), sizes, bits per channel, formats, DICOM
-        modalities, images with an orientation tag, unreadable ones.
+        modalities, images with an orientation tag, unreadable ones. Sizes, bits and formats are those of headers;
+        unreadable are images whose pixels cannot be decoded to the end, such as a file cut short: each is a finding.
     files : DataFrame
         One row per image.
     left_out : DataFrame

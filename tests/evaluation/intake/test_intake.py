@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import write_dicom
 from PIL import Image
 
 import d24fad_lite as d2
@@ -52,7 +53,7 @@ class Page(HTMLParser):
 def test_the_tables_hold_every_split_image_finding_and_file_left_out(root):
     report = d2.intake_report(root)
     tasks = report.tasks.set_index(["task", "split"])
-    assert tasks.loc[("Blobs", "train"), ["normal", "unreadable"]].tolist() == [11, 1]
+    assert tasks.loc[("Blobs", "train"), ["normal", "unreadable"]].tolist() == [11, 2]
     assert tasks.loc[("Stripes", "test"), ["normal", "anomalous", "masks"]].tolist() == [5, 6, 5]
     assert tasks.loc[("Stripes", "test"), "sizes"] == "32x32 (10), 40x20 (1)"
     assert tasks.loc[("Stripes", "test"), "bits"] == "8-bit colour (10), 16-bit grey (1)"
@@ -73,6 +74,23 @@ def test_the_tables_hold_every_split_image_finding_and_file_left_out(root):
     assert report.errors == 3 and report.summary() == (
         "2 task(s), 43 images, 3 error(s), 2 warning(s), 1 file(s) left out"
     )
+
+
+def test_an_image_cut_short_is_unreadable_in_every_format(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (48, 48, 3), dtype=np.uint8)
+    for name in ("a.png", "b.jpg", "c.tif"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    write_dicom(tmp_path / "d.dcm", pixels[:, :, 0], bits=8)
+    write_dicom(tmp_path / "e.dcm", pixels[:, :, 0].astype(np.uint16))
+    whole = {path.name: path.read_bytes() for path in sorted(tmp_path.iterdir())}
+    assert d2.intake_report(tmp_path).tasks["unreadable"].tolist() == [0]
+    for name, content in whole.items():
+        (tmp_path / f"cut_{name}").write_bytes(content[: len(content) * 6 // 10])
+    report = d2.intake_report(tmp_path)
+    assert report.tasks["unreadable"].tolist() == [5] and report.errors == 5 and "; 5 unreadable" in report.text()
+    assert report.parts[0].readable.tolist() == [not name.startswith("cut_") for name in report.files["name"]]
+    for name in whole:
+        assert sum(f"cut_{name}' cannot be decoded" in finding for finding in report.findings["finding"]) == 1
 
 
 def test_shortcuts_stand_beside_what_chance_reaches_with_so_many_images(tiny_root, tmp_path):
