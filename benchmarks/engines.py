@@ -4,8 +4,8 @@
     python benchmarks/engines.py --cells 200          # fewer, to see that all runs
     python benchmarks/engines.py --same               # a small real grid on each engine: equal to the last digit?
 
-Slurm is measured where its commands are found (tests/slurm/start_slurm.sh starts one), with a tenth of the cells in
-arrays of 1,000 at most, since a controller's default takes no larger ones. Prints a table for benchmarks/ENGINES.md.
+Slurm is measured where its commands are found (tests/slurm/start_slurm.sh starts one), with a tenth of the cells, since
+each is a job that starts a Python of its own. Prints a table for benchmarks/ENGINES.md.
 """
 
 from __future__ import annotations

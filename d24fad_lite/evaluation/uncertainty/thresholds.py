@@ -40,8 +40,9 @@ class Threshold:
     scores : float [n]
         The calibration scores, sorted.
     basis : {"extra normals", "leave-one-out"}
-        "extra normals": images that are no supports; the promise is exact in finite samples. "leave-one-out":
-        approximate, since a support is scored against K - 1 others and a new image against K.
+        "extra normals": images that are no supports; the promise is exact in finite samples, as long as the supports
+        were not chosen by looking at these images (a choice such as medoids among all of them makes it approximate).
+        "leave-one-out": approximate, since a support is scored against K - 1 others and a new image against K.
     """
 
     value: float
@@ -56,7 +57,7 @@ class Threshold:
 
     @property
     def exact(self) -> bool:
-        """Whether the rate is promised in finite samples."""
+        """Whether the rate is promised in finite samples, see `basis` for what that asks of the choice of supports."""
         return self.basis == "extra normals"
 
     def alarms(self, scores: np.ndarray) -> np.ndarray:

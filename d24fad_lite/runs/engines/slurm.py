@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from d24fad_lite.runs.engines.ends import Cancelled, LostWork, OutOfMemory, TimeLimit, WorkerLost
-from d24fad_lite.runs.engines.slurm_states import LIVE, job_states
+from d24fad_lite.runs.engines.slurm_states import LIVE, job_states, largest_array
 
 COLLECT = 1.0  # seconds without a further submission after which all that wait are sent as one array
 POLL = 2.0
@@ -37,7 +37,7 @@ class _Job:
 
 
 class SlurmExecutor(Executor):
-    """Each work is one task of a job array; works that are submitted together go into one array.
+    """Each work is one task of a job array; works that are submitted together go into as few arrays as Slurm allows.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class SlurmExecutor(Executor):
         Of a job.
     partition : str, optional
     at_a_time : int
-        Jobs of an array that run at a time.
+        Jobs of an array that run at a time. Where the works need several arrays, each has this limit.
     extra : mapping of str
         Further options of sbatch, {"account": "lab"}.
 
@@ -141,7 +141,12 @@ class SlurmExecutor(Executor):
                 self._look()
 
     def _send(self, collected: list[Any]) -> None:
-        """All that waits as one array."""
+        """All that waits, as few arrays as the cluster allows."""
+        largest = largest_array()
+        for first in range(0, len(collected), largest):
+            self._send_array(collected[first : first + largest])
+
+    def _send_array(self, collected: list[Any]) -> None:
         try:
             with self._executor.batch():
                 jobs = [self._executor.submit(fn, *args, **kwargs) for _, fn, args, kwargs in collected]

@@ -1,4 +1,4 @@
-"""The states of Slurm's jobs: from squeue while it remembers them, then from sacct where the cluster keeps accounts."""
+"""What Slurm says: states of jobs (squeue, then sacct where the cluster keeps accounts), how large an array may be."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ LIVE = frozenset(
     | {"SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED", "SPECIAL_EXIT", "PREEMPTED"}
 )
 PATIENCE = 60  # seconds for an answer of a busy controller
+USUAL_ARRAY = 1000  # tasks that an array may have where the controller does not say: its default
 
 
 def job_states(ids: Sequence[str]) -> dict[str, str] | None:
@@ -25,11 +26,27 @@ def job_states(ids: Sequence[str]) -> dict[str, str] | None:
     return states
 
 
+def largest_array() -> int:
+    """Tasks that a job array may have: the controller's MaxArraySize less one, as tasks count from 0."""
+    for line in _lines("scontrol", "show", "config") or ():
+        name, _, value = (part.strip() for part in line.partition("="))
+        if name == "MaxArraySize" and value.isdigit():
+            return max(1, int(value) - 1)
+    return USUAL_ARRAY
+
+
 def _asked(*command: str) -> list[tuple[str, str]] | None:
     """The lines "job|state" of a command; None where it fails, as sacct does on a cluster without accounts."""
+    lines = _lines(*command)
+    if lines is None:
+        return None
+    pairs = (line.strip().partition("|") for line in lines)
+    return [(job, state.split()[0]) for job, _, state in pairs if state.strip()]  # "CANCELLED by 0"
+
+
+def _lines(*command: str) -> list[str] | None:
+    """What a command says, line by line; None where it fails."""
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    pairs = (line.strip().partition("|") for line in answer.splitlines())
-    return [(job, state.split()[0]) for job, _, state in pairs if state.strip()]  # "CANCELLED by 0"

@@ -135,3 +135,17 @@ def test_how_a_job_ends_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monkey
     found = [type(future.exception()).__name__ if future.done() else "open" for future in futures]
     assert found[:5] == ["NoneType", "RuntimeError", "RuntimeError", "TimeLimit", "RuntimeError"]
     assert found[5:] == ["TimeLimit", "OutOfMemory", "Cancelled", "open"]
+
+
+@pytest.mark.parametrize(("says", "sizes"), [("MaxArraySize            = 5", [4, 4, 2]), ("", [10])])
+def test_works_go_into_as_few_arrays_as_the_controller_takes(
+    says: str, sizes: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scontrol").write_text(f"#!/bin/sh\necho 'MaxJobCount = 9'\necho '{says}'\n")
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    arrays: list[int] = []
+    executor = object.__new__(slurm.SlurmExecutor)
+    monkeypatch.setattr(executor, "_send_array", lambda works: arrays.append(len(works)), raising=False)
+    executor._send([(Future(), int, (), {})] * 10)
+    assert arrays == sizes
