@@ -151,7 +151,7 @@ def fit(
     own = import_teacher(teacher_module) if teacher_module else teacher
     config = make_config(preset, switch, reading, teacher=own, weights=weights, image_size=image_size, seed=seed)
     if not named_method(method, "--method").trained:
-        return _save_untrained(method, config, out)
+        return _save_untrained(method, config, settings, out)
     if data is None:
         raise ValueError(f"--data ROOT is missing: --method {method} is trained on the normal images of other tasks")
     left_out = names_of(leave_out, task_names(data))
@@ -196,12 +196,15 @@ class EpochLines:
         )
 
 
-def _save_untrained(method: str, config: D24FADConfig, out: Path) -> None:
-    """Write the detector of a method that is not trained."""
+def _save_untrained(method: str, config: D24FADConfig, settings: FitSettings, out: Path) -> None:
+    """Write the detector of a method that is not trained; name the settings of training that were given for nothing."""
     from d24fad_lite.evaluation.baselines.by_name import create_detector
 
     path = create_detector(method, config).save(writable_folder(out) / "model.safetensors", trained_on=[])
-    tell(f"{method} is not trained; saved {path}")
+    usual, own = FitSettings().keywords() | {"seed": settings.seed}, settings.keywords()
+    unused = [f"--{name.replace('_', '-')}" for name, value in own.items() if value != usual[name]]
+    ignored = f", so {', '.join(unused)} changed nothing" if unused else ""
+    tell(f"{method} is not trained{ignored}; saved {path}")
 
 
 def _conclude(history: History, epochs: int, tasks: list[str], path: Path) -> None:

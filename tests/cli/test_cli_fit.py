@@ -211,6 +211,8 @@ def test_a_method_that_is_not_trained_is_saved_at_once_and_another_asks_for_data
     saved = d24fad("fit", "--method", "nearest-patch", *tiny)
     assert saved.code == 0 and "nearest-patch is not trained; saved" in saved.out, saved.err
     assert d2.load_detector(tmp_path / "run/model.safetensors").method == "nearest-patch"
+    told = d24fad("fit", "--method", "nearest-patch", *tiny, "--epochs", 3, "--lr-schedule", "cosine")
+    assert told.code == 0 and "not trained, so --epochs, --lr-schedule changed nothing" in told.out, told.err
     asked = d24fad("fit", *tiny)
     assert asked.code == 2 and "--data ROOT is missing" in asked.err
     unknown = d24fad("fit", "--method", "nearest", *tiny)
