@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,14 +26,17 @@ KNOWN_WORDS = (
     (re.compile(r"\\arg(?![a-zA-Z])"), r"\\mathrm{arg}\\,"),
     (re.compile(r"\\setminus(?![a-zA-Z])"), r"\\smallsetminus "),
 )
+# A picture that lies beside the lesson.
+PICTURE = re.compile(r"!\[(?P<alt>[^\]]*)\]\((?P<name>[\w-]+\.png)\)")
 # Where `link_pages` puts its links; empty on a page of its own.
 NAVIGATION = re.compile(r'<nav class="series">.*?</nav>')
 
 
-def write_page(notebook: Path, page: Path) -> Path | None:
+def write_page(notebook: Path, page: Path, pictures: Path | None = None) -> Path | None:
     """Write `page` from an .ipynb; None, and no file, where nbconvert is not installed.
 
-    Everything is inside the page; formulas are MathML, which browsers draw by themselves.
+    Everything is inside the page, the pictures too that its texts take from the folder `pictures` (default: the
+    notebook's own); formulas are MathML, which browsers draw by themselves.
     """
     try:
         from nbconvert import HTMLExporter
@@ -43,7 +47,7 @@ def write_page(notebook: Path, page: Path) -> Path | None:
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         if cell.cell_type == "markdown":
-            cell.source = with_mathml(cell.source)
+            cell.source = with_pictures(with_mathml(cell.source), pictures or notebook.parent)
     exporter = HTMLExporter(template_name="lab", theme="light")
     exported, _resources = exporter.from_notebook_node(content)
     title = element("title", text(words(notebook.stem)))
@@ -95,6 +99,18 @@ def with_mathml(markdown: str) -> str:
             return match.group()
 
     return FORMULA.sub(translated, markdown)
+
+
+def with_pictures(markdown: str, folder: Path) -> str:
+    """The text with its PNG pictures of a folder inside it; what is not there stays a link."""
+
+    def inside(match: re.Match[str]) -> str:
+        picture = folder / match["name"]
+        if not picture.is_file():
+            return match.group()
+        return f"![{match['alt']}](data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')})"
+
+    return PICTURE.sub(inside, markdown)
 
 
 def _dark_theme(template_paths: Iterable[str]) -> str:

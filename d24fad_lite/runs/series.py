@@ -242,7 +242,7 @@ def _run_or_take_over(
     name = source.stem
     if earlier is not None and _is_the_run(source, parameters, earlier):
         if not _page(series.folder, name).is_file():
-            _write_page(series.folder, name)
+            _write_page(series.folder, source)
         return replace(earlier, resumed=True)
     # A reader of summary.json, or a resume after a crash, sees where the run was.
     series.put(NotebookResult(name, "interrupted", error="stopped before its end"))
@@ -254,7 +254,7 @@ def _run_or_take_over(
         environment={PROFILE_VARIABLE: series.profile.name, **environment},
         show_names=series.show_names,
     )
-    _write_page(series.folder, name)
+    _write_page(series.folder, source)
     return result
 
 
@@ -288,12 +288,12 @@ def _run_folder(checkout: Path, out: Path | None, resume: bool) -> Path:
     return out.resolve()
 
 
-def _write_page(folder: Path, name: str) -> None:
+def _write_page(folder: Path, source: Path) -> None:
     from d24fad_lite.runs.notebook_page import write_page
 
-    source = folder / f"{name}.ipynb"
-    if source.is_file():
-        write_page(source, _page(folder, name))
+    executed = folder / source.name
+    if executed.is_file():
+        write_page(executed, _page(folder, source.stem), pictures=source.parent)
 
 
 def _page(folder: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A JupyterLab of its own over an empty folder, and the browser to look at it: for tests and for `picker_picture.py`."""
+"""A JupyterLab of its own over an empty folder, and the browser to look at it, for tests and `picker_picture.py`."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def installed_browser() -> str | None:
 
 @contextmanager
 def running_lab(home: Path) -> Iterator[Lab]:
-    """JupyterLab on a free port over the empty folder home/work; its kernels import the checkout, its settings are its own."""
+    """JupyterLab on a free port over the empty folder home/work; kernels import the checkout, settings are its own."""
     (home / "work").mkdir()
     for name, values in SETTINGS.items():
         file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"

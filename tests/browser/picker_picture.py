@@ -21,7 +21,6 @@ from PIL import Image
 
 NAME = "07_choose_supports"
 WIDTH = 900  # pixels of the picture, about
-MARGIN = 0  # pixels around the two views, which have a margin of their own
 COLORS = 256
 PATIENCE = 600_000  # ms: the notebook may train its detector first
 CHOICE = ("0002.png", "0005.png", "0009.png", "0011.png")
@@ -80,8 +79,6 @@ def photograph(lab: Lab, chromium: str) -> Image.Image:
             pick(page)
             page.locator(".d24").first.evaluate("view => view.scrollIntoView({block: 'start'})")
             box = page.evaluate(BOX)
-            box["x"], box["y"] = box["x"] - MARGIN, box["y"] - MARGIN
-            box["width"], box["height"] = box["width"] + 2 * MARGIN, box["height"] + 2 * MARGIN
             return Image.open(io.BytesIO(page.screenshot(clip=box))).convert("RGB")
         finally:
             browser.close()

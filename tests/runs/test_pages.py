@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from d24fad_lite.lessons.numbering import lesson_files
-from d24fad_lite.runs.notebook_page import link_pages, with_mathml, write_page
+from d24fad_lite.runs.notebook_page import link_pages, with_mathml, with_pictures, write_page
 
 NOTEBOOKS = lesson_files(Path(__file__).resolve().parents[2] / "notebooks")
 
@@ -23,6 +23,20 @@ def test_formulas_become_mathml_and_code_is_left_alone() -> None:
 
 def test_a_formula_that_cannot_be_translated_stays_tex() -> None:
     assert with_mathml(r"so $x_1_2$ is") == r"so $x_1_2$ is"
+
+
+def test_a_picture_beside_the_lesson_is_inside_its_page(tmp_path: Path) -> None:
+    lessons = Path(__file__).resolve().parents[2] / "notebooks"
+    named = [name for path in NOTEBOOKS for name in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", path.read_text())]
+    assert named == ["picker.png"] and (lessons / named[0]).is_file()  # with a text for those who cannot see it
+    page = tmp_path / "page.html"
+    source = tmp_path / "run" / "07_choose_supports.ipynb"
+    source.parent.mkdir()
+    nbformat.write(new_notebook(cells=[new_markdown_cell("![a picker](picker.png)\n![gone](no.png)")]), source)
+    assert write_page(source, page, pictures=lessons) == page
+    shown = page.read_text()
+    assert 'alt="a picker"' in shown and 'src="data:image/png;base64,' in shown and "picker.png" not in shown
+    assert with_pictures("![gone](no.png)", lessons) == "![gone](no.png)"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

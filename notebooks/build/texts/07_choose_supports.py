@@ -134,6 +134,9 @@ d2.show_figure(figure, f"the {shots} supports that each strategy suggests")
 # suggests.
 #
 # In an unattended run there are no widgets, and no image gets into widget state; all they show is drawn below as well.
+# The picker at work, four synthetic X-rays picked:
+#
+# ![Support picker: pages of images with four picked, the query's map, the weight of each support](picker.png)
 
 # %%
 selection = d2.SupportSelection(held_out, shots, features=vectors)
