@@ -20,7 +20,9 @@ A hospital has a handful of **normal** images of some kind, the *supports*, and 
 that is not in the others, and where? D²4FAD (ICLR 2026) answers for kinds of images that it was not trained on. A
 frozen network, the *teacher*, turns images into features; a *student* learns to redraw the features of normal images;
 where student and teacher disagree about the new image, its *anomaly map* lights up. These lessons build the method by
-hand, take it apart, and measure what each part is worth.
+hand, take it apart, and measure what each part is worth. Much of it is sobering: on these samples most of the gain
+comes from how the teacher is read, not from training. You should know PyTorch's tensors and convolutions; the paper is
+not needed.
 
 <img src="overview.png" width="520"
  alt="Test images with their lesions outlined, two anomaly maps of each, and the supports, for five synthetic tasks">
