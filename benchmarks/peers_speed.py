@@ -1,16 +1,11 @@
-"""Speed and memory of the kit and its peers, measured in turn within one run; needs both packages, see `peers.py`."""
+"""Speed of the kit and its peers, measured in turn within one run; needs both packages, see `peers.py`."""
 
 from __future__ import annotations
 
-import json
-import resource
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import peers_methods as peers
 import torch
 from measuring import build, random_images, write_images
@@ -31,7 +26,6 @@ PAIRS = (  # row, kit, peer
     ("imgad kNN: score", "kit mean", "peer kNN"),
     ("imgad kNN: score, from files", "kit files", "peer files"),
 )
-JOBS = ("kit nearest patch", "anomalib PatchCore", "kit D24FAD", "anomalib RD", "kit mean feature", "imgad kNN")
 
 
 @torch.inference_mode()
@@ -60,7 +54,10 @@ def _patch_runs(teacher: str, images: torch.Tensor, supports: torch.Tensor) -> d
         "kit vectors": lambda: kit.vectors(images),
         "kit patch": lambda: kit.predict(images, bank),
     }
-    own = {"peer patch": peers.PatchCore(kit.teacher, teacher, 1), "peer coreset": peers.PatchCore(kit.teacher, teacher)}
+    own = {
+        "peer patch": peers.PatchCore(kit.teacher, teacher, 1),
+        "peer coreset": peers.PatchCore(kit.teacher, teacher),
+    }
     runs["peer vectors"] = lambda: own["peer patch"].embed(images)
     for name, peer in own.items():
         peer.model.memory_bank = peer.bank(peer.embed(supports).clone())
@@ -137,37 +134,3 @@ def profile(teacher: str, batch: int, rounds: int) -> dict[str, float]:
     }
     timings = interleave(runs, rounds)
     return {name: 1000 * timings.seconds(name) / batch for name in runs}
-
-
-@torch.inference_mode()
-def job(what: str, teacher: str, batch: int, threads: int) -> dict[str, int]:
-    """Peak resident MiB of this process: after building (with what was imported), and after scoring one batch."""
-    torch.set_num_threads(threads)
-    images, supports = random_images(batch, 3, SIZE, SIZE), random_images(SHOTS + 1, 3, SIZE, SIZE)[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        if what.startswith("kit"):
-            method = {"nearest patch": "nearest-patch", "mean feature": "mean-feature"}.get(what[4:], "untrained")
-            kit: Any = d2.create_detector(method, _config(teacher)).eval()
-            built = _peak()
-            kit.predict(images, kit.encode_supports(supports))
-            return {"built_mib": built, "peak_mib": _peak()}
-        frozen = d2.create_detector("mean-feature", _config(teacher)).teacher
-        if what == "anomalib PatchCore":
-            peer: Any = peers.PatchCore(frozen, teacher, 1)
-        elif what == "anomalib RD":
-            peer = peers.ReverseDistillation(frozen, teacher, 0)
-        else:
-            peer = peers.Neighbour(frozen, teacher, Path(folder))
-        built = _peak()
-        peer.score(images, peer.prepare(supports, np.arange(SHOTS)[None]))
-        return {"built_mib": built, "peak_mib": _peak()}
-
-
-def _peak() -> int:
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale)
-
-
-if __name__ == "__main__":
-    what, teacher, batch, threads = sys.argv[2:]  # after --job
-    print(json.dumps(job(what, teacher, int(batch), int(threads))))
