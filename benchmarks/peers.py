@@ -241,11 +241,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a folder of tasks; AUROC only, printed and not written")
     parser.add_argument("--task", nargs="+", help="tasks (default RSNA and BrainTumor, with --data all)")
     parser.add_argument("--quick", action="store_true", help="2 draws, 2 rounds, few images; printed only")
-    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--rd-draws", type=int, default=3, help="of Reverse Distillation, which trains anew each time")
     parser.add_argument("--steps", type=int, default=20, help="of each training of Reverse Distillation")
     parser.add_argument("--images", type=int, default=30, help="test images of a synthetic task, of either class")
-    parser.add_argument("--rounds", type=int, default=5, help="in which both of a pair run")
+    parser.add_argument("--rounds", type=int, default=3, help="in which both of a pair run")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch")
     parser.add_argument("--teacher", nargs=2, action="append", dest="teachers", metavar=("NAME", "WEIGHTS"))
     parser.add_argument("--job", nargs=4, help=argparse.SUPPRESS)  # a memory measurement in a process of its own
