@@ -29,6 +29,7 @@ import torch
 from scipy import stats
 
 import d24fad_lite as d2
+from d24fad_lite.evaluation.uncertainty.paired import compare_paired
 
 if TYPE_CHECKING:
     from d24fad_lite.evaluation.report import EvaluationReport
@@ -39,6 +40,12 @@ PEERS = ("anomalib", "imgad")
 LIBRARIES = ("torch", "timm", "anomalib", "imgad", "lightning")
 SHOTS, SIZE, BATCH = 4, 128, 16
 TEACHERS = (("tf_efficientnet_lite0", "imagenet"), ("resnet18", "embedded"))  # of the AUROC
+LIKE = (  # methods of one kind, the pairs of the speed table
+    ("kit nearest-patch", "anomalib PatchCore, all patches"),
+    ("kit nearest-patch", "anomalib PatchCore, 10 % coreset, its default"),
+    ("kit mean-feature", "imgad kNN (k = 1) of whole-image features"),
+)
+Difference = tuple[float, float, float]  # mean, low, high
 SPEED_TEACHERS = ("resnet18", "wide_resnet50_2")
 
 
@@ -118,19 +125,22 @@ def auroc(root: Path, o: argparse.Namespace, folder: Path) -> list[tuple[str, Ev
     return rows
 
 
-def over_draws(values: list[float] | None) -> str:
-    """Mean and its 95 % t interval over draws; empty without values."""
-    if values is None:
-        return ""
+def t_interval(values: Any) -> Difference:
+    """Mean of values, one for each draw, and its 95 % t interval."""
     mean, error = float(np.mean(values)), float(stats.sem(values)) if len(values) > 1 else float("nan")
     half = error * float(stats.t.ppf(0.975, max(len(values) - 1, 1)))
-    return f"{mean:.3f} [{mean - half:.3f}, {mean + half:.3f}]"
+    return mean, mean - half, mean + half
+
+
+def over_draws(values: list[float] | None) -> str:
+    """Mean with its interval over draws; empty without values."""
+    return "" if values is None else "{:.3f} [{:.3f}, {:.3f}]".format(*t_interval(values))
 
 
 def auroc_section(found: dict[str, list[tuple[str, EvaluationReport, str]]], o: argparse.Namespace) -> str:
-    """A table for each world, and in words where a peer is ahead."""
+    """A table for each world, then the pairs of like methods."""
     lines = ["## AUROC", "", AUROC_TEXT.format(steps=o.steps, draws=o.draws), ""]
-    ahead = []
+    pairs = []
     for title, rows in found.items():
         lines += [f"### {title}", "", AUROC_HEAD, "| --- " * 7 + "|"]
         for teacher, report, method in rows:
@@ -140,29 +150,56 @@ def auroc_section(found: dict[str, list[tuple[str, EvaluationReport, str]]], o: 
             pixel = over_draws(report.pixel_aurocs)
             lines.append(f"| {teacher} | {report.task} | {method} | {image} | {pixel} | {report.draws} | {count} |")
         lines.append("")
-        ahead += [f"- {title}: {sentence}" for sentence in peers_ahead(rows)]
-    verdict = [
-        "Where the best peer has the higher mean than the kit's best method (many intervals overlap):",
-        "",
-        *ahead,
-    ]
-    return "\n".join([*lines, *(verdict if ahead else ["No peer has the higher mean anywhere."]), "", ""])
+        pairs += [(title, *pair) for pair in like_pairs(rows)]
+    lines += ["### Like beside like", "", PAIRS_TEXT, "", *ahead_in_words(pairs), "", PAIRS_HEAD, "| --- " * 8 + "|"]
+    lines += ["| " + " | ".join([*texts, pair, *map(difference_text, parts)]) + " |" for *texts, pair, parts in pairs]
+    return "\n".join([*lines, "", ""])
 
 
-def peers_ahead(rows: list[tuple[str, Any, str]]) -> list[str]:
-    """A sentence for each teacher, task and AUROC at which the best peer lies above the best method of the kit."""
-    sentences = []
-    for teacher, task in dict.fromkeys((row[0], row[1].task) for row in rows):
-        own = [(report, method) for t, report, method in rows if (t, report.task) == (teacher, task)]
-        for kind, value in (("image", lambda r: r.auroc), ("pixel", lambda r: r.pixel_auroc)):
-            known = [(value(report), method) for report, method in own if value(report) is not None]
-            sides = [[pair for pair in known if pair[1].startswith("kit") == of_kit] for of_kit in (True, False)]
-            if not all(sides):
-                continue
-            (kit, ours), (peer, theirs) = (max(side) for side in sides)
-            if peer > kit:
-                sentences.append(f"{teacher}, {task}, {kind} AUROC: {theirs} {peer:.3f}, {ours} {kit:.3f}")
-    return sentences
+def like_pairs(rows: list[tuple[str, Any, str]]) -> list[tuple[str, str, str, list[Difference | None]]]:
+    """Encoder, task, names, and kit minus peer in image and pixel AUROC, for every pair of `LIKE`."""
+    reports = {(teacher, report.task, method): report for teacher, report, method in rows}
+    pairs = []
+    for teacher, task in dict.fromkeys(key[:2] for key in reports):
+        for ours, theirs in LIKE:
+            kit, peer = reports[teacher, task, ours], reports[teacher, task, theirs]
+            paired, pixel = compare_paired(kit, peer), None
+            if kit.pixel_aurocs is not None and peer.pixel_aurocs is not None:
+                pixel = t_interval(np.subtract(kit.pixel_aurocs, peer.pixel_aurocs))
+            image = (paired.difference, paired.low, paired.high)
+            pairs.append((teacher, task, f"{ours} - {theirs}", [image, pixel]))
+    return pairs
+
+
+def winner(difference: Difference) -> str:
+    """Whose AUROC is higher, where the interval of kit minus peer leaves out zero."""
+    _, low, high = difference
+    return "kit" if low > 0 else "peer" if high < 0 else "neither clearly"
+
+
+def difference_text(difference: Difference | None) -> str:
+    """Two cells: the difference with its interval, and who is ahead."""
+    if difference is None:
+        return " | "
+    mean, low, high = difference
+    ahead = winner(difference)
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] | " + ("**peer**" if ahead == "peer" else ahead)
+
+
+def ahead_in_words(pairs: list[tuple[Any, ...]]) -> list[str]:
+    """For each pair of methods, how often the peer's mean is higher, and how often clearly so."""
+    lines = []
+    for name in dict.fromkeys(pair[3] for pair in pairs):
+        for kind, index in (("image", 0), ("pixel", 1)):
+            known = [pair[4][index] for pair in pairs if pair[3] == name and pair[4][index] is not None]
+            if known:
+                higher = sum(difference[0] < 0 for difference in known)
+                clear = {who: sum(winner(difference) == who for difference in known) for who in ("peer", "kit")}
+                lines.append(
+                    f"- {name}, {kind} AUROC: the peer's mean is higher in {higher} of {len(known)} rows, "
+                    f"clearly in {clear['peer']}; the kit's clearly in {clear['kit']}."
+                )
+    return lines
 
 
 def speed_section(o: argparse.Namespace, folder: Path) -> str:
@@ -177,7 +214,7 @@ def speed_section(o: argparse.Namespace, folder: Path) -> str:
         profiles[teacher] = peers_speed.profile(teacher, BATCH, o.rounds)
     lines = ["## Speed", "", SPEED_TEXT.format(rounds=o.rounds, batch=BATCH), "", SPEED_HEAD, "| --- " * 6 + "|"]
     for r in rows:
-        goal = "twice" if r["ratio"] >= 2 else "faster" if r["ratio"] > 1 else "**the peer is faster**"
+        goal = "faster" if r["low"] > 1 else "**slower**" if r["high"] < 1 else "neither clearly"
         spread = f"{r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f})"
         lines.append(f"| {r['teacher']} | {r['row']} | {r['kit']:.1f} | {r['peer']:.1f} | {spread} | {goal} |")
     lines += ["", "Where the time of the nearest patch goes, ms per image:", ""]
@@ -194,8 +231,8 @@ def speed_section(o: argparse.Namespace, folder: Path) -> str:
         "",
         MEMORY_TEXT.format(batch=BATCH),
         "",
-        "| network: method | built, MiB | peak, MiB |",
-        "| --- " * 3 + "|",
+        MEMORY_HEAD,
+        "| --- " * 4 + "|",
     ]
     lines += [
         f"| {name} | {row['built_mib']} | {row['peak_mib']} | {row['peak_mib'] - row['built_mib']} |"
@@ -274,10 +311,16 @@ interval over draws and test images; pixel AUROC with a 95 % t interval over dra
 Reverse Distillation is trained on each draw's K supports for {steps} steps, far fewer than its authors', since each
 draw trains anew: read its row as what this budget gives, not as the method's worth. anomalib has its decoder for
 ResNets alone. D²4FAD itself, trained on the other tasks, is in [AT_WORK.md](AT_WORK.md)."""
+PAIRS_TEXT = """Kit minus peer, methods of one kind: image AUROC with the 95 % interval of a paired bootstrap over draws
+and test images, pixel AUROC with a paired t interval over draws. The rows share images and draws and are not corrected
+for their number. "matched" has no peer here, and Reverse Distillation no trained D²4FAD beside it, so neither is paired.
+imgad's features are the pooled output of the network; the kit's mean feature takes the means of its three levels and
+not the last stage."""
+PAIRS_HEAD = "| world | encoder | task | kit - peer | image AUROC | ahead | pixel AUROC | ahead |"
 SPEED_HEAD = "| encoder | job | kit, images/s | peer, images/s | ratio | kit is |"
 SPEED_TEXT = """Random weights (they change no speed), batches of {batch} images in memory, K = 4 supports encoded
-before. Both of a pair run in turn for {rounds} rounds: median rates, median of the rounds' ratios and its extremes.
-"encode": images to what is compared; "score": images to scores and maps (imgad: scores). PatchCore stands beside the
+before. Both of a pair run in turn for {rounds} rounds: median rates, median of the rounds' ratios and its
+extremes; "faster" and "slower" only where every round says so. "encode": images to what is compared; "score": images to scores and maps (imgad: scores). PatchCore stands beside the
 kit's nearest patch, Reverse Distillation beside D²4FAD, kNN beside the kit's mean feature. imgad takes pictures and
 converts them one by one; "from files" therefore reads PNG files on both sides."""
 MEMORY_HEAD = "| encoder: method | built, MiB | peak, MiB | scoring adds, MiB |"

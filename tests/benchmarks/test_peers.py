@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,12 +21,13 @@ def test_a_missing_package_is_named_in_one_sentence_with_the_way_to_install_it(m
         peers.require_peers()
 
 
-def test_a_peer_with_the_higher_mean_is_named_and_a_lower_one_is_not() -> None:
-    def row(method: str, image: float, pixel: float | None) -> tuple[str, SimpleNamespace, str]:
-        return "resnet18", SimpleNamespace(task="RSNA", auroc=image, pixel_auroc=pixel), method
-
-    rows = [row("kit a", 0.8, 0.9), row("kit b", 0.7, None), row("anomalib c", 0.75, 0.95), row("imgad d", 0.6, None)]
-    assert peers.peers_ahead(rows) == ["resnet18, RSNA, pixel AUROC: anomalib c 0.950, kit a 0.900"]
+def test_a_side_is_ahead_only_where_the_interval_leaves_out_zero() -> None:
+    clear, unclear, kit = (-0.1, -0.2, -0.01), (-0.1, -0.2, 0.01), (0.1, 0.01, 0.2)
+    assert [peers.winner(one) for one in (clear, unclear, kit)] == ["peer", "neither clearly", "kit"]
+    pairs = [("world", "resnet18", "RSNA", "a - b", [one, None]) for one in (clear, unclear, kit)]
+    assert peers.ahead_in_words(pairs) == [
+        "- a - b, image AUROC: the peer's mean is higher in 2 of 3 rows, clearly in 1; the kit's clearly in 1."
+    ]
 
 
 def test_the_interval_over_draws_is_students_t() -> None:
