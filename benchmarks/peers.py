@@ -311,18 +311,19 @@ interval over draws and test images; pixel AUROC with a 95 % t interval over dra
 Reverse Distillation is trained on each draw's K supports for {steps} steps, far fewer than its authors', since each
 draw trains anew: read its row as what this budget gives, not as the method's worth. anomalib has its decoder for
 ResNets alone. D²4FAD itself, trained on the other tasks, is in [AT_WORK.md](AT_WORK.md)."""
-PAIRS_TEXT = """Kit minus peer, methods of one kind: image AUROC with the 95 % interval of a paired bootstrap over draws
-and test images, pixel AUROC with a paired t interval over draws. The rows share images and draws and are not corrected
-for their number. "matched" has no peer here, and Reverse Distillation no trained D²4FAD beside it, so neither is paired.
-imgad's features are the pooled output of the network; the kit's mean feature takes the means of its three levels and
-not the last stage."""
+PAIRS_TEXT = """Kit minus peer, methods of one kind: image AUROC with the 95 % interval of a paired bootstrap over
+draws and test images, pixel AUROC with a paired t interval over draws. The rows share images and draws and are not
+corrected for their number. "matched" has no peer here, and Reverse Distillation no trained D²4FAD beside it, so
+neither is paired. imgad's features are the pooled output of the network; the kit's mean feature takes the means of
+its three levels and not the last stage."""
 PAIRS_HEAD = "| world | encoder | task | kit - peer | image AUROC | ahead | pixel AUROC | ahead |"
 SPEED_HEAD = "| encoder | job | kit, images/s | peer, images/s | ratio | kit is |"
 SPEED_TEXT = """Random weights (they change no speed), batches of {batch} images in memory, K = 4 supports encoded
-before. Both of a pair run in turn for {rounds} rounds: median rates, median of the rounds' ratios and its
-extremes; "faster" and "slower" only where every round says so. "encode": images to what is compared; "score": images to scores and maps (imgad: scores). PatchCore stands beside the
-kit's nearest patch, Reverse Distillation beside D²4FAD, kNN beside the kit's mean feature. imgad takes pictures and
-converts them one by one; "from files" therefore reads PNG files on both sides."""
+before. Both of a pair run in turn for {rounds} rounds: median rates, median of the rounds' ratios and its extremes;
+"faster" and "slower" only where every round says so. "encode": images to what is compared; "score": images to scores
+and maps (imgad: scores). PatchCore stands beside the kit's nearest patch, Reverse Distillation beside D²4FAD, kNN
+beside the kit's mean feature. imgad takes pictures and converts them one by one; "from files" therefore reads PNG
+files on both sides."""
 MEMORY_HEAD = "| encoder: method | built, MiB | peak, MiB | scoring adds, MiB |"
 MEMORY_TEXT = """Peak memory of a process that scores one batch of {batch}: after building, imports included, and in
 all. A peer's process also holds the kit, whose weights it takes, and the imports of both peers, so only what scoring
