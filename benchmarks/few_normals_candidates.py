@@ -1,7 +1,8 @@
 """Candidates of `few_normals.py` that need no training: each a small function of a `View`.
 
 A candidate gives image scores [B] and, where it has one, a map [B, P] on the patches' grid. Nothing in it knows a label
-or another test image. Its constants were written down before it was first run.
+or another test image. Its constants were written down before it was first run; the rows with the top tenth of another
+candidate's map, and the summed levels, were added after a first table of world 301.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import torch
 from few_normals_view import View
 from torch import Tensor
+from torch.nn import functional as F
 
 Scored = tuple[Tensor, Tensor | None]
 Candidate = Callable[[View], Scored]
@@ -60,6 +62,33 @@ def per_level(view: View) -> Scored:
     return torch.stack(means).sum(dim=0), None
 
 
+def summed_levels(view: View) -> Scored:
+    """1 - cosine to the nearest patch in each level by itself, the finest too, summed on the finest grid; top tenth.
+
+    As the kit's reading `matched`, without its enlargement to the image and its blur, and with 3 x 3 means as patches.
+    """
+    shapes = [level.shape[2:] for level in view.task.levels]
+    total: Tensor | None = None
+    for i, shape in enumerate(shapes):
+        level = view.near(f"level {i}").amin(dim=1).square() / 2
+        fine = F.interpolate(level.unflatten(1, shape).unsqueeze(1), shapes[0], mode="bilinear", align_corners=False)
+        total = fine if total is None else total + fine
+    assert total is not None
+    used = F.adaptive_avg_pool2d(total, view.task.grid.shape[2:]).flatten(1)
+    return top_share(total.flatten(1)), used
+
+
+def with_top(candidate: Candidate) -> Candidate:
+    """The map of a candidate, scored by its highest tenth."""
+
+    def scored(view: View) -> Scored:
+        distances = candidate(view)[1]
+        assert distances is not None
+        return top_share(distances), distances
+
+    return scored
+
+
 def of_vectors(name: str) -> Candidate:
     """Distance of one vector per image to the nearest support's."""
 
@@ -95,7 +124,7 @@ def reconstruction(ridge: float) -> Candidate:
 
 
 def subspace(view: View) -> Scored:
-    """Residual outside the principal directions that hold 95 % of the energy of the supports' patches."""
+    """Residual outside the first principal directions, those that hold up to 95 % of the energy of the supports' patches."""
     queries, supports = view.vectors()
     x = supports.flatten(0, 1)
     mean = x.mean(dim=0)
@@ -149,15 +178,20 @@ CANDIDATES: dict[str, Candidate] = {
     "window, top tenth": nearest("window", "top"),
     "adaptive window, mean": adaptive_window,
     "mirrored supports too, mean": nearest("mirrored", "mean"),
+    "mirrored supports too, top tenth": nearest("mirrored", "top"),
     "two nearest supports, mean": two_nearest,
+    "levels summed, top tenth (near `matched`)": summed_levels,
     "each level by itself, mean": per_level,
     "pooled feature": POOLED,
     "texture (spread of channels)": TEXTURE,
     "both ways, mean": both_ways,
     "reconstruction, ridge 1": reconstruction(1.0),
     "reconstruction, ridge 0.1": reconstruction(0.1),
+    "reconstruction, ridge 0.1, top tenth": with_top(reconstruction(0.1)),
     "subspace of 95 %, mean": subspace,
+    "subspace of 95 %, top tenth": with_top(subspace),
     "gaussian at each position, mean": gaussian,
+    "gaussian at each position, top tenth": with_top(gaussian),
     "less the supports' own distances, mean": own_scale,
     "combined: patch mean, pooled": combined(nearest("anywhere", "mean"), POOLED),
     "combined: patch mean, pooled, window": combined(nearest("anywhere", "mean"), POOLED, nearest("window", "mean")),
