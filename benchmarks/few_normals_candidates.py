@@ -124,7 +124,7 @@ def reconstruction(ridge: float) -> Candidate:
 
 
 def subspace(view: View) -> Scored:
-    """Residual outside the first principal directions, those that hold up to 95 % of the energy of the supports' patches."""
+    """Residual outside the first principal directions that hold up to 95 % of the energy of the supports' patches."""
     queries, supports = view.vectors()
     x = supports.flatten(0, 1)
     mean = x.mean(dim=0)
