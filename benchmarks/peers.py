@@ -325,9 +325,9 @@ and maps (imgad: scores). PatchCore stands beside the kit's nearest patch, Rever
 beside the kit's mean feature. imgad takes pictures and converts them one by one; "from files" therefore reads PNG
 files on both sides."""
 MEMORY_HEAD = "| encoder: method | built, MiB | peak, MiB | scoring adds, MiB |"
-MEMORY_TEXT = """Peak memory of a process that scores one batch of {batch}: after building, imports included, and in
-all. A peer's process also holds the kit, whose weights it takes, and the imports of both peers, so only what scoring
-adds compares the methods; in Reverse Distillation's it includes building the network."""
+MEMORY_TEXT = """Memory of a process (Linux) that scores one batch of {batch}: what it holds when built, imports
+included, and its peak from there on. A peer's process also holds the kit, whose weights it takes, and the imports of
+both peers, so what scoring adds is what compares the methods; Reverse Distillation's includes building the network."""
 LINES_TEXT = """The same job: K = 4, several draws, AUROC with its spread. The kit draws, reads and averages; the
 others' users write that. Each text below was run before its lines were counted."""
 

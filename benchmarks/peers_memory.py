@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -24,18 +22,18 @@ JOBS = (
 
 @torch.inference_mode()
 def job(what: str, teacher: str, batch: int, threads: int) -> dict[str, int]:
-    """Peak resident MiB of this process: after building (with what was imported), and after scoring one batch."""
+    """Resident MiB of this process when built (with what was imported), and its peak while it scores one batch."""
     torch.set_num_threads(threads)
     images, supports = random_images(batch, 3, SIZE, SIZE), random_images(SHOTS + 1, 3, SIZE, SIZE)[1:]
     config = d2.D24FADConfig(teacher=teacher, weights="random", image_size=SIZE)
     if what in KIT:
         kit: Any = d2.create_detector(KIT[what], config).eval()
-        built = _peak()
+        built = _held()
         kit.predict(images, kit.encode_supports(supports))
         return {"built_mib": built, "peak_mib": _peak()}
     with tempfile.TemporaryDirectory() as folder:
         peer = _peer(what, teacher, config, Path(folder))
-        built = _peak()
+        built = _held()
         peer.score(images, peer.prepare(supports, np.arange(SHOTS)[None]))
         return {"built_mib": built, "peak_mib": _peak()}
 
@@ -51,11 +49,17 @@ def _peer(what: str, architecture: str, config: d2.D24FADConfig, folder: Path) -
     return peers.ReverseDistillation(teacher, architecture, 0)
 
 
+def _held() -> int:
+    """Resident MiB now; from here on the peak is counted anew (Linux)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
 def _peak() -> int:
     """Of this program alone: what getrusage says also counts the process that started it."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return round(int(lines["VmHWM"].split()[0]) / 2**10)  # of kB
-    scale = 2**20 if sys.platform == "darwin" else 2**10
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale)
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return round(int(lines[field].split()[0]) / 2**10)  # of kB
