@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from few_normals_candidates import BARS, CANDIDATES, Candidate
+from few_normals_candidates import BARS, CANDIDATES
 from few_normals_view import Encoded, View
 
 import d24fad_lite as d2
@@ -100,23 +100,25 @@ def drawn_scores(task: d2.Task, teacher: d2.Teacher) -> dict[str, Drawn]:
     for name, candidate in CANDIDATES.items():
         candidate(views[0])  # what several candidates share is computed before the clock starts
         began = time.perf_counter()
-        scores = np.stack([candidate(view)[0].numpy() for view in views]).astype(np.float64)
-        each = 1000 * (time.perf_counter() - began) / scores.size
-        found[name] = Drawn(task.name, name, *facts, scores, hashes, _pixel(task, candidate, views), each)
+        results = [candidate(view) for view in views]
+        seconds = time.perf_counter() - began
+        scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
+        pixel = _pixel(task, [patches for _, patches in results[:PIXEL_DRAWS]], encoded.grid.shape[2:])
+        found[name] = Drawn(task.name, name, *facts, scores, hashes, pixel, 1000 * seconds / scores.size)
     return found
 
 
-def _pixel(task: d2.Task, candidate: Candidate, views: list[View]) -> float | None:
-    """Pixel AUROC, mean over the first draws; None without maps or masks."""
+def _pixel(task: d2.Task, low_maps: list[torch.Tensor | None], grid: torch.Size) -> float | None:
+    """Pixel AUROC, mean over the draws of these maps [B, P]; None without maps or masks."""
     known = np.flatnonzero(task.test.mask_known)
     masks = task.test.masks(SIDE, known) if len(known) else None
-    if masks is None or candidate(views[0])[1] is None:
+    if masks is None:
         return None
     values = []
-    for view in views[:PIXEL_DRAWS]:
-        low = candidate(view)[1]
-        assert low is not None
-        maps = distance_maps(low[known].unflatten(1, view.task.grid.shape[2:]), SIDE, 4.0).numpy()
+    for low in low_maps:
+        if low is None:
+            return None
+        maps = distance_maps(low[known].unflatten(1, grid), SIDE, 4.0).numpy()
         stream = PixelAuroc(float(maps.min()), float(maps.max()))
         stream.add(maps, masks.numpy().reshape(maps.shape) > 0)
         values.append(stream.value)

@@ -14,24 +14,25 @@ from few_normals_view import View
 from torch import Tensor
 from torch.nn import functional as F
 
+from d24fad_lite.model.anomaly_map import image_score
+
 Scored = tuple[Tensor, Tensor | None]
 Candidate = Callable[[View], Scored]
 TOP = 0.1  # share of the patches that "top tenth" averages
 ALIGNED = 1.1  # a window is used where it makes support-to-support distances at most so many times as large
 
 
-def top_share(distances: Tensor, share: float = TOP) -> Tensor:
-    """Mean of the highest share of the patches, [B, P] -> [B]."""
-    return distances.topk(max(1, round(share * distances.shape[1])), dim=1).values.mean(dim=1)
+def scored(distances: Tensor, kind: str) -> Tensor:
+    """Image scores [B] of patch distances [B, P] by the kit's "max", "mean" or "top"."""
+    return image_score(distances.unsqueeze(1), kind, TOP)
 
 
 def nearest(kind: str, score: str) -> Candidate:
     """Distance to the nearest patch of any support, as the kind of distance says."""
-    reduce = {"max": lambda d: d.amax(dim=1), "mean": lambda d: d.mean(dim=1), "top": top_share}[score]
 
     def candidate(view: View) -> Scored:
         distances = view.near(kind).amin(dim=1)
-        return reduce(distances), distances
+        return scored(distances, score), distances
 
     return candidate
 
@@ -75,18 +76,18 @@ def summed_levels(view: View) -> Scored:
         total = fine if total is None else total + fine
     assert total is not None
     used = F.adaptive_avg_pool2d(total, view.task.grid.shape[2:]).flatten(1)
-    return top_share(total.flatten(1)), used
+    return scored(total.flatten(1), "top"), used
 
 
 def with_top(candidate: Candidate) -> Candidate:
     """The map of a candidate, scored by its highest tenth."""
 
-    def scored(view: View) -> Scored:
+    def with_its_map(view: View) -> Scored:
         distances = candidate(view)[1]
         assert distances is not None
-        return top_share(distances), distances
+        return scored(distances, "top"), distances
 
-    return scored
+    return with_its_map
 
 
 def of_vectors(name: str) -> Candidate:

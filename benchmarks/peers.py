@@ -210,7 +210,9 @@ def speed_section(o: argparse.Namespace, folder: Path) -> str:
 
     rows, profiles = [], {}
     for teacher in SPEED_TEACHERS:
-        rows += peers_speed.pairs(teacher, BATCH, o.rounds, folder / teacher_folder(folder, teacher))
+        files = folder / f"files_{teacher}"  # of what imgad reads
+        files.mkdir()
+        rows += peers_speed.pairs(teacher, BATCH, o.rounds, files)
         profiles[teacher] = peers_speed.profile(teacher, BATCH, o.rounds)
     lines = ["## Speed", "", SPEED_TEXT.format(rounds=o.rounds, batch=BATCH), "", SPEED_HEAD, "| --- " * 6 + "|"]
     for r in rows:
@@ -227,24 +229,12 @@ def speed_section(o: argparse.Namespace, folder: Path) -> str:
         for what in peers_memory.JOBS
     }
     memory = peak_memory(HERE / "peers.py", arguments)
-    lines += [
-        "",
-        MEMORY_TEXT.format(batch=BATCH),
-        "",
-        MEMORY_HEAD,
-        "| --- " * 4 + "|",
-    ]
+    lines += ["", MEMORY_TEXT.format(batch=BATCH), "", MEMORY_HEAD, "| --- " * 4 + "|"]
     lines += [
         f"| {name} | {row['built_mib']} | {row['peak_mib']} | {row['peak_mib'] - row['built_mib']} |"
         for name, row in memory.items()
     ]
     return "\n".join([*lines, "", ""])
-
-
-def teacher_folder(folder: Path, teacher: str) -> str:
-    """A folder for what imgad reads, made."""
-    (folder / f"files_{teacher}").mkdir(exist_ok=True)
-    return f"files_{teacher}"
 
 
 def lines_section(root: Path) -> str:
@@ -262,12 +252,11 @@ def lines_section(root: Path) -> str:
 
 def _setting(o: argparse.Namespace) -> dict[str, str]:
     """Versions and processor."""
-    info = Path("/proc/cpuinfo")
-    models = [line for line in info.read_text().splitlines() if "model name" in line] if info.is_file() else []
-    processor = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
+    from gpu_record import processor_name
+
     return {
         "versions": ", ".join(f"{library} {version(library)}" for library in LIBRARIES),
-        "processor": f"{processor}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {torch.backends.cpu.get_cpu_capability()}, {os.cpu_count()} cores",
         "threads": str(o.threads),
         "python": platform.python_version(),
     }

@@ -1,4 +1,4 @@
-"""The one home of writing, hashing and JSON: files appear whole or not at all, contents are named by sha256.
+"""The one home of writing, hashing, JSON and data: addresses. Files appear whole or not at all, contents have a sha256.
 
 Everything the kit writes goes through `replacing`: a reader never meets half a file, and a process that is stopped
 leaves the old file as it was. What such a process leaves behind is called `.partial-*`, whoever wrote it.
@@ -6,6 +6,7 @@ leaves the old file as it was. What such a process leaves behind is called `.par
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
@@ -188,3 +189,8 @@ def cache_root() -> Path:
     """Where the kit keeps what it can make again: $D24FAD_CACHE, else ~/.cache/d24fad_lite."""
     root = os.environ.get("D24FAD_CACHE")
     return Path(root).expanduser() if root else Path.home() / ".cache" / "d24fad_lite"
+
+
+def data_uri(content: bytes, kind: str = "png") -> str:
+    """Image bytes as a data: address for HTML and CSS; kind "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from functools import cache
 
@@ -135,8 +134,3 @@ def encoded(square: np.ndarray, kind: str = "PNG", quality: int = 82) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(square).save(buffer, kind, **({"quality": quality} if kind == "JPEG" else {}))
     return buffer.getvalue()
-
-
-def data_uri(content: bytes, kind: str = "png") -> str:
-    """Image bytes as a data: address for HTML and CSS; kind "png" or "jpeg"."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -8,7 +8,8 @@ from typing import Any
 
 import ipywidgets as w
 
-from d24fad_lite.figures.overlay import STRENGTH, data_uri, encoded, overlay
+from d24fad_lite.figures.overlay import STRENGTH, encoded, overlay
+from d24fad_lite.files import data_uri
 from d24fad_lite.interactive.controls import WHOLE, bar, box, button, wide
 from d24fad_lite.interactive.inspector_html import facts_html, quality_html, status_line
 from d24fad_lite.interactive.picker import SupportPicker

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from d24fad_lite.figures.overlay import data_uri
 from d24fad_lite.figures.plots import choice_figure, png
+from d24fad_lite.files import data_uri
 from d24fad_lite.messages import in_html
 from d24fad_lite.supports.influence import ChoiceReport
 from d24fad_lite.supports.live import LiveResult

@@ -13,7 +13,7 @@ from typing import Any
 
 import ipywidgets as w
 
-from d24fad_lite.figures.overlay import data_uri
+from d24fad_lite.files import data_uri
 from d24fad_lite.interactive.below import CellsBelow
 from d24fad_lite.interactive.controls import WHOLE, bar, box, button, shortened, wide
 from d24fad_lite.interactive.idle import idle_reasons, show_idle

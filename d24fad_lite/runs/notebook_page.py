@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from d24fad_lite.files import write_text
+from d24fad_lite.files import data_uri, write_text
 from d24fad_lite.runs.html_parts import Html, element, join, text, void, words
 from d24fad_lite.runs.page_style import NOTEBOOK_CSS
 
@@ -108,7 +107,7 @@ def with_pictures(markdown: str, folder: Path) -> str:
         picture = folder / match["name"]
         if not picture.is_file():
             return match.group()
-        return f"![{match['alt']}](data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode('ascii')})"
+        return f"![{match['alt']}]({data_uri(picture.read_bytes())})"
 
     return PICTURE.sub(inside, markdown)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from d24fad_lite.files import read_json_or_none, write_text
+from d24fad_lite.files import data_uri, read_json_or_none, write_text
 from d24fad_lite.lessons.numbering import number_of, words_of
 from d24fad_lite.runs.html_parts import (
     Html,
@@ -226,9 +225,10 @@ def _figure(folder: Path, file: str) -> Html:
     path = folder / Path(file).name  # only the notebook's own folder
     if not path.is_file():
         return NOTHING
-    data = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
     caption = words(path.stem)
-    return element("figure", void("img", alt=caption, src=data), element("figcaption", text(caption)))
+    return element(
+        "figure", void("img", alt=caption, src=data_uri(path.read_bytes())), element("figcaption", text(caption))
+    )
 
 
 def _title(folder: Path, name: str) -> str:

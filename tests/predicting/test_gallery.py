@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import d24fad_lite as d2
-from d24fad_lite.figures.overlay import data_uri
+from d24fad_lite.files import data_uri
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
 from d24fad_lite.predicting.gallery.histogram import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, bins_of, histogram_svg
 from d24fad_lite.predicting.gallery.page import render

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from PIL import Image
 from d24fad_lite.data.images import ImageError, decode_image, read_mask, stored_size
 from d24fad_lite.data.mask_pixels import resize_mask
 from d24fad_lite.evaluation.intake.tables import Part
+from d24fad_lite.files import data_uri
 
 SIDE = 160  # pixels on the longer side
 OUTLINE = (255, 210, 0)  # seen on grey scans, pink tissue and orange fundi
@@ -98,4 +98,4 @@ def _eroded(marked: np.ndarray) -> np.ndarray:
 def _data_uri(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_uri(buffer.getvalue(), "jpeg")

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from d24fad_lite.figures.overlay import data_uri
-from d24fad_lite.files import write_text
+from d24fad_lite.files import data_uri, write_text
 from d24fad_lite.messages import in_html as text
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
 from d24fad_lite.predicting.gallery.histogram import histogram_svg
