@@ -27,6 +27,7 @@ from d24fad_lite.model.storage import (
     possible_settings,
     read_detector,
     read_official,
+    require_options,
     write_detector,
 )
 from d24fad_lite.model.stored_teacher import stored_teacher
@@ -328,6 +329,7 @@ class D24FAD(nn.Module):
     @classmethod
     def from_stored(cls, stored: StoredDetector, teacher: nn.Module | None = None) -> Self:
         """The detector of a file that has been read; parameters and errors as of `load`."""
+        require_options(stored)
         config = config_of(stored, teacher)
         with possible_settings(stored.path):
             model = cls(config, stored_teacher(stored, config, teacher))

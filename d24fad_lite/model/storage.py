@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +115,12 @@ class DetectorFile(Schema):
             raise ValueError("mean and std of three channels beside weights_source")
         return self
 
+    @model_validator(mode="after")
+    def _method_with_its_options(self) -> Self:
+        if ("method" in self.model_fields_set) != ("options" in self.model_fields_set):
+            raise ValueError("method and options together, or neither, as in files of before there were methods")
+        return self
+
 
 def write_detector(
     path: str | Path,
@@ -187,6 +193,15 @@ def read_detector(path: str | Path, method: str | None = None) -> StoredDetector
         stored.method,
         stored.options,
     )
+
+
+def require_options(stored: StoredDetector, known: Collection[str] = ()) -> None:
+    """CheckpointError unless the options of a stored detector are among those that its method has."""
+    if unknown := sorted(stored.options.keys() - set(known)):
+        raise CheckpointError(
+            f"{stored.path} holds options {unknown} that a detector of {stored.method!r} does not have; was it "
+            "written by a newer version?"
+        )
 
 
 def config_of(stored: StoredDetector, teacher: nn.Module | None) -> D24FADConfig:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from d24fad_lite.evaluation.baselines.banks import VectorBank
 from d24fad_lite.evaluation.scorer import Scorer
-from d24fad_lite.model.checkpoint import CheckpointError
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.features import Prediction
 from d24fad_lite.model.image_input import check_images, require_supports
@@ -22,6 +21,7 @@ from d24fad_lite.model.storage import (
     fingerprint_of,
     possible_settings,
     read_detector,
+    require_options,
     write_detector,
 )
 from d24fad_lite.model.stored_teacher import stored_teacher
@@ -128,11 +128,7 @@ class BaselineDetector(nn.Module, ABC):
     @classmethod
     def from_stored(cls, stored: StoredDetector, teacher: nn.Module | None = None) -> Self:
         """The detector of a file that has been read; parameters and errors as of `load`."""
-        if unknown := sorted(stored.options.keys() - {"levels"}):
-            raise CheckpointError(
-                f"{stored.path} holds options {unknown} that a detector of {cls.method!r} does not have; was it "
-                "written by a newer version?"
-            )
+        require_options(stored, ("levels",))
         config = config_of(stored, teacher)
         with possible_settings(stored.path):
             return cls(config, stored_teacher(stored, config, teacher), **stored.options)
