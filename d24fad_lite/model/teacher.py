@@ -19,6 +19,7 @@ from d24fad_lite.model.encoders.backbone import Backbone
 from d24fad_lite.model.encoders.grids import one_grid_in_words
 from d24fad_lite.model.features import TeacherFeatures
 from d24fad_lite.model.speed.folding import for_inference
+from d24fad_lite.model.speed.truncated import truncated
 from d24fad_lite.model.storage import Load, TeacherFacts, Tensors, load_all
 from d24fad_lite.model.weights.source import WeightsSource
 
@@ -139,17 +140,29 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> TeacherFeatures:
         """Features of images [N, 3, S, S] in 0..1."""
-        if self.normalize:
-            images = (images - self.mean) / self.std  # (N, 3, S, S)
-        images = images.contiguous(memory_format=torch.channels_last)
-        backbone = for_inference(self.backbone, images) if self._foldable else self.backbone
-        maps = backbone(images)
+        maps = self._maps(self.backbone, images)
         if not isinstance(maps, (list, tuple)) or len(maps) < 2 or not all(map(_is_map, maps)):
             raise ValueError(
                 f"teacher {type(self.backbone).__name__} must return a list of at least two feature maps "
                 f"[N, C, H, W], fine to coarse (the last is the embedding); it returned {_shapes(maps)}"
             )
         return TeacherFeatures(list(maps[:-1]), maps[-1])
+
+    @torch.no_grad()
+    def first_levels(self, images: Tensor, count: int) -> list[Tensor]:
+        """Levels f_1 .. f_count of images [N, 3, S, S] in 0..1, without the stages that only later maps need.
+
+        Equal to the levels of `forward`; the last stage of a ResNet, which gives the embedding, need not be computed.
+        """
+        shorter = truncated(self.backbone, count) if self._foldable else self.backbone
+        return list(self._maps(shorter, images)[:count])
+
+    def _maps(self, network: nn.Module, images: Tensor) -> Any:
+        """What a network of this teacher gives for images in 0..1."""
+        if self.normalize:
+            images = (images - self.mean) / self.std  # (N, 3, S, S)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return (for_inference(network, images) if self._foldable else network)(images)
 
     def fingerprint(self) -> str:
         """sha256 over architecture, input treatment and weights: equal teachers give equal features."""

@@ -43,7 +43,7 @@ class MeanFeature:
 
     def vectors(self, images: Tensor) -> Tensor:
         """[N, sum C_l] of images [N, 3, S, S]."""
-        levels = self.teacher(images).levels
+        levels = self.teacher.first_levels(images, max(self.levels) + 1)
         return mean_vectors([levels[i] for i in self.levels])
 
     def prepare(self, images: Tensor, draws: np.ndarray) -> Tensor:

@@ -68,7 +68,7 @@ class MeanFeatureDetector(BaselineDetector):
 
     def scorer(self, maps: bool = True) -> MeanFeature:
         """This method for `evaluate`, which reads many draws of supports at once; it gives no maps."""
-        return MeanFeature(SharedTeacher(self.teacher), self.levels)
+        return MeanFeature(SharedTeacher(self.teacher, levels=max(self.levels) + 1), self.levels)
 
     def _levels(self, levels: Sequence[int] | None) -> list[int]:
         return compared_levels(self.teacher, range(len(self.teacher.channels)) if levels is None else levels)

@@ -105,7 +105,8 @@ class NearestPatch:
 
     def patches(self, images: Tensor) -> Tensor:
         """Unit patch vectors [N, P, C] of images [N, 3, S, S], P positions of the finest used grid, row by row."""
-        return patch_vectors([self.teacher(images).levels[i] for i in self.levels])
+        levels = self.teacher.first_levels(images, max(self.levels) + 1)
+        return patch_vectors([levels[i] for i in self.levels])
 
     def prepare(self, images: Tensor, draws: np.ndarray) -> PatchMemory:
         """Patches of the supports [U, 3, S, S], and what each draw [D, K] uses of them."""

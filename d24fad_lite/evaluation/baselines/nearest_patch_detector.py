@@ -84,7 +84,7 @@ class NearestPatchDetector(BaselineDetector):
         """This method for `evaluate`, which reads many draws of supports at once."""
         c = self.config
         return NearestPatch(
-            SharedTeacher(self.teacher),
+            SharedTeacher(self.teacher, levels=max(self.levels) + 1),
             self.levels,
             c.image_score,
             top_share=c.top_share,
