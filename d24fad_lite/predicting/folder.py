@@ -149,8 +149,8 @@ def predict_folder(
     with sole_writer(out, "a prediction"):
         facts = _facts(given.supports, reference, listing, out, names) | {"calibration": calibration.facts()}
         store.begin(facts, [image.name for image in listing.images])
-        scorer = FolderScorer(detector, bank, reference, store, heatmap_size, on_failure, TopMaps(gallery))
-        counts = scorer.score(listing.images, batch_size, {*given.support_sha256, *given.normal_sha256}, progress)
+        scorer = FolderScorer(detector, bank, reference, store, heatmap_size, batch_size, on_failure, TopMaps(gallery))
+        counts = scorer.score(listing.images, {*given.support_sha256, *given.normal_sha256}, progress)
         gone = store.finish([image.name for image in listing.images], calibration.columns)
         page = folder_gallery(scorer, listing, given.supports, calibration) if gallery else None
     scores = store.frame()

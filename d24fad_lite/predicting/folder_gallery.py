@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
-from d24fad_lite.data.images import load_image
 from d24fad_lite.evaluation.report import versions
 from d24fad_lite.predicting.alarm import Calibration
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
@@ -17,7 +14,6 @@ from d24fad_lite.predicting.heatmaps import SupportReference
 from d24fad_lite.predicting.inputs import FolderImages
 from d24fad_lite.predicting.score_store import GALLERY
 from d24fad_lite.predicting.scoring import FolderScorer
-from d24fad_lite.predicting.top_maps import KeptMap
 
 
 def folder_gallery(
@@ -25,16 +21,16 @@ def folder_gallery(
 ) -> Path:
     """Write gallery.html beside the scores: the images of the highest scores, the supports, all scores as a histogram.
 
-    Images whose maps are not at hand, since an earlier run scored them, are scored once more for their pictures.
+    Images whose maps are not at hand, since an earlier run scored them, are predicted once more for their pictures.
     """
     files = {image.name: image.path for image in listing.images}
     table = scorer.store.frame()
     present = table[table["name"].isin(files)]
     shown = present.sort_values("score", ascending=False, kind="stable").head(scorer.kept.most)
+    again = scorer.maps_again(listing.images, {name for name in shown["name"] if scorer.kept.get(name) is None})
     images = []
     for row in shown.to_dict("records"):
-        path = files[row["name"]]
-        kept = scorer.kept.get(row["name"]) or _scored_again(scorer, path)
+        path, kept = files[row["name"]], scorer.kept.get(row["name"]) or again[row["name"]]
         picture, overlay = image_pictures(path, kept.anomaly_map, scorer.reference.color_limits)
         images.append(
             GalleryImage(
@@ -60,15 +56,6 @@ def folder_gallery(
         failures=dict(scorer.store.failures),
     )
     return write_gallery(scorer.store.folder / GALLERY, content)
-
-
-def _scored_again(scorer: FolderScorer, path: Path) -> KeptMap:
-    """Map and weights of an image whose score an earlier run had."""
-    image = load_image(path, scorer.model.config.image_size)
-    prediction = scorer.model.predict(torch.stack([image]), scorer.bank)
-    return KeptMap(
-        prediction.anomaly_map[0].float().cpu().numpy(), prediction.weights[0].float().mean(dim=0).cpu().numpy()
-    )
 
 
 def _supports(paths: Sequence[Path], reference: SupportReference) -> list[GallerySupport]:

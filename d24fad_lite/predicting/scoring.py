@@ -16,13 +16,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from d24fad_lite.data.formats.recognise import refuse_special
-from d24fad_lite.data.images import load_image
+from d24fad_lite.data.images import ImageError, load_image
 from d24fad_lite.files import file_sha256
 from d24fad_lite.model.interface import Bank, Detector
 from d24fad_lite.predicting.heatmaps import SupportReference, write_heatmap
 from d24fad_lite.predicting.inputs import ImageFile
 from d24fad_lite.predicting.score_store import ScoreRow, ScoreStore
-from d24fad_lite.predicting.top_maps import TopMaps
+from d24fad_lite.predicting.top_maps import KeptMap, TopMaps
 
 WORKERS = 4  # threads that read and draw; decoding waits for the disk more than for the processor
 FailureHook = Callable[[str, str], None]
@@ -45,6 +45,10 @@ class ScoredImage(NamedTuple):
     anomaly_map: np.ndarray
     weights: np.ndarray
 
+    def kept(self) -> KeptMap:
+        """What a page needs of it."""
+        return KeptMap(self.anomaly_map, self.weights)
+
 
 @dataclass
 class Counts:
@@ -57,26 +61,29 @@ class Counts:
 
 @dataclass(frozen=True)
 class FolderScorer:
-    """All that scoring one batch needs; `heatmap_size` in pixels, 0 for no heatmaps."""
+    """All that scoring one batch needs; `heatmap_size` in pixels, 0 for no heatmaps.
+
+    An image is always predicted beside the same others, those of its batch in the listing, also where an earlier run
+    had some of them: rounding depends on the company, and an interrupted run is to give what a whole one gives.
+    """
 
     model: Detector
     bank: Bank
     reference: SupportReference
     store: ScoreStore
     heatmap_size: int = 256
+    batch_size: int = 8
     on_failure: FailureHook = lambda name, reason: None
     kept: TopMaps = field(default_factory=lambda: TopMaps(0))
 
-    def score(
-        self, files: Sequence[ImageFile], batch_size: int, support_hashes: set[str], progress: bool = True
-    ) -> Counts:
+    def score(self, files: Sequence[ImageFile], support_hashes: set[str], progress: bool = True) -> Counts:
         """Score the files in batches; every finished batch is on disk before the next one is scored."""
         counts = Counts()
         with (
             ThreadPoolExecutor(WORKERS) as pool,
             tqdm(total=len(files), desc="predict", unit="image", disable=None if progress else True) as bar,
         ):
-            for batch in self._read_ahead(pool, files, batch_size):
+            for batch in self._read_ahead(pool, files):
                 for read in batch:
                     counts.supports_among_them += read.sha256 in support_hashes
                     counts.known += read.pixels is None and not read.reason
@@ -95,7 +102,7 @@ class FolderScorer:
             self.on_failure(name, self.store.fail(name, reason))
         self.store.add(map(self._row, scored))
         for image in scored:
-            self.kept.add(image.read.file.name, image.score, image.anomaly_map, image.weights)
+            self.kept.add(image.read.file.name, image.score, image.kept())
         return len(scored)
 
     def _row(self, image: ScoredImage) -> ScoreRow:
@@ -104,28 +111,49 @@ class FolderScorer:
         return ScoreRow(file.name, f"{image.score:.8g}", image.read.sha256, heatmap)
 
     def _predict(self, batch: Sequence[ReadImage]) -> tuple[list[ScoredImage], list[tuple[str, str]]]:
-        """The scored images of a batch, and (name, reason) of those that cannot be used."""
+        """The newly scored images of a batch, and (name, reason) of those that cannot be used."""
         failures = [(read.file.name, read.reason) for read in batch if read.reason]
-        fresh = [(read, read.pixels) for read in batch if read.pixels is not None]
+        fresh = {read.file.name for read in batch if read.pixels is not None}
         if not fresh:
             return [], failures
-        prediction = self.model.predict(torch.stack([pixels for _, pixels in fresh]), self.bank)
-        scores, maps = prediction.score.tolist(), prediction.anomaly_map.float().cpu().numpy()
-        weights = prediction.weights.float().mean(dim=1).cpu().numpy()  # over the levels, (B, K)
-        images = [ScoredImage(read, *results) for (read, _), *results in zip(fresh, scores, maps, weights)]
+        known = [read.pixels is None and not read.reason for read in batch]
+        whole = [self._read(read.file, again=True) if again else read for read, again in zip(batch, known)]
+        images = [image for image in self._results(whole) if image.read.file.name in fresh]
         failures += [
             (image.read.file.name, f"its score is {image.score}") for image in images if not math.isfinite(image.score)
         ]
         return [image for image in images if math.isfinite(image.score)], failures
 
-    def _read_ahead(
-        self, pool: ThreadPoolExecutor, files: Sequence[ImageFile], batch_size: int
-    ) -> Iterator[list[ReadImage]]:
+    def _results(self, batch: Sequence[ReadImage]) -> list[ScoredImage]:
+        """What the detector says of the images of a batch that could be read."""
+        readable = [(read, read.pixels) for read in batch if read.pixels is not None]
+        if not readable:
+            return []
+        prediction = self.model.predict(torch.stack([pixels for _, pixels in readable]), self.bank)
+        scores, maps = prediction.score.tolist(), prediction.anomaly_map.float().cpu().numpy()
+        weights = prediction.weights.float().mean(dim=1).cpu().numpy()  # over the levels, (B, K)
+        return [ScoredImage(read, *results) for (read, _), *results in zip(readable, scores, maps, weights)]
+
+    def maps_again(self, files: Sequence[ImageFile], names: set[str]) -> dict[str, KeptMap]:
+        """Maps of some of the listed files, predicted once more, nothing written; ImageError for one that is gone."""
+        found: dict[str, KeptMap] = {}
+        for start in range(0, len(files), self.batch_size):
+            batch = files[start : start + self.batch_size]
+            if names.isdisjoint(file.name for file in batch):
+                continue
+            reads = [self._read(file, again=True) for file in batch]
+            if gone := [read.reason for read in reads if read.reason and read.file.name in names]:
+                raise ImageError(gone[0])
+            found |= {image.read.file.name: image.kept() for image in self._results(reads)}
+        return found
+
+    def _read_ahead(self, pool: ThreadPoolExecutor, files: Sequence[ImageFile]) -> Iterator[list[ReadImage]]:
         """Batches in order; while one is scored the next is read. Memory does not grow with the folder."""
         waiting: deque[list[Future[ReadImage]]] = deque()
         try:
-            for start in range(0, len(files), batch_size):
-                waiting.append([pool.submit(self._read, file) for file in files[start : start + batch_size]])
+            for start in range(0, len(files), self.batch_size):
+                batch = files[start : start + self.batch_size]
+                waiting.append([pool.submit(self._read, file) for file in batch])
                 if len(waiting) > 1:
                     yield [future.result() for future in waiting.popleft()]
             while waiting:
@@ -134,12 +162,15 @@ class FolderScorer:
             for future in (future for batch in waiting for future in batch):
                 future.cancel()
 
-    def _read(self, file: ImageFile) -> ReadImage:
-        """Hash one file and decode it, unless its score is known; whatever goes wrong becomes the reason."""
+    def _read(self, file: ImageFile, again: bool = False) -> ReadImage:
+        """Hash one file and decode it, unless its score is known; whatever goes wrong becomes the reason.
+
+        again : decode it also where its score is known
+        """
         sha256 = ""
         try:
             sha256 = content_sha256(file.path)
-            if self.store.has(file.name, sha256, heatmap=bool(self.heatmap_size)):
+            if not again and self.store.has(file.name, sha256, heatmap=bool(self.heatmap_size)):
                 return ReadImage(file, sha256, None)
             return ReadImage(file, sha256, load_image(file.path, self.model.config.image_size))
         except Exception as error:  # whatever a damaged file does to a decoder, the other images get their scores

@@ -31,14 +31,14 @@ class TopMaps:
         self._order = itertools.count()
         self._kept: dict[str, KeptMap] = {}
 
-    def add(self, name: str, score: float, anomaly_map: np.ndarray, weights: np.ndarray) -> None:
+    def add(self, name: str, score: float, kept: KeptMap) -> None:
         """Keep this image's map, unless as many images have higher scores."""
         if self.most <= 0:
             return
         if len(self._heap) == self.most and score <= self._heap[0][0]:
             return
-        heapq.heappush(self._heap, (score, next(self._order), name))
-        self._kept[name] = KeptMap(anomaly_map.astype(np.float32), weights)
+        heapq.heappush(self._heap, (score, -next(self._order), name))
+        self._kept[name] = kept
         if len(self._heap) > self.most:
             del self._kept[heapq.heappop(self._heap)[2]]
 

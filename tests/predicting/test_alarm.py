@@ -14,7 +14,7 @@ import torch
 import d24fad_lite as d2
 from d24fad_lite.predicting.alarm import calibrate_folder
 from d24fad_lite.predicting.odd_supports import odd_supports
-from d24fad_lite.predicting.top_maps import TopMaps
+from d24fad_lite.predicting.top_maps import KeptMap, TopMaps
 
 TEACHER = "test_resnet.r160_in1k"
 CONFIG = d2.D24FADConfig(teacher=TEACHER, weights="random", image_size=32)
@@ -148,8 +148,15 @@ def test_the_maps_of_the_highest_scores_are_kept_and_no_more(most: int) -> None:
     scores = np.random.default_rng(1).permutation(9).astype(float)
     kept = TopMaps(most)
     for i, score in enumerate(scores):
-        kept.add(str(i), score, np.full((2, 2), score), np.array([score]))
+        kept.add(str(i), score, KeptMap(np.full((2, 2), score), np.array([score])))
     for i, score in enumerate(scores):
         found = kept.get(str(i))
         assert (found is not None) == (score >= 9 - most)
         assert found is None or (found.anomaly_map[0, 0] == score and found.weights[0] == score)
+
+
+def test_of_equal_scores_the_first_are_kept_as_in_the_table() -> None:
+    kept = TopMaps(2)
+    for name, score in (("a", 1.0), ("b", 1.0), ("c", 2.0), ("d", 1.0)):
+        kept.add(name, score, KeptMap(np.zeros((1, 1)), np.zeros(1)))
+    assert [name for name in "abcd" if kept.get(name)] == ["a", "c"]

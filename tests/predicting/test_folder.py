@@ -115,6 +115,23 @@ def test_a_second_call_scores_only_new_and_changed_images(model_file, normals, t
     assert second.scores["name"].tolist() == ["000.png", "001.png", "003.png", "004.png", "new.png", "002.png"]
 
 
+@pytest.mark.filterwarnings("ignore:folder 'scans'")
+def test_images_of_a_half_known_batch_keep_their_company(model_file, normals, scans, tmp_path, monkeypatch) -> None:
+    """Rounding depends on the batch: what is scored later is scored beside the same images, and so is the page's."""
+    calls = {"model": model_file, "folder": scans, "supports": normals, "out": tmp_path / "out", "batch_size": 3}
+    first = d2.predict_folder(**calls)
+    whole = files(calls["out"])
+    sizes: list[int] = []
+    predict = d2.D24FAD.predict
+    monkeypatch.setattr(d2.D24FAD, "predict", lambda *a, **k: sizes.append(len(a[1])) or predict(*a, **k))
+    for name in (sorted(first.heatmaps)[1], sorted(first.heatmaps)[7]):
+        first.heatmaps[name].unlink()
+    (calls["out"] / "gallery.html").unlink()
+    second = d2.predict_folder(**calls)
+    assert second.scored == 2 and files(calls["out"]) == whole
+    assert 3 in sizes and second.known == len(first.scores) - 2
+
+
 def test_results_of_another_model_are_kept_unless_they_may_be_replaced(model_file, normals, scans, tmp_path) -> None:
     images, out = scans / "bad", tmp_path / "out"
     d2.predict_folder(model_file, images, normals, out)
