@@ -75,6 +75,7 @@ _HOME = {
     "NearestPatch": "evaluation.baselines.nearest_patch",
     "NearestPatchDetector": "evaluation.baselines.nearest_patch_detector",
     "MeanFeatureDetector": "evaluation.baselines.mean_feature_detector",
+    "MirroredPatchDetector": "evaluation.baselines.mirrored_patch_detector",
     "create_detector": "evaluation.baselines.by_name",
     "load_detector": "evaluation.baselines.by_name",
     "Comparison": "evaluation.baselines.compare",
@@ -186,6 +187,7 @@ if TYPE_CHECKING:
     from d24fad_lite.evaluation.baselines.compare import Comparison
     from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
     from d24fad_lite.evaluation.baselines.mean_feature_detector import MeanFeatureDetector
+    from d24fad_lite.evaluation.baselines.mirrored_patch_detector import MirroredPatchDetector
     from d24fad_lite.evaluation.baselines.nearest_patch import NearestPatch
     from d24fad_lite.evaluation.baselines.nearest_patch_detector import NearestPatchDetector
     from d24fad_lite.evaluation.baselines.shortcuts import file_statistics, image_statistics, shortcut_reports

@@ -46,8 +46,8 @@ def benchmark(
     methods: Annotated[
         str,
         typer.Option(
-            help="Between commas: matched, d24fad, untrained, tsd-only, ssd-only, nearest-patch, mean-feature, or "
-            "PACKAGE.MODULE:FUNCTION of your own. Shortcuts are always added."
+            help="Between commas: matched, d24fad, untrained, tsd-only, ssd-only, nearest-patch, mirrored-patch, "
+            "mean-feature, or PACKAGE.MODULE:FUNCTION of your own. Shortcuts are always added."
         ),
     ] = "matched,d24fad,untrained,nearest-patch,mean-feature",
     readings: Annotated[

@@ -65,8 +65,8 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="d24fad, or one of its halves alone: tsd-only, ssd-only; nearest-patch, mean-feature, matched and "
-            "untrained are not trained, and saved at once.",
+            help="d24fad, or one of its halves alone: tsd-only, ssd-only; nearest-patch, mirrored-patch, mean-feature, "
+            "matched and untrained are not trained, and saved at once.",
         ),
     ] = "d24fad",
     leave_out: LeftOut = None,

@@ -63,8 +63,8 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="Another method on the model's teacher: nearest-patch, mean-feature, matched or untrained.  "
-        "[default: the model's own]",
+        help="Another method on the model's teacher: nearest-patch, mirrored-patch, mean-feature, matched or "
+        "untrained.  [default: the model's own]",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda or mps.")]

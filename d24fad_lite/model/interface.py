@@ -28,7 +28,7 @@ class Bank(Protocol):
 
 @runtime_checkable
 class Detector(Protocol):
-    """A few-shot detector: `d2.D24FAD`, `d2.NearestPatchDetector`, `d2.MeanFeatureDetector`.
+    """A few-shot detector: `d2.D24FAD`, `d2.NearestPatchDetector`, and the like.
 
     Attributes
     ----------

@@ -80,8 +80,8 @@ def predict_folder(
     reading : str, default ""
         Of a D24FAD: "released", "paper" or "matched"; empty: as the model is read.
     method : str, default ""
-        Another method on the model's teacher: "nearest-patch", "mean-feature", "matched", "untrained"; empty: the
-        model's own.
+        Another method on the model's teacher: "nearest-patch", "mirrored-patch", "mean-feature", "matched",
+        "untrained"; empty: the model's own.
     alpha : float, optional
         False-alarm rate in 0..1; above the threshold that keeps it, an image is an alarm. Refused where the normal
         images are too few to promise it.

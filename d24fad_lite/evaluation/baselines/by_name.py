@@ -11,6 +11,7 @@ from torch import nn
 
 from d24fad_lite.evaluation.baselines.detector import BaselineDetector
 from d24fad_lite.evaluation.baselines.mean_feature_detector import MeanFeatureDetector
+from d24fad_lite.evaluation.baselines.mirrored_patch_detector import MirroredPatchDetector
 from d24fad_lite.evaluation.baselines.nearest_patch_detector import NearestPatchDetector
 from d24fad_lite.evaluation.baselines.variants import self_distillation_only, teacher_student_only, untrained_twin
 from d24fad_lite.messages import choose_one_of
@@ -21,7 +22,7 @@ from d24fad_lite.model.storage import read_detector
 from d24fad_lite.model.teacher import Teacher
 
 BASELINES: Mapping[str, type[BaselineDetector]] = {
-    one.method: one for one in (NearestPatchDetector, MeanFeatureDetector)
+    one.method: one for one in (NearestPatchDetector, MirroredPatchDetector, MeanFeatureDetector)
 }
 
 
@@ -48,6 +49,7 @@ NAMED_METHODS: Mapping[str, NamedMethod] = {
     "untrained": NamedMethod(),
     "matched": NamedMethod(settings=lambda config: config.read_as("matched")),
     "nearest-patch": NamedMethod(),
+    "mirrored-patch": NamedMethod(),
     "mean-feature": NamedMethod(),
 }
 
@@ -71,8 +73,8 @@ def create_detector(
     Parameters
     ----------
     method : str
-        "d24fad", "tsd-only", "ssd-only" (to be trained with `fit`), "untrained", "matched", "nearest-patch" or
-        "mean-feature".
+        "d24fad", "tsd-only", "ssd-only" (to be trained with `fit`), "untrained", "matched", "nearest-patch",
+        "mirrored-patch" or "mean-feature".
     config : D24FADConfig, optional
         Default: a ResNet-18 with the embedded weights at 128 px.
     teacher : Teacher, optional
@@ -82,7 +84,7 @@ def create_detector(
 
     Returns
     -------
-    D24FAD, NearestPatchDetector or MeanFeatureDetector
+    D24FAD, NearestPatchDetector, MirroredPatchDetector or MeanFeatureDetector
 
     Raises
     ------
@@ -93,7 +95,7 @@ def create_detector(
     if method in BASELINES:
         return BASELINES[method](config, teacher, levels)
     if levels is not None:
-        raise ValueError(f"levels={levels!r} is for {' and '.join(BASELINES)}; {method!r} compares in all levels")
+        raise ValueError(f"levels={levels!r} is for {', '.join(BASELINES)}; {method!r} compares in all levels")
     return D24FAD(config, teacher)
 
 
@@ -108,7 +110,7 @@ def load_detector(path: str | Path, teacher: nn.Module | None = None) -> D24FAD 
 
     Returns
     -------
-    D24FAD, NearestPatchDetector or MeanFeatureDetector
+    D24FAD, NearestPatchDetector, MirroredPatchDetector or MeanFeatureDetector
 
     Raises
     ------

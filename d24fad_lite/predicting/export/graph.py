@@ -21,16 +21,20 @@ class ExportGraph(nn.Module):
     Parameters
     ----------
     detector : D24FAD or BaselineDetector
-    bank : what `detector.encode_supports` gave; its tensors become constants of the graph
+    bank : what `detector.encode_supports` gave; its tensors become constants of the graph,
+        and what it says by yes or no decides how the graph is built
     pixels : {"uint8", "float32"}, kind of the image's values: 0..255, or 0..1
     """
 
     def __init__(self, detector: Detector, bank: Any, pixels: str) -> None:
         super().__init__()
         self.detector, self.pixels, self.size = detector, pixels, detector.config.image_size
-        self._kind, self._layout = type(bank), {}
+        self._kind, self._layout, self._facts = type(bank), {}, {}
         for field in dataclasses.fields(bank):
             value = getattr(bank, field.name)
+            if isinstance(value, bool):  # decides what is computed, so the graph holds one way alone
+                self._facts[field.name] = value
+                continue
             tensors = [value] if isinstance(value, Tensor) else list(value)
             names = [f"bank_{field.name}_{i}" for i in range(len(tensors))]
             for name, tensor in zip(names, tensors):
@@ -50,7 +54,7 @@ class ExportGraph(nn.Module):
         return prediction.score[0], prediction.anomaly_map[0]
 
     def _bank(self) -> Any:
-        parts: dict[str, Any] = {}
+        parts: dict[str, Any] = dict(self._facts)
         for field, (names, single) in self._layout.items():
             tensors = [self.get_buffer(name) for name in names]
             parts[field] = tensors[0] if single else tensors

@@ -137,6 +137,13 @@ def _nearest_patch(setting: Setting) -> dict[str, Scorer]:
     return {f"nearest patch, {kind}": NearestPatch(memory, image_score=kind, maps=kind == "max") for kind in kinds}
 
 
+def _mirrored_patch(setting: Setting) -> dict[str, Scorer]:
+    from d24fad_lite.evaluation.baselines.mirrored_patch_detector import MirroredPatchDetector
+
+    model = setting.detectors.untrained()
+    return {"mirrored patch": MirroredPatchDetector(model.config, model.teacher).scorer()}
+
+
 def _mean_feature(setting: Setting) -> dict[str, Scorer]:
     from d24fad_lite.evaluation.baselines.mean_feature import MeanFeature
 
@@ -157,6 +164,7 @@ def _all() -> Mapping[str, Method]:
         Method("tsd-only", "trained and read by teacher-student distillation alone", tsd, True, True),
         Method("ssd-only", "trained and read by self-distillation alone", ssd, True, True),
         Method("nearest-patch", "the largest and the mean distance to the supports' nearest patch", _nearest_patch),
+        Method("mirrored-patch", "nearest patch with mirror images of the supports and the query", _mirrored_patch),
         Method("mean-feature", "distance to the supports' mean feature", _mean_feature),
         Method(SHORTCUTS, "the best of many trivial statistics, chosen on the test labels", _no_scorer),
     ]

@@ -192,7 +192,7 @@ def test_wrong_input_is_named(teacher, images) -> None:
         NearestPatchDetector(CONFIG, teacher, [9])
     with pytest.raises(ValueError, match="takes images of 48 px, the settings say 64 px"):
         NearestPatchDetector(CONFIG.replace(image_size=64), teacher)
-    with pytest.raises(ValueError, match=r"levels=\[0\] is for nearest-patch and mean-feature"):
+    with pytest.raises(ValueError, match=r"levels=\[0\] is for nearest-patch, mirrored-patch, mean-feature"):
         create_detector("matched", CONFIG, levels=[0])
 
 
