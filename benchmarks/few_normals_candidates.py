@@ -1,19 +1,23 @@
 """Candidates of `few_normals.py` that need no training: each a small function of a `View`.
 
 A candidate gives image scores [B] and, where it has one, a map [B, P] on the patches' grid. Nothing in it knows a label
-or another test image. Its constants were written down before it was first run; the rows with the top tenth of another
-candidate's map, and the summed levels, were added after a first table of world 301.
+or another test image. Constants were written down before they were first run, with these exceptions: the rows with the
+top tenth of another candidate's map, and the summed levels, came after a first table of world 301; `mirrored-patch` and
+its parts came last, after some 60 variants of shares, supports turned or scaled, and uses of the own mirror image had
+been compared on the development sets. It has been frozen since.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from few_normals_view import View
 from torch import Tensor
 from torch.nn import functional as F
 
+from d24fad_lite.evaluation.baselines.mirrored_patch import scores_and_maps
 from d24fad_lite.model.anomaly_map import image_score
 
 Scored = tuple[Tensor, Tensor | None]
@@ -170,8 +174,40 @@ def combined(*parts: Candidate) -> Candidate:
     return candidate
 
 
+def mirrored_patch(own: str = "where symmetric", sharp: bool = True, parts: str = "mean top") -> Candidate:
+    """The kit's `mirrored-patch` and what it is without a part of it.
+
+    own : "where symmetric", "never" or "always", use of the query's own mirror image
+    sharp : whether the map also holds each level by itself
+    parts : "mean top", "mean" or "top", of the image score
+    """
+
+    def candidate(view: View) -> Scored:
+        near, itself, symmetric = view.mirrored_patches()
+        use = symmetric if own == "where symmetric" else own == "always"
+        if not sharp:
+            near, itself = (replace(distances, levels=[distances.patches]) for distances in (near, itself))
+        grids = view.task.grids if sharp else view.task.grids[:1]
+        scores, maps = scores_and_maps(near, itself if use else None, grids, TOP)
+        by_parts = {
+            "mean top": scores,
+            "mean": near.patches.mean(dim=1),
+            "top": scores - near.patches.mean(dim=1),
+        }
+        return by_parts[parts], maps.flatten(1)
+
+    return candidate
+
+
 POOLED, TEXTURE = of_vectors("pooled"), of_vectors("texture")
+FROZEN = "mirrored-patch (the kit's)"
 CANDIDATES: dict[str, Candidate] = {
+    FROZEN: mirrored_patch(),
+    "mirrored-patch, own mirror image never": mirrored_patch(own="never"),
+    "mirrored-patch, own mirror image always": mirrored_patch(own="always"),
+    "mirrored-patch, map of patches alone": mirrored_patch(sharp=False),
+    "mirrored-patch, mean alone": mirrored_patch(parts="mean"),
+    "mirrored-patch, top tenth alone": mirrored_patch(parts="top"),
     "nearest patch, max": nearest("anywhere", "max"),
     "nearest patch, mean": nearest("anywhere", "mean"),
     "nearest patch, top tenth": nearest("anywhere", "top"),

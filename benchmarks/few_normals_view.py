@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 import d24fad_lite as d2
 from d24fad_lite.data.supports import leave_one_out
+from d24fad_lite.evaluation.baselines.mirrored_patch import Compared, Distances, MirroredBank
 from d24fad_lite.evaluation.baselines.nearest_patch import patch_vectors, unit_distance
 from d24fad_lite.model.matching import largest_cosine
 
@@ -32,21 +33,21 @@ class Encoded:
     ----------
     grid : float [N, C, H, W], unit vectors of patches over all levels but the finest (as nearest patch has them)
     levels : list of float [N, C_l, H_l, W_l], all levels, fine first
-    mirrored : float [U, C, H, W], the grid of the supports' mirror images
+    mirrored : list of float, the levels of all images' mirror images
     first_support : int, position of the first support among the images
     """
 
     grid: Tensor
     levels: list[Tensor]
-    mirrored: Tensor
+    mirrored: list[Tensor]
     first_support: int
     _distances: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, teacher: d2.Teacher, tests: Tensor, supports: Tensor) -> Encoded:
-        """Encode images [N, 3, S, S] and [U, 3, S, S], each once, and the supports' mirror images."""
-        levels = _levels(teacher, torch.cat([tests, supports]))
-        mirrored = _grid(_levels(teacher, supports.flip(-1)))
+        """Encode images [N, 3, S, S] and [U, 3, S, S] and their mirror images, each once."""
+        images = torch.cat([tests, supports])
+        levels, mirrored = _levels(teacher, images), _levels(teacher, images.flip(-1))
         return cls(_grid(levels), levels, mirrored, len(tests))
 
     def distances(self, kind: str) -> Tensor:
@@ -65,13 +66,27 @@ class Encoded:
         supports = self.grid[self.first_support :]
         near = self._nearest(self.grid, supports, WINDOW if kind == "window" else ANYWHERE)
         if kind == "mirrored":
-            return torch.minimum(near, self._nearest(self.grid, self.mirrored, ANYWHERE))
+            turned = _grid(self.mirrored)[self.first_support :]
+            return torch.minimum(near, self._nearest(self.grid, turned, ANYWHERE))
         return near
 
     @staticmethod
     def _nearest(images: Tensor, supports: Tensor, radius: float) -> Tensor:
         parts = [largest_cosine(part, supports, radius) for part in images.split(BATCH)]
         return unit_distance(torch.cat(parts)).flatten(2)
+
+    @cached_property
+    def grids(self) -> list[tuple[int, int]]:
+        """(H_l, W_l) of the levels that the grid is made of."""
+        return [(level.shape[2], level.shape[3]) for level in _used(self.levels)]
+
+    @cached_property
+    def kits(self) -> tuple[Distances, Distances, MirroredBank]:
+        """As `mirrored-patch` has them: distances to each support [N, U, P], to the own mirror [N, P], the supports."""
+        plain, turned = Compared.of(_used(self.levels)), Compared.of(_used(self.mirrored))
+        ours = torch.arange(self.first_support, len(self.grid))
+        bank = MirroredBank.of(plain.select(ours), turned.select(ours), self.grids)
+        return plain.nearest(bank.compared), plain.own_mirror(turned, self.grids), bank
 
     @cached_property
     def backwards(self) -> Tensor:
@@ -110,6 +125,14 @@ class View:
         """[B, K, P], see `Encoded.distances`."""
         return self.task.distances(kind)[self.queries][:, self.supports - self.task.first_support]
 
+    def mirrored_patches(self) -> tuple[Distances, Distances, bool]:
+        """Distances [B, P] to the supports and to the own mirror image, and whether the supports are symmetric."""
+        to_each, own, bank = self.task.kits
+        chosen = self.supports - self.task.first_support
+        near = Distances(to_each.patches[self.queries], [level[self.queries] for level in to_each.levels])
+        itself = Distances(own.patches[self.queries], [level[self.queries] for level in own.levels])
+        return near.of_supports(chosen), itself, bank.select(chosen).symmetric
+
     def backwards(self) -> Tensor:
         """[B, K], see `Encoded.backwards`."""
         return self.task.backwards[self.queries][:, self.supports - self.task.first_support]
@@ -131,6 +154,11 @@ def _levels(teacher: d2.Teacher, images: Tensor) -> list[Tensor]:
     return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
+def _used(levels: list[Tensor]) -> list[Tensor]:
+    """All levels but the finest, as nearest patch compares."""
+    return levels[1:] if len(levels) > 1 else levels
+
+
 def _grid(levels: list[Tensor]) -> Tensor:
-    used = levels[1:] if len(levels) > 1 else levels
+    used = _used(levels)
     return patch_vectors(used).transpose(1, 2).unflatten(2, used[0].shape[2:])

@@ -44,6 +44,15 @@ def test_the_bar_is_the_kits_nearest_patch(
     np.testing.assert_allclose(found, expected, rtol=2e-4)  # a distance of 1e-4 is a difference of cosines of 1e-8
 
 
+def test_the_frozen_candidate_is_the_kits_detector(
+    view: View, teacher: d2.Teacher, images: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    config = d2.D24FADConfig(teacher="resnet18", weights="random", image_size=64)
+    detector = d2.MirroredPatchDetector(config, teacher)
+    expected = detector.predict(images[0], detector.encode_supports(images[1][[4, 0, 1, 3]])).score
+    torch.testing.assert_close(candidates.CANDIDATES[candidates.FROZEN](view)[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_support_left_out_meets_the_others_alone(view: View) -> None:
     pairs = [(one.queries.tolist(), one.supports.tolist()) for one in view.left_out()]
     assert pairs == [([7], [3, 4, 6]), ([3], [7, 4, 6]), ([4], [7, 3, 6]), ([6], [7, 3, 4])]
