@@ -3,6 +3,7 @@
     python benchmarks/encoders.py                               # all, writes benchmarks/ENCODERS.md
     python benchmarks/encoders.py --only resnet18 hf:dinov2     # some, printed and not written
     python benchmarks/encoders.py --column export=PACKAGE.MODULE:FUNCTION    # one more column, FUNCTION(model, folder)
+    python benchmarks/encoders.py --again vgg11                 # some anew, in the place of their rows on the page
 
 timm's encoders are built with random weights, those of transformers are made tiny on the spot and read from their
 folder, so nothing is downloaded. This says that an encoder runs, not that it is a good teacher.
@@ -15,6 +16,7 @@ import importlib
 import platform
 import sys
 import tempfile
+import textwrap
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -53,6 +55,7 @@ vit_tiny_patch16_224@72 vit_small_patch14_dinov2@64 vit_small_patch16_dinov3@72 
 convnext_atto@70 crossvit_tiny_240@96 efficientformer_l1@64
 """
 TRANSFORMERS = [*(f"hf:{model_type}" for model_type in FORMATS), "hf:aimv2_vision_model@32", "hf:dinov2@60"]
+FAILED, REFUSED = "failed: ", "refused: "  # how the word for a step begins that did not work
 STEPS = ("fit", "evaluate", "predict", "save and load")
 Extra = Callable[[d2.D24FAD, Path], object]
 
@@ -69,21 +72,37 @@ class Row:
     words: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.name, self.size
+
+    def stopped(self, how: str) -> bool:
+        """Did a step end as FAILED or REFUSED?"""
+        return any(word.startswith(how) for word in self.steps.values())
+
 
 def main() -> None:
     """Walk through the encoders; print, and write the page where all of them were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="timm names and hf:FORMAT, perhaps with @SIZE")
+    parser.add_argument("--again", nargs="+", default=[], help="as --only, but the rows replace those of the page")
     parser.add_argument("--column", action="append", default=[], help="NAME=PACKAGE.MODULE:FUNCTION, one more step")
     options = parser.parse_args()
+    if options.only and options.again:
+        parser.error("--only and --again are one or the other")
     extra = dict(map(_column, options.column))
+    before = read_page(PAGE.read_text(encoding="utf-8"), extra) if options.again else []
+    if strangers := [name for name in options.again if _start(name).key not in {row.key for row in before}]:
+        parser.error(f"{PAGE.name} has no row of {', '.join(strangers)}; run it without --again")
     with tempfile.TemporaryDirectory() as folder:
         bench = _benchmark(Path(folder, "tasks"))
         rows = []
-        for name in options.only or [*TIMM.split(), *TRANSFORMERS]:
+        for name in options.only or options.again or [*TIMM.split(), *TRANSFORMERS]:
             rows.append(walk(name, bench, Path(folder), extra))
             print(_line(rows[-1], extra), flush=True)
     if not options.only:
+        anew = {row.key: row for row in rows}
+        rows = [anew.get(row.key, row) for row in before] or rows
         PAGE.write_text(page(rows, extra), encoding="utf-8")
         print(f"written to {PAGE}")
 
@@ -114,7 +133,9 @@ def walk(name: str, bench: d2.Benchmark, folder: Path, extra: Mapping[str, Extra
                 result = step()
                 row.steps[title] = result if isinstance(result, str) else "ok"
             except Exception as error:  # the table says which step failed, and how
-                row.steps[title] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                words = " ".join(str(error).split())[:300]
+                refusal = title in extra and isinstance(error, d2.ExportError)
+                row.steps[title] = REFUSED + words if refusal else f"{FAILED}{type(error).__name__}: {words}"
     row.seconds = time.perf_counter() - began
     return row
 
@@ -174,41 +195,61 @@ def _column(text: str) -> tuple[str, Extra]:
 def _line(row: Row, extra: Mapping[str, Extra]) -> str:
     """One row of the table."""
     steps = [row.steps.get(title, "") for title in (*STEPS, *extra)]
-    return (
-        "| " + " | ".join([f"`{row.name}`", row.family, str(row.size), row.levels, *steps, "; ".join(row.words)]) + " |"
-    )
+    cells = [f"`{row.name}`", row.family, str(row.size), row.levels, *steps, "; ".join(row.words)]
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _head(extra: Mapping[str, Extra]) -> str:
+    titles = ["encoder", "library", "px", "levels, fine to coarse; embedding (C@HxW)", *STEPS, *extra]
+    return "| " + " | ".join([*titles, "what was said"]) + " |"
+
+
+def _versions() -> str:
+    versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
+    return f"Python {platform.python_version()}, {versions}."
+
+
+def read_page(text: str, extra: Mapping[str, Extra]) -> list[Row]:
+    """The rows of a page with these columns and by these versions; SystemExit, with the reason, if it has others."""
+    lines = text.splitlines()
+    for said, line in (("the columns", _head(extra)), ("the versions", _versions())):
+        if line not in lines:
+            raise SystemExit(f"{PAGE.name} has not {said} of this run, {line!r}; measure all encoders, without --again")
+    rows = []
+    for line in lines[lines.index(_head(extra)) + 2 :]:
+        cells = [cell.replace(r"\|", "|") for cell in line.removeprefix("| ").removesuffix(" |").split(" | ")]
+        name, family, size, levels, *steps, words = cells
+        filled = {title: step for title, step in zip((*STEPS, *extra), steps, strict=True) if step}
+        rows.append(Row(name.strip("`"), family, int(size), levels, filled, [words] if words else []))
+    return rows
 
 
 def page(rows: list[Row], extra: Mapping[str, Extra]) -> str:
     """The page: versions, counts and the table."""
-    titles = (*STEPS, *extra)
-    passed = [row for row in rows if row.steps and all(row.steps.get(title) == "ok" for title in titles)]
-    refused = [row for row in rows if not row.steps]
+    passed = [row for row in rows if row.steps and not row.stopped(FAILED) and not row.stopped(REFUSED)]
     counts = ", ".join(
         f"{sum(row.family == family for row in passed)} of {family}" for family in ("timm", "transformers")
     )
-    versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
-    head = ["encoder", "library", "px", "levels, fine to coarse; embedding (C@HxW)", *titles, "what was said"]
-    return "\n".join(
-        [
-            "# Encoders as teachers",
-            "",
-            "Written by `python benchmarks/encoders.py`; do not edit.",
-            "",
-            f"Every encoder goes through {', '.join(titles)}: training for two steps on 20 images, one draw of two",
-            "supports on 10 test images, a folder of images, and a stored file whose scores are the same bit for bit.",
-            "Encoders of timm have random weights; those of transformers are tiny, made on the spot and read from",
-            "their folder (`hf:FOLDER`). So this page says what runs, not which teacher is good.",
-            "",
-            f"All steps work for {len(passed)} encoders ({counts}); {len(refused)} are refused, in the words of the",
-            f"last column; {len(rows) - len(passed) - len(refused)} fail in a step.",
-            f"Python {platform.python_version()}, {versions}.",
-            "",
-            "| " + " | ".join(head) + " |",
-            "| " + " | ".join("---" for _ in head) + " |",
-            *(_line(row, extra) for row in rows),
-            "",
-        ]
+    refused = sum(not row.steps for row in rows)
+    stopped = []
+    for title in extra:
+        names = [f"`{row.name}`" for row in rows if row.steps.get(title, "").startswith(REFUSED)]
+        stopped += [f"{len(names)} are refused by {title}: {', '.join(names)};"] * bool(names)
+    paragraphs = [
+        "Written by `python benchmarks/encoders.py`; do not edit.",
+        f"Every encoder goes through {', '.join((*STEPS, *extra))}: training for two steps on 20 images, one draw of "
+        "two supports on 10 test images, a folder of images, and a stored file whose scores are the same bit for bit. "
+        "Encoders of timm have random weights; those of transformers are tiny, made on the spot and read from "
+        "their folder (`hf:FOLDER`). So this page says what runs, not which teacher is good.",
+        *(f"Column {title}: {line}" for title, step in extra.items() for line in (step.__doc__ or "").splitlines()[:1]),
+        f"All steps work for {len(passed)} encoders ({counts}); {refused} are refused, in the words of the last "
+        f"column; {' '.join([*stopped, f'{sum(row.stopped(FAILED) for row in rows)} fail in a step.'])}",
+    ]
+    wrapped = [textwrap.fill(text, 120, break_on_hyphens=False, break_long_words=False) for text in paragraphs]
+    head = _head(extra)
+    table = [head, "| --- " * (len(STEPS) + len(extra) + 5) + "|", *(_line(row, extra) for row in rows)]
+    return (
+        "\n\n".join(["# Encoders as teachers", *wrapped[:-1], f"{wrapped[-1]}\n{_versions()}", "\n".join(table)]) + "\n"
     )
 
 

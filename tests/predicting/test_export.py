@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 
 import d24fad_lite as d2
 from d24fad_lite.predicting.export import formats
-from d24fad_lite.predicting.export.export import TOLERANCE, trial_images
+from d24fad_lite.predicting.export.export import TOLERANCE, compare, trial_images
 from d24fad_lite.predicting.export.lanczos import lanczos_matrix, resize_pixels, resize_unit
 
 TEACHER = "test_resnet.r160_in1k"
@@ -202,9 +203,31 @@ def test_a_file_that_gives_other_numbers_is_not_kept(folders, tmp_path, monkeypa
         return lambda image: (1.0, np.zeros((32, 32), np.float32))
 
     monkeypatch.setitem(formats.FORMATS, "torch", (".pt2", write_wrong))
-    with pytest.raises(d2.ExportError, match="gives other numbers than predict"):
+    with pytest.raises(
+        d2.ExportError, match=r"gives other numbers than predict .*; largest value \d.*report the teacher"
+    ):
         d2.export_detector(d2.D24FAD(CONFIG), folders["supports"], tmp_path / "x.pt2", to="torch")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["score", "map"])
+@pytest.mark.parametrize(
+    ("value", "off", "kept"),
+    [(1e-5, 5e-7, True), (1e-5, 5e-6, False), (0.0, 5e-7, True), (1.0, 5e-5, True), (1.0, 2e-4, False)],
+)
+def test_a_small_score_may_be_off_by_rounding_and_a_large_one_by_a_ten_thousandth(value, off, kept, where) -> None:
+    size = CONFIG.image_size
+    truth = torch.full((1,), value), torch.full((1, size, size), value)
+    predict = lambda images, bank: SimpleNamespace(score=truth[0], anomaly_map=truth[1])  # noqa: E731
+    detector = SimpleNamespace(config=CONFIG, predict=predict)
+
+    def file(image: np.ndarray) -> tuple[float, np.ndarray]:
+        anomaly_map = truth[1][0].numpy().copy()
+        anomaly_map[3, 4] += off * (where == "map")
+        return value + off * (where == "score"), anomaly_map
+
+    difference, tried, largest = compare(file, detector, None, "uint8")
+    assert (difference <= TOLERANCE) is kept and tried == 10 and largest == pytest.approx(value)
 
 
 def test_bad_arguments_are_named(folders, tmp_path) -> None:

@@ -21,6 +21,8 @@ from d24fad_lite.predicting.export.graph import INPUTS, ExportGraph
 from d24fad_lite.predicting.prepared import given_images, opened_detector, prepare
 
 TOLERANCE = 1e-4  # relative, of scores and of the largest value of a map
+ROUNDING = 1e-6  # absolute, at any score: about what float32 rounding leaves of a sum of 1 - cos, however small
+SMALLEST = ROUNDING / TOLERANCE  # what a difference is relative to where the value itself is smaller
 SIZES = ((96, 96), (131, 90), (60, 200), (257, 256), (40, 33))  # of the images that are tried, height and width
 
 
@@ -34,7 +36,8 @@ class ExportedFile:
     facts : dict
         What the file says of itself, under the key "d24fad_lite" of its metadata.
     difference : float
-        Largest relative difference of scores and maps from `predict`, over the images that were tried.
+        Largest relative difference of scores and maps from `predict`, over the images that were tried. A score, or the
+        largest value of a map, that is below 0.01 counts as 0.01: there the rounding of 1 - cos, 1e-6, would be more.
     tried : int
         How many these were: of five sizes, grey and in colour.
     """
@@ -119,12 +122,12 @@ def export_detector(
         working = partial.with_name(partial.name + suffix)
         try:
             run = write(ExportGraph(detector, bank, pixels).eval(), working, facts)
-            difference, tried = compare(run, detector, bank, pixels)
+            difference, tried, largest = compare(run, detector, bank, pixels)
             if not difference <= TOLERANCE:
                 raise ExportError(
                     f"the exported file gives other numbers than predict (relative difference up to {difference:.1e}, "
-                    f"allowed {TOLERANCE:.0e}) and was not kept; try another format, or report the teacher "
-                    f"{detector.config.to_dict()['teacher']!r}"
+                    f"allowed {TOLERANCE:.0e}; largest value {largest:.1e}) and was not kept; try another "
+                    f"format, or report the teacher {detector.config.to_dict()['teacher']!r}"
                 )
             working.replace(partial)
         finally:
@@ -132,16 +135,21 @@ def export_detector(
     return ExportedFile(path, facts, difference, tried)
 
 
-def compare(run: Run, detector: Detector, bank: Any, pixels: str) -> tuple[float, int]:
-    """Largest relative difference between an exported file and `predict`, and the number of images tried."""
-    differences = []
+def compare(run: Run, detector: Detector, bank: Any, pixels: str) -> tuple[float, int, float]:
+    """Largest relative difference of an exported file from `predict`, the number of images tried, the largest value.
+
+    Scores are compared relative to the score, maps relative to their largest value, both to at least `SMALLEST`. A
+    difference within `TOLERANCE` is thus within 1e-4 of the value or, where that is more, within `ROUNDING`.
+    """
+    differences, values = [], []
     for image in trial_images(pixels):
         expected = detector.predict(as_image(resize_pixels(image, detector.config.image_size))[None], bank)
         score, anomaly_map = run(image)
         true_score, true_map = float(expected.score[0]), expected.anomaly_map[0].numpy()
-        differences.append(abs(score - true_score) / max(abs(true_score), 1e-12))
-        differences.append(float(np.abs(anomaly_map - true_map).max() / max(float(np.abs(true_map).max()), 1e-12)))
-    return float(np.max(differences)), len(differences) // 2  # NaN stays NaN
+        values += [abs(true_score), float(np.abs(true_map).max())]
+        differences.append(abs(score - true_score) / max(values[-2], SMALLEST))
+        differences.append(float(np.abs(anomaly_map - true_map).max()) / max(values[-1], SMALLEST))
+    return float(np.max(differences)), len(differences) // 2, float(np.max(values))  # NaN stays NaN
 
 
 def trial_images(pixels: str) -> Iterator[np.ndarray]:
