@@ -82,5 +82,5 @@ def export(
     )
     threshold = written.facts["threshold"]
     tell(f"saved {out}: {len(chosen)} supports, takes {pixels} images [H, W, 1 or 3], sides up to {MOST_PIXELS} px")
-    tell(f"tried on {written.tried} images: equal to predict within {written.difference:.0e} of a value, or of 0.01")
+    tell(f"tried on {written.tried} images: equal to predict within {written.difference:.0e} of a value, or of 0.03")
     tell(f"threshold {threshold:.4g}, as data beside the graph" if threshold is not None else "no threshold (--alpha)")
