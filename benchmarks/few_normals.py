@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--worlds", type=Path)
     options = parser.parse_args()
     parts = []
-    for name, bench in _benchmarks(options.data, options.worlds):
+    for name, bench in benchmarks(options.data, options.worlds):
         for teacher, weights in TEACHERS:
             tasks = options.task or list(bench)
             found = [drawn_scores(bench[task], d2.Teacher(teacher, weights, SIDE)) for task in tasks]
@@ -85,7 +85,8 @@ def main() -> None:
         PAGE.write_text(TEXT + "\n".join([*parts, costs()]), encoding="utf-8")
 
 
-def _benchmarks(data: Path | None, kept: Path | None) -> Iterator[tuple[str, d2.Benchmark]]:
+def benchmarks(data: Path | None, kept: Path | None) -> Iterator[tuple[str, d2.Benchmark]]:
+    """Name and benchmark: the images at `data`, else the worlds of this page, which stay in `kept` if it is given."""
     if data is not None:
         yield f"images of {data.name}", d2.open_benchmark(data)
         return
