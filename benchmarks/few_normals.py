@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -71,17 +71,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--task", nargs="+")
     parser.add_argument("--worlds", type=Path)
+    parser.add_argument("--brief", action="store_true", help="the choice and the bar alone")
     options = parser.parse_args()
     parts = []
     for name, bench in benchmarks(options.data, options.worlds):
         for teacher, weights in TEACHERS:
             tasks = options.task or list(bench)
-            found = [drawn_scores(bench[task], d2.Teacher(teacher, weights, SIDE)) for task in tasks]
-            if name.startswith(JUDGED):
-                found = [{kind: scores for kind, scores in of.items() if kind in (FROZEN, *BARS)} for of in found]
+            brief = options.brief or name.startswith(JUDGED)
+            names = (FROZEN, *BARS) if brief else tuple(CANDIDATES)
+            found = [drawn_scores(bench[task], d2.Teacher(teacher, weights, SIDE), names) for task in tasks]
             parts.append(f"### {name}; {teacher} ({weights})\n\n{table(found)}\n")
             print(parts[-1], flush=True)
-    if options.data is None:
+    if options.data is None and not options.brief:
         PAGE.write_text(TEXT + "\n".join([*parts, costs()]), encoding="utf-8")
 
 
@@ -99,8 +100,8 @@ def benchmarks(data: Path | None, kept: Path | None) -> Iterator[tuple[str, d2.B
             yield f"{purpose}: sample world (synthetic), {level}, seed {seed}", d2.open_benchmark(root)
 
 
-def drawn_scores(task: d2.Task, teacher: d2.Teacher) -> dict[str, Drawn]:
-    """Scores of every candidate on a task, over the same draws."""
+def drawn_scores(task: d2.Task, teacher: d2.Teacher, names: Collection[str]) -> dict[str, Drawn]:
+    """Scores of the named candidates on a task, over the same draws."""
     draws = draw_supports(len(task.train), SHOTS, DRAWS, seed=0)
     distinct, positions = np.unique(draws, return_inverse=True)
     encoded = Encoded.of(teacher.eval(), task.test.images(SIDE), task.train.images(SIDE, distinct))
@@ -112,6 +113,8 @@ def drawn_scores(task: d2.Task, teacher: d2.Teacher) -> dict[str, Drawn]:
     hashes = [task.train.hashes(row) for row in draws]
     found = {}
     for name, candidate in CANDIDATES.items():
+        if name not in names:
+            continue
         candidate(views[0])  # what several candidates share is computed before the clock starts
         began = time.perf_counter()
         results = [candidate(view) for view in views]
