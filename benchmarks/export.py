@@ -22,7 +22,10 @@ TEACHERS = {  # name: weights
     "wide_resnet50_2": "random",
     "vit_tiny_patch16_224": "random",
 }
-READINGS = (("", "released"), ("", "paper"), ("matched", ""), ("nearest-patch", ""), ("mean-feature", ""))
+READINGS = (  # method, reading
+    *(("", "released"), ("", "paper"), ("matched", "")),
+    *(("nearest-patch", ""), ("mirrored-patch", ""), ("mean-feature", "")),
+)
 LIBRARIES = ("torch", "onnx", "onnxscript", "onnxruntime", "pillow", "timm")
 
 

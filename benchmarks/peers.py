@@ -40,11 +40,13 @@ PEERS = ("anomalib", "imgad")
 LIBRARIES = ("torch", "timm", "anomalib", "imgad", "lightning")
 SHOTS, SIZE, BATCH = 4, 128, 16
 TEACHERS = (("tf_efficientnet_lite0", "imagenet"), ("resnet18", "embedded"))  # of the AUROC
-LIKE = (  # methods of one kind, the pairs of the speed table
+LIKE = (  # methods of one kind, the pairs of the speed table; then the kit's best reading without training
     ("kit nearest-patch", "anomalib PatchCore, all patches"),
     ("kit nearest-patch", "anomalib PatchCore, 10 % coreset, its default"),
     ("kit mean-feature", "imgad kNN (k = 1) of whole-image features"),
+    ("kit mirrored-patch", "anomalib PatchCore, all patches"),
 )
+METHODS = (("nearest-patch", "max"), ("nearest-patch", "mean"), ("mirrored-patch", "max"), ("mean-feature", "max"))
 Difference = tuple[float, float, float]  # mean, low, high
 SPEED_TEACHERS = ("resnet18", "wide_resnet50_2")
 
@@ -107,7 +109,7 @@ def auroc(root: Path, o: argparse.Namespace, folder: Path) -> list[tuple[str, Ev
                 d2.create_detector(method, config.replace(image_score=score), teacher).eval(),
                 o.draws,
             )
-            for method, score in (("nearest-patch", "max"), ("nearest-patch", "mean"), ("mean-feature", "max"))
+            for method, score in METHODS
         }
         scorers["kit matched (reads nothing trained)"] = (d2.create_detector("matched", config, teacher), o.draws)
         for share in (0.1, 1):
@@ -303,7 +305,8 @@ ResNets alone. D²4FAD itself, trained on the other tasks, is in [AT_WORK.md](AT
 PAIRS_TEXT = """Kit minus peer, methods of one kind: image AUROC with the 95 % interval of a paired bootstrap over
 draws and test images, pixel AUROC with a paired t interval over draws. The rows share images and draws and are not
 corrected for their number. "matched" has no peer here, and Reverse Distillation no trained D²4FAD beside it, so
-neither is paired. imgad's features are the pooled output of the network; the kit's mean feature takes the means of
+neither is paired. "mirrored-patch" (chosen on other worlds, FEW_NORMALS.md) stands beside PatchCore, which has the
+same kind of memory. imgad's features are the pooled output of the network; the kit's mean feature takes the means of
 its three levels and not the last stage."""
 PAIRS_HEAD = "| world | encoder | task | kit - peer | image AUROC | ahead | pixel AUROC | ahead |"
 SPEED_HEAD = "| encoder | job | kit, images/s | peer, images/s | ratio | kit is |"

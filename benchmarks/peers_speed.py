@@ -20,6 +20,7 @@ PAIRS = (  # row, kit, peer
     ("PatchCore, all patches: encode", "kit vectors", "peer vectors"),
     ("PatchCore, all patches: score", "kit patch", "peer patch"),
     ("PatchCore, 10 % coreset: score", "kit patch", "peer coreset"),
+    ("PatchCore, all patches: score, kit mirrored-patch", "kit mirrored", "peer patch"),
     ("Reverse Distillation: encode", "kit student", "peer student"),
     ("Reverse Distillation: score", "kit D24FAD", "peer RD"),
     ("imgad kNN: encode", "kit pooled", "peer pooled"),
@@ -54,6 +55,9 @@ def _patch_runs(teacher: str, images: torch.Tensor, supports: torch.Tensor) -> d
         "kit vectors": lambda: kit.vectors(images),
         "kit patch": lambda: kit.predict(images, bank),
     }
+    mirrored: Any = d2.create_detector("mirrored-patch", _config(teacher), kit.teacher).eval()
+    both = mirrored.encode_supports(supports)
+    runs["kit mirrored"] = lambda: mirrored.predict(images, both)
     own = {
         "peer patch": peers.PatchCore(kit.teacher, teacher, 1),
         "peer coreset": peers.PatchCore(kit.teacher, teacher),
@@ -115,15 +119,12 @@ def profile(teacher: str, batch: int, rounds: int) -> dict[str, float]:
     peer.model.memory_bank = peer.embed(supports).clone()
     features = peer.encoder(x)
     distances = torch.rand(batch, *kit.teacher.grids[kit.levels[0]])
-    last = kit.teacher.backbone.layer4
-    third = kit.teacher(images).levels[-1]
 
     def pool() -> object:
         return peer.model.generate_embedding({n: peer.model.feature_pooler(f) for n, f in features.items()})
 
     runs = {
-        "kit: encoder, all stages, norms folded": lambda: kit.teacher(images),
-        "of it the last stage (unfolded), which nothing reads": lambda: last(third),
+        "kit: encoder, up to the third stage, norms folded": lambda: kit.teacher.first_levels(images, 3),
         "anomalib: encoder, up to the third stage": lambda: peer.encoder(x),
         "kit: patch vectors": lambda: patch_vectors(levels),
         "anomalib: patch vectors": pool,
