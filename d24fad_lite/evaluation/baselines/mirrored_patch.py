@@ -1,13 +1,14 @@
 """Nearest patch with mirror images: what is compared, and when an image may explain itself.
 
 Bodies are nearly symmetric, and a few supports show little of what is normal. So each support stands for its mirror
-image too; and where the supports are more like their own mirror images than like each other (a brain is, a fundus is
-not), a patch of the query is also compared with the query's own mirror image around the same place: what is on both
-sides is anatomy, what is on one side alone is suspect. Both are decided by the supports alone, without labels.
+image too; and where anatomy is symmetric, a patch of the query is also compared with the query's own mirror image
+around the same place: what is on both sides is anatomy, what is on one side alone is suspect. Whether it is symmetric
+the supports tell, without labels: they must be more like their own mirror images than like each other (a brain is, a
+fundus is not), and clearly more at the same place than elsewhere (a tissue of one texture is not).
 
 With d(p) the distance from patch p to the nearest of these patches and d_s(p) the same without the own mirror image,
 
-    anomaly map   m(p) = 1/2 d(p) + 1/2 mean over levels l of d_l(p)
+    anomaly map   m(p) = mean of d(p) and of d_l(p) for each level l
     image score   mean over p of d_s(p)  +  mean of the highest tenth of m(p)
 
 where d compares patches as nearest patch has them (3 x 3 means, all levels together: robust, coarse) and d_l single
@@ -30,6 +31,8 @@ from d24fad_lite.model.anomaly_map import image_score
 from d24fad_lite.model.features import Positions, support_index
 
 WINDOW = 16  # the own mirror image is searched within a sixteenth of the side, at least the next position
+BORDER = 8  # an eighth of the side: there a network sees its padding, which is at the same place in every image
+SAME_PLACE = 2 / 3  # the own mirror image must be nearer than this share of its distance half an image away
 NOWHERE = -2.0  # below every cosine
 
 
@@ -91,10 +94,9 @@ class Distances:
 
     def map(self, grids: Sequence[tuple[int, int]]) -> Tensor:
         """m(p), see the top of this file: [N, H, W] on the first grid."""
-        fine = self.patches.unflatten(1, grids[0])  # (N, H, W)
         levels = [d.unflatten(1, grid).unsqueeze(1) for d, grid in zip(self.levels, grids, strict=True)]
         levels = [F.interpolate(d, size=grids[0], mode="bilinear", align_corners=False)[:, 0] for d in levels]
-        return (fine + torch.stack(levels).mean(dim=0)) / 2
+        return torch.stack([self.patches.unflatten(1, grids[0]), *levels]).mean(dim=0)
 
 
 def scores_and_maps(
@@ -114,12 +116,14 @@ class MirroredBank(VectorBank):
     vectors : Tensor [K, 2 P, C], patches of each support, then those of its mirror image
     levels : list of Tensor [K, 2 P_l, C_l], positions of each level likewise
     own : Tensor [K], mean distance of a support's patches to its own mirror image around the same place
+    place : Tensor [K], this distance as a share of that to the own mirror image half an image away, without the border
     among : Tensor [K, K, P], distances of a support's patches to another support or that one's mirror image
-    symmetric : bool, whether the supports are more like their own mirror images than like each other
+    symmetric : bool, see `are_symmetric`
     """
 
     levels: list[Tensor]
     own: Tensor
+    place: Tensor
     among: Tensor
     symmetric: bool
 
@@ -127,12 +131,13 @@ class MirroredBank(VectorBank):
     def of(cls, images: Compared, mirrored: Compared, grids: Sequence[tuple[int, int]]) -> Self:
         """The bank of some supports; `grids` as in `Compared.own_mirror`."""
         both = Compared.cat([images, mirrored], dim=1)
-        own = images.own_mirror(mirrored, grids).patches.mean(dim=1)
-        return cls._of(both, own, _nearest(images.patches, both.patches))
+        own = _around(images.patches, mirrored.patches, grids[0]).mean(dim=1)
+        place = _same_place(images.patches, mirrored.patches, grids[0])
+        return cls._of(both, own, place, _nearest(images.patches, both.patches))
 
     @classmethod
-    def _of(cls, both: Compared, own: Tensor, among: Tensor) -> Self:
-        return cls(both.patches, both.levels, own, among, are_symmetric(own, among))
+    def _of(cls, both: Compared, own: Tensor, place: Tensor, among: Tensor) -> Self:
+        return cls(both.patches, both.levels, own, place, among, are_symmetric(own, place, among))
 
     @property
     def compared(self) -> Compared:
@@ -143,7 +148,8 @@ class MirroredBank(VectorBank):
         """The bank of some of the supports, in the given order; raises as `SupportBank.select`."""
         index = support_index(positions, self.vectors)
         chosen = torch.arange(len(self), device=self.vectors.device)[index]
-        return self._of(self.compared.select(chosen), self.own[chosen], self.among[chosen][:, chosen])
+        among = self.among[chosen][:, chosen]
+        return self._of(self.compared.select(chosen), self.own[chosen], self.place[chosen], among)
 
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:
@@ -152,19 +158,22 @@ class MirroredBank(VectorBank):
             raise ValueError("join() got no banks; give at least one")
         both = Compared.cat([bank.compared for bank in banks])
         images = both.patches[:, : both.patches.shape[1] // 2]
-        return cls._of(both, torch.cat([bank.own for bank in banks]), _nearest(images, both.patches))
+        own, place = (torch.cat(part) for part in zip(*((bank.own, bank.place) for bank in banks), strict=True))
+        return cls._of(both, own, place, _nearest(images, both.patches))
 
 
-def are_symmetric(own: Tensor, among: Tensor) -> bool:
-    """Whether K supports are nearer to their own mirror images (`own` [K]) than to each other (`among` [K, K, P]).
+def are_symmetric(own: Tensor, place: Tensor, among: Tensor) -> bool:
+    """Whether K supports are nearer to their own mirror images than to each other, and clearly so at the same place.
 
-    Each support is compared with all others, as a query would be. One support alone gives no answer: False.
+    Each support is compared with all others, as a query would be. One support alone gives no answer: False. Parameters
+    as the attributes of `MirroredBank`.
     """
     count = len(own)
     if count < 2:
         return False
     itself = torch.eye(count, dtype=torch.bool, device=among.device).unsqueeze(2)
-    return bool(own.mean() < among.masked_fill(itself, torch.inf).amin(dim=1).mean())
+    others = among.masked_fill(itself, torch.inf).amin(dim=1).mean()
+    return bool(own.mean() < others) and bool(place.mean() < SAME_PLACE)
 
 
 def _nearest(queries: Tensor, supports: Tensor) -> Tensor:
@@ -172,6 +181,23 @@ def _nearest(queries: Tensor, supports: Tensor) -> Tensor:
     flat = queries.flatten(0, 1)
     cosines = torch.stack([largest_cosine(flat, support) for support in supports])  # (K, N·P)
     return unit_distance(cosines).unflatten(1, queries.shape[:2]).transpose(0, 1)
+
+
+def _same_place(vectors: Tensor, mirrored: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Distance of each image to its own mirror image, as a share of that half a height or width away: [N].
+
+    The nearer of both counts; below 1 where the same place matters. The border is left out.
+    """
+    top, left = (side // BORDER for side in grid)
+    shown, turned = (
+        part.unflatten(1, grid)[:, top : grid[0] - top, left : grid[1] - left] for part in (vectors, mirrored)
+    )
+    inside = (shown.shape[1], shown.shape[2])
+    here, down, right = (
+        _around(shown.flatten(1, 2), turned.roll(steps, dims=(1, 2)).flatten(1, 2), inside).mean(dim=1)
+        for steps in ((0, 0), (inside[0] // 2, 0), (0, inside[1] // 2))
+    )
+    return here / torch.minimum(down, right).clamp_min(torch.finfo(here.dtype).tiny)
 
 
 def _around(queries: Tensor, mirrored: Tensor, grid: tuple[int, int]) -> Tensor:

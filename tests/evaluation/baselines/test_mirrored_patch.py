@@ -78,8 +78,7 @@ def _reference(detector: MirroredPatchDetector, query: Tensor, supports: Tensor)
             to_supports = distances
         maps.append(np.minimum(distances, own) if symmetric else distances)
     size = maps[0].shape
-    levels = np.mean([_resized(level[:, :, None], *size)[:, :, 0] for level in maps[1:]], axis=0)
-    both = (maps[0] + levels) / 2
+    both = np.mean([maps[0], *(_resized(level[:, :, None], *size)[:, :, 0] for level in maps[1:])], axis=0)
     top = np.sort(both.ravel())[::-1][: round(0.1 * both.size)]
     return float(to_supports.mean() + top.mean()), both
 
@@ -93,13 +92,22 @@ def _nearest_around(vectors: np.ndarray, mirrored: np.ndarray, y: int, x: int) -
 def _reference_symmetric(detector: MirroredPatchDetector, supports: Tensor) -> bool:
     patches = [_pictures(detector, support)[0] for support in supports]
     mirrored = [_pictures(detector, support.flip(-1))[0] for support in supports]
-    own, others = [], []
+    own, others, place = [], [], []
     for i, shown in enumerate(patches):
         places = [(y, x) for y in range(shown.shape[0]) for x in range(shown.shape[1])]
         own.append(np.mean([_nearest_around(shown, mirrored[i], y, x) for y, x in places]))
+        inner = tuple(slice(side // 8, side - side // 8) for side in shown.shape[:2])
+        inside = [(y, x) for y in range(shown[inner].shape[0]) for x in range(shown[inner].shape[1])]
+        turned = [np.roll(mirrored[i][inner], steps, (0, 1)) for steps in _half_steps(shown[inner].shape)]
+        here, *moved = (np.mean([_nearest_around(shown[inner], one, y, x) for y, x in inside]) for one in turned)
+        place.append(here / min(moved))
         rest = [picture for j in range(len(patches)) if j != i for picture in (patches[j], mirrored[j])]
         others.append(np.mean([min(np.linalg.norm(p - shown[y, x], axis=2).min() for p in rest) for y, x in places]))
-    return bool(np.mean(own) < np.mean(others))
+    return bool(np.mean(own) < np.mean(others) and np.mean(place) < 2 / 3)
+
+
+def _half_steps(shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    return [(0, 0), (shape[0] // 2, 0), (0, shape[1] // 2)]
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -137,9 +145,18 @@ def test_a_lesion_on_one_side_stands_out_and_the_same_on_both_sides_does_not(det
 
 def test_the_supports_alone_decide_whether_they_are_symmetric() -> None:
     among = torch.tensor([[0.0, 0.5, 0.9], [0.5, 0.0, 0.7], [0.9, 0.7, 0.0]])[:, :, None]
-    assert are_symmetric(torch.tensor([0.5, 0.5, 0.6]), among)  # mean 0.53, the others 0.57
-    assert not are_symmetric(torch.tensor([0.6, 0.6, 0.6]), among)
-    assert not are_symmetric(torch.tensor([0.0]), among[:1, :1])
+    far, near = torch.full((3,), 0.5), torch.full((3,), 0.7)
+    assert are_symmetric(torch.tensor([0.5, 0.5, 0.6]), far, among)  # mean 0.53, the others 0.57
+    assert not are_symmetric(torch.tensor([0.6, 0.6, 0.6]), far, among)
+    assert not are_symmetric(torch.tensor([0.5, 0.5, 0.6]), near, among)  # as near half an image away: a texture
+    assert not are_symmetric(torch.tensor([0.0]), far[:1], among[:1, :1])
+
+
+def test_a_tissue_of_one_texture_is_not_symmetric() -> None:
+    detector = MirroredPatchDetector(CONFIG.replace(image_size=128))
+    spots = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(4))
+    bank = detector.encode_supports(F.interpolate(spots, size=(128, 128), mode="bilinear", align_corners=False))
+    assert not bank.symmetric and bool((bank.place > 2 / 3).all()) and bool((bank.place < 1.2).all())
 
 
 def test_part_of_a_bank_and_a_joined_bank_are_what_encoding_gives(detector) -> None:
