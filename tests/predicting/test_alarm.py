@@ -32,7 +32,7 @@ def folders(tiny_root: Path, tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / name for name in ("supports", "normals", "scans")}
 
 
-@pytest.mark.parametrize("method", ["", "nearest-patch", "mean-feature", "matched"])
+@pytest.mark.parametrize("method", ["", "nearest-patch", "mirrored-patch", "mean-feature", "matched"])
 def test_p_values_and_alarms_are_those_of_the_definition(folders, tmp_path, method: str) -> None:
     model = d2.D24FAD(CONFIG).eval()
     result = d2.predict_folder(
