@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,13 +86,15 @@ def main() -> None:
         PAGE.write_text(TEXT + "\n".join([*parts, costs()]), encoding="utf-8")
 
 
-def benchmarks(data: Path | None, kept: Path | None) -> Iterator[tuple[str, d2.Benchmark]]:
-    """Name and benchmark: the images at `data`, else the worlds of this page, which stay in `kept` if it is given."""
+def benchmarks(
+    data: Path | None, kept: Path | None, worlds: Sequence[tuple[str, int]] = (*WORLDS, *JUDGES)
+) -> Iterator[tuple[str, d2.Benchmark]]:
+    """Name and benchmark: the images at `data`, else sample worlds, which stay in `kept` if it is given."""
     if data is not None:
         yield f"images of {data.name}", d2.open_benchmark(data)
         return
     with tempfile.TemporaryDirectory() as folder:
-        for level, seed in (*WORLDS, *JUDGES):
+        for level, seed in worlds:
             root = (kept or Path(folder)) / f"{level}{seed}"
             if not root.exists():
                 d2.write_samples(root, seed=seed, severity=level)

@@ -1,6 +1,6 @@
 """Does anything learned on other tasks add to the best reading that needs no training?
 
-    python benchmarks/few_normals_trained.py                      # the worlds of few_normals.py, writes a page
+    python benchmarks/few_normals_trained.py                      # the judges of few_normals.py, writes a page
     python benchmarks/few_normals_trained.py --data ROOT --task A B C   # images of your own, printed, not written
 
 For each task a comparator is trained on the other tasks' normal training images: it learns how to weigh thirteen
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from few_normals import DRAWS, SHOTS, SIDE, TEACHERS, Drawn, benchmarks
+from few_normals import DRAWS, JUDGES, SHOTS, SIDE, TEACHERS, Drawn, benchmarks
 from few_normals_candidates import BARS, CANDIDATES, FROZEN, scored
 from few_normals_view import Encoded, View
 from sklearn.linear_model import LogisticRegression
@@ -54,7 +54,7 @@ def main() -> None:
     options = parser.parse_args()
     lines = [f"| images | teacher | {' | '.join((*BARS, FROZEN, TRAINED))} | trained - frozen | by task |"]
     lines.append("| --- " * (len(BARS) + 6) + "|")
-    for name, bench in benchmarks(options.data, options.worlds):
+    for name, bench in benchmarks(options.data, options.worlds, JUDGES):
         for teacher, weights in TEACHERS:
             tasks = [bench[task] for task in options.task or list(bench)]
             lines.append(f"| {name} | {teacher} ({weights}) | {_row(tasks, d2.Teacher(teacher, weights, SIDE))} |")
