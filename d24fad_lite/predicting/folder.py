@@ -60,12 +60,13 @@ def predict_folder(
     """Score a folder of images against a few normal ones and draw heatmaps: what `d24fad predict` does.
 
     An image's score depends on the model and the supports alone, never on what else is in the folder. Results are on
-    disk after every batch: the same call goes on after an interruption, and scores only images that are new or changed.
+    disk after every batch: the same call goes on after an interruption, and writes only scores of images that are new
+    or changed (the others of their batch are predicted again beside them, so that rounding is the same).
     Files that cannot be read fail by name and do not stop the others. Not for clinical use.
 
     Parameters
     ----------
-    model : D24FAD, NearestPatchDetector, MeanFeatureDetector or path
+    model : D24FAD, NearestPatchDetector, MirroredPatchDetector, MeanFeatureDetector or path
         A detector, or the file in which its `save` or `d24fad fit` wrote it.
     folder : path
         Images (png, jpg, bmp, tif, dcm, 8 or 16 bit; subfolders too), or a single image file.

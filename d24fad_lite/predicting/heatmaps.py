@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from d24fad_lite.data.images import decode_image, stored_size
-from d24fad_lite.data.supports import leave_one_out
 from d24fad_lite.figures.overlay import encoded, overlay_grey, pixels
 from d24fad_lite.files import write_bytes
 from d24fad_lite.model.anomaly_map import color_limits
@@ -50,11 +49,17 @@ def support_reference(model: Detector, images: Tensor) -> tuple[Bank, SupportRef
     if len(images) == 1:
         predictions = [model.predict(images.flip(-1), bank)]
     else:
-        others = leave_one_out(len(images))[:MOST_COMPARED].tolist()
-        predictions = [model.predict(images[i : i + 1], bank.select(rest)) for i, rest in enumerate(others)]
+        compared = range(min(len(images), MOST_COMPARED))
+        predictions = [model.predict(images[i : i + 1], _without(bank, i)) for i in compared]
     maps = torch.stack([prediction.anomaly_map[0] for prediction in predictions])  # (K, S, S)
     scores = [float(p.score[0]) for p in predictions]
     return bank, SupportReference(scores, color_limits(maps), *odd_supports(model, images))
+
+
+def _without(bank: Bank, position: int) -> Bank:
+    """All supports but one; a bank of the user's own need not know more than `select`."""
+    own = getattr(bank, "without", None)
+    return own(position) if own else bank.select([i for i in range(len(bank)) if i != position])
 
 
 def write_heatmap(image: Path, values: np.ndarray, limits: tuple[float, float], size: int, target: Path) -> None:

@@ -47,7 +47,7 @@ class ScoredImage(NamedTuple):
 
     def kept(self) -> KeptMap:
         """What a page needs of it."""
-        return KeptMap(self.anomaly_map, self.weights)
+        return KeptMap(self.anomaly_map.copy(), self.weights.copy())  # a view would keep its whole batch
 
 
 @dataclass
@@ -63,8 +63,9 @@ class Counts:
 class FolderScorer:
     """All that scoring one batch needs; `heatmap_size` in pixels, 0 for no heatmaps.
 
-    An image is always predicted beside the same others, those of its batch in the listing, also where an earlier run
-    had some of them: rounding depends on the company, and an interrupted run is to give what a whole one gives.
+    An image is predicted beside the others of its batch in the listing, also where an earlier run had some of them:
+    rounding depends on the company, and an interrupted run is to give what a whole one gives. Other files in the
+    folder, or another `batch_size`, change the company, and scores by some 1e-7.
     """
 
     model: Detector

@@ -13,7 +13,9 @@ import torch
 
 import d24fad_lite as d2
 from d24fad_lite.predicting.alarm import calibrate_folder
+from d24fad_lite.predicting.inputs import ImageFile
 from d24fad_lite.predicting.odd_supports import odd_supports
+from d24fad_lite.predicting.scoring import ReadImage, ScoredImage
 from d24fad_lite.predicting.top_maps import KeptMap, TopMaps
 
 TEACHER = "test_resnet.r160_in1k"
@@ -153,6 +155,12 @@ def test_the_maps_of_the_highest_scores_are_kept_and_no_more(most: int) -> None:
         found = kept.get(str(i))
         assert (found is not None) == (score >= 9 - most)
         assert found is None or (found.anomaly_map[0, 0] == score and found.weights[0] == score)
+
+
+def test_a_kept_map_does_not_hold_its_batch() -> None:
+    maps, weights = np.zeros((32, 4, 4)), np.zeros((32, 3))
+    kept = ScoredImage(ReadImage(ImageFile("a", Path("a.png")), "", None), 1.0, maps[3], weights[3]).kept()
+    assert kept.anomaly_map.base is None and kept.weights.base is None
 
 
 def test_of_equal_scores_the_first_are_kept_as_in_the_table() -> None:

@@ -27,11 +27,15 @@ class VectorBank:
         return len(self.vectors)
 
     def __repr__(self) -> str:
-        return f"VectorBank({len(self)} supports, {tuple(self.vectors.shape[1:])})"
+        return f"{type(self).__name__}({len(self)} supports, {tuple(self.vectors.shape[1:])})"
 
     def select(self, positions: Positions) -> Self:
         """The bank of some of the supports, in the given order; raises as `SupportBank.select`."""
         return type(self)(self.vectors[support_index(positions, self.vectors)])
+
+    def without(self, position: int) -> Self:
+        """The bank of all supports but one."""
+        return self.select([i for i in range(len(self)) if i != position])
 
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:

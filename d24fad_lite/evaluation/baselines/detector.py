@@ -49,6 +49,7 @@ class BaselineDetector(nn.Module, ABC):
     """
 
     method: ClassVar[str]
+    bank: ClassVar[type[VectorBank]] = VectorBank
     teacher: Teacher
 
     def __init__(
@@ -84,6 +85,14 @@ class BaselineDetector(nn.Module, ABC):
         ------
         ValueError : images that are not of shape [B, 3, S, S], float, in 0..1.
         """
+
+    def require_own(self, bank: VectorBank) -> None:
+        """Raise ValueError for a bank of another kind of method."""
+        if type(bank) is not self.bank:
+            raise ValueError(
+                f"{type(bank).__name__} is another method's, {self.method} needs a {self.bank.__name__}; encode the "
+                "supports with this detector"
+            )
 
     @abstractmethod
     def vectors(self, images: Tensor, role: str = "images") -> Tensor:

@@ -55,6 +55,7 @@ class MeanFeatureDetector(BaselineDetector):
         ------
         ValueError : images that are not of shape [B, 3, S, S], float, in 0..1.
         """
+        self.require_own(bank)
         c = self.config
         with torch.no_grad():
             levels = self._teacher_levels(queries, "queries")

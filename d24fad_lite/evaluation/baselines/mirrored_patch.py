@@ -4,7 +4,8 @@ Bodies are nearly symmetric, and a few supports show little of what is normal. S
 image too; and where anatomy is symmetric, a patch of the query is also compared with the query's own mirror image
 around the same place: what is on both sides is anatomy, what is on one side alone is suspect. Whether it is symmetric
 the supports tell, without labels: they must be more like their own mirror images than like each other (a brain is, a
-fundus is not), and clearly more at the same place than elsewhere (a tissue of one texture is not).
+fundus is not), and clearly more at the same place than elsewhere (a tissue of one texture is not). Many supports
+resemble each other more than few, so with K = 8 the answer is more often no than with K = 4.
 
 With d(p) the distance from patch p to the nearest of these patches and d_s(p) the same without the own mirror image,
 
@@ -18,7 +19,7 @@ positions of one level (sharp). The mean of d_s answers to diffuse disease, the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -33,6 +34,7 @@ from d24fad_lite.model.features import Positions, support_index
 WINDOW = 16  # the own mirror image is searched within a sixteenth of the side, at least the next position
 BORDER = 8  # an eighth of the side: there a network sees its padding, which is at the same place in every image
 SAME_PLACE = 2 / 3  # the own mirror image must be nearer than this share of its distance half an image away
+ROUNDING = 1e-3  # a mean distance of unit vectors below this is a root of float32's rounding
 NOWHERE = -2.0  # below every cosine
 
 
@@ -151,6 +153,10 @@ class MirroredBank(VectorBank):
         among = self.among[chosen][:, chosen]
         return self._of(self.compared.select(chosen), self.own[chosen], self.place[chosen], among)
 
+    def without(self, position: int) -> Self:
+        """The other supports, with the decision of all: a support left out is scored as a query would be."""
+        return replace(super().without(position), symmetric=self.symmetric)
+
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:
         """One bank of several, in order. Raises ValueError where no bank is given."""
@@ -165,15 +171,15 @@ class MirroredBank(VectorBank):
 def are_symmetric(own: Tensor, place: Tensor, among: Tensor) -> bool:
     """Whether K supports are nearer to their own mirror images than to each other, and clearly so at the same place.
 
-    Each support is compared with all others, as a query would be. One support alone gives no answer: False. Parameters
-    as the attributes of `MirroredBank`.
+    Each support is compared with all others, as a query would be. One support alone, or supports that are all equal,
+    give no answer: False. Parameters as the attributes of `MirroredBank`.
     """
     count = len(own)
     if count < 2:
         return False
     itself = torch.eye(count, dtype=torch.bool, device=among.device).unsqueeze(2)
     others = among.masked_fill(itself, torch.inf).amin(dim=1).mean()
-    return bool(own.mean() < others) and bool(place.mean() < SAME_PLACE)
+    return bool(others > ROUNDING) and bool(own.mean() < others) and bool(place.mean() < SAME_PLACE)
 
 
 def _nearest(queries: Tensor, supports: Tensor) -> Tensor:

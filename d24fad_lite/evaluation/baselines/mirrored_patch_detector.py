@@ -51,6 +51,7 @@ class MirroredPatchDetector(BaselineDetector):
     """
 
     method = "mirrored-patch"
+    bank = MirroredBank
 
     @property
     def grids(self) -> list[tuple[int, int]]:
@@ -91,8 +92,8 @@ class MirroredPatchDetector(BaselineDetector):
         ------
         ValueError : images that are not of shape [B, 3, S, S], float, in 0..1; a bank of another method.
         """
-        if not isinstance(bank, MirroredBank):
-            raise ValueError(f"{type(bank).__name__} is another method's; encode the supports with this detector")
+        self.require_own(bank)
+        assert isinstance(bank, MirroredBank)
         c, compared = self.config, self.compared(queries, "queries")
         to_each = compared.nearest(bank.compared)  # (B, K, P)
         own = self.own_mirror(queries, compared) if bank.symmetric else None

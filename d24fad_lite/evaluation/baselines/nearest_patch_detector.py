@@ -67,6 +67,7 @@ class NearestPatchDetector(BaselineDetector):
         ------
         ValueError : images that are not of shape [B, 3, S, S], float, in 0..1.
         """
+        self.require_own(bank)
         c = self.config
         vectors = self.vectors(queries, "queries")  # (B, P, C)
         flat = vectors.flatten(0, 1)

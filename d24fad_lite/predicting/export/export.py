@@ -72,7 +72,7 @@ def export_detector(
 
     Parameters
     ----------
-    model : D24FAD, NearestPatchDetector, MeanFeatureDetector or path
+    model : D24FAD, NearestPatchDetector, MirroredPatchDetector, MeanFeatureDetector or path
     supports : path, or sequence of paths
         As in `predict_folder`, also `shots`, `seed`, `reading`, `method`, `alpha`, `normals` and `teacher`.
     out : path

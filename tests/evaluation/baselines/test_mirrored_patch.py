@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import d24fad_lite as d2
 from d24fad_lite.evaluation.baselines.mirrored_patch import MirroredBank, are_symmetric
 from d24fad_lite.evaluation.baselines.mirrored_patch_detector import MirroredPatchDetector
+from d24fad_lite.predicting.heatmaps import support_reference
 
 CONFIG = d2.D24FADConfig(teacher="resnet18", weights="embedded", image_size=64, blur_sigma=0.0)
 
@@ -152,6 +153,21 @@ def test_the_supports_alone_decide_whether_they_are_symmetric() -> None:
     assert not are_symmetric(torch.tensor([0.0]), far[:1], among[:1, :1])
 
 
+def test_a_support_left_out_meets_the_decision_of_all(detector) -> None:
+    supports = _images(2, 1, True)
+    bank = detector.encode_supports(supports)
+    assert bank.symmetric and not bank.select([0]).symmetric  # one alone gives no answer
+    assert bank.without(1).symmetric and torch.equal(bank.without(1).vectors, bank.select([0]).vectors)
+    _, reference = support_reference(detector, supports)
+    expected = [float(detector.predict(supports[i : i + 1], bank.without(i)).score) for i in range(2)]
+    assert reference.scores == pytest.approx(expected)
+
+
+def test_supports_that_are_all_equal_give_no_answer(detector) -> None:
+    for images in (torch.zeros(3, 3, 64, 64), torch.full((2, 3, 64, 64), 0.5), _images(1, 1, True).repeat(3, 1, 1, 1)):
+        assert not detector.encode_supports(images).symmetric
+
+
 def test_a_tissue_of_one_texture_is_not_symmetric() -> None:
     detector = MirroredPatchDetector(CONFIG.replace(image_size=128))
     spots = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(4))
@@ -212,8 +228,11 @@ def test_it_is_saved_loaded_and_named_like_any_detector(detector, tmp_path: Path
     made = d2.create_detector("mirrored-patch", CONFIG, levels=[2])
     assert made.levels == [2] and made.encode_supports(supports).vectors.shape == (3, 2 * 16, 256)
     bank = d2.create_detector("nearest-patch", CONFIG, detector.teacher).encode_supports(supports)
-    with pytest.raises(ValueError, match="VectorBank is another method's"):
+    with pytest.raises(ValueError, match="VectorBank is another method's, mirrored-patch needs a MirroredBank"):
         detector.predict(queries, bank)
+    nearest = d2.create_detector("nearest-patch", CONFIG, detector.teacher)
+    with pytest.raises(ValueError, match="MirroredBank is another method's"):
+        nearest.predict(queries, detector.encode_supports(supports))
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
