@@ -23,6 +23,7 @@ def test_what_is_trained_has_a_cell_for_each_seed_and_goes_first(tiny_root: Path
         "ssd-only": 4,
         "nearest-patch": 2,
         "mean-feature": 2,
+        "mirrored-patch": 2,
         "shortcuts": 2,
     }
     trained = [method(cell.method).trained for cell in plan.cells]
