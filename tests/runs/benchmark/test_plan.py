@@ -28,7 +28,7 @@ def test_what_is_trained_has_a_cell_for_each_seed_and_goes_first(tiny_root: Path
     }
     trained = [method(cell.method).trained for cell in plan.cells]
     assert trained == sorted(trained, reverse=True)
-    assert {cell.shots for cell in plan.cells} == {(2, 4)} and len({cell.label for cell in plan.cells}) == 24
+    assert {cell.shots for cell in plan.cells} == {(2, 4)} and len({cell.label for cell in plan.cells}) == 26
 
 
 def test_full_trains_anew_for_each_k_and_evaluates_the_rest_once(tiny_root: Path) -> None:
