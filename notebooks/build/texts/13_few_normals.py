@@ -410,6 +410,11 @@ pixel.rename_axis("own mirror").round(3)
 # the supports are symmetric, loses where organs lie on one side: on synthetic fundus images the top tenth falls from
 # 0.878 to 0.844.
 #
+# And does something **trained on other tasks** add to it? A comparator that learned on synthetic lesions of the other
+# tasks how to weigh thirteen such distances does not: on two worlds that chose nothing, with two networks each, it is
+# clearly below mirrored patch twice and clearly above it never (`benchmarks/FEW_NORMALS_TRAINED.md`). The lesions that
+# it learned are not the lesions that it meets.
+#
 # ## What this lesson claims
 #
 # The cell fails where the text is no longer true of the shipped samples.
