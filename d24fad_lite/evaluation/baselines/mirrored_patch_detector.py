@@ -22,8 +22,8 @@ from d24fad_lite.model.image_input import require_supports
 class MirroredPatchDetector(BaselineDetector):
     """Nearest patch, with the supports' mirror images and, where anatomy is symmetric, with the query's own one.
 
-    Needs no training. Chosen among 40 readings on development data (benchmarks/FEW_NORMALS.md): a frozen choice, with
-    no setting to tune. The equations stand in `mirrored_patch.py`. A support's weight is the share of an image's
+    Needs no training and has no setting to tune: a choice made on development data and frozen since, see
+    benchmarks/FEW_NORMALS.md for the readings it was chosen among. The equations stand in `mirrored_patch.py`. A support's weight is the share of an image's
     patches whose nearest patch it, or its mirror image, holds.
 
     Parameters
