@@ -23,8 +23,8 @@ class MirroredPatchDetector(BaselineDetector):
     """Nearest patch, with the supports' mirror images and, where anatomy is symmetric, with the query's own one.
 
     Needs no training and has no setting to tune: a choice made on development data and frozen since, see
-    benchmarks/FEW_NORMALS.md for the readings it was chosen among. The equations stand in `mirrored_patch.py`. A support's weight is the share of an image's
-    patches whose nearest patch it, or its mirror image, holds.
+    benchmarks/FEW_NORMALS.md for the readings it was chosen among. The equations stand in `mirrored_patch.py`. A
+    support's weight is the share of an image's patches whose nearest patch it, or its mirror image, holds.
 
     Parameters
     ----------
