@@ -104,13 +104,8 @@ def benchmarks(
 
 def drawn_scores(task: d2.Task, teacher: d2.Teacher, names: Collection[str]) -> dict[str, Drawn]:
     """Scores of the named candidates on a task, over the same draws."""
-    draws = draw_supports(len(task.train), SHOTS, DRAWS, seed=0)
-    distinct, positions = np.unique(draws, return_inverse=True)
-    encoded = Encoded.of(teacher.eval(), task.test.images(SIDE), task.train.images(SIDE, distinct))
-    count = encoded.first_support
-    views = [
-        View(encoded, torch.arange(count), torch.from_numpy(count + row)) for row in positions.reshape(draws.shape)
-    ]
+    views, draws = views_of(task, teacher, SIDE, SHOTS, DRAWS)
+    encoded = views[0].task
     facts = (task.test.labels, task.test.names, task.test.groups)
     hashes = [task.train.hashes(row) for row in draws]
     found = {}
@@ -125,6 +120,16 @@ def drawn_scores(task: d2.Task, teacher: d2.Teacher, names: Collection[str]) -> 
         pixel = _pixel(task, [patches for _, patches in results[:PIXEL_DRAWS]], encoded.grid.shape[2:])
         found[name] = Drawn(task.name, name, *facts, scores, hashes, pixel, 1000 * seconds / scores.size)
     return found
+
+
+def views_of(task: d2.Task, teacher: d2.Teacher, side: int, shots: int, count: int) -> tuple[list[View], np.ndarray]:
+    """The test images of a task beside each of `count` draws of supports, and these draws, int [D, K]."""
+    draws = draw_supports(len(task.train), shots, count, seed=0)
+    distinct, positions = np.unique(draws, return_inverse=True)
+    encoded = Encoded.of(teacher.eval(), task.test.images(side), task.train.images(side, distinct))
+    first = encoded.first_support
+    chosen = torch.from_numpy(first + positions.reshape(draws.shape))
+    return [View(encoded, torch.arange(first), row) for row in chosen], draws
 
 
 def _pixel(task: d2.Task, low_maps: list[torch.Tensor | None], grid: torch.Size) -> float | None:

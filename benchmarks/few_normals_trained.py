@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from few_normals import DRAWS, JUDGES, SHOTS, SIDE, TEACHERS, Drawn, benchmarks
+from few_normals import DRAWS, JUDGES, SHOTS, SIDE, TEACHERS, Drawn, benchmarks, views_of
 from few_normals_candidates import BARS, CANDIDATES, FROZEN, scored
 from few_normals_view import Encoded, View
 from sklearn.linear_model import LogisticRegression
@@ -107,13 +107,7 @@ def fitted(rows: Sequence[tuple[np.ndarray, np.ndarray]]) -> Pipeline:
 
 def measured(task: d2.Task, teacher: d2.Teacher, models: Sequence[Pipeline]) -> dict[str, list[Drawn]]:
     """Scores of the bar, the frozen reading and the trained comparators on a task, over the same draws."""
-    draws = draw_supports(len(task.train), SHOTS, DRAWS, seed=0)
-    distinct, positions = np.unique(draws, return_inverse=True)
-    encoded = Encoded.of(teacher.eval(), task.test.images(SIDE), task.train.images(SIDE, distinct))
-    count = encoded.first_support
-    views = [
-        View(encoded, torch.arange(count), torch.from_numpy(count + row)) for row in positions.reshape(draws.shape)
-    ]
+    views, draws = views_of(task, teacher, SIDE, SHOTS, DRAWS)
     facts = (task.test.labels, task.test.names, task.test.groups)
     hashes = [task.train.hashes(row) for row in draws]
     found = {}

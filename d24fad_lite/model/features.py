@@ -125,10 +125,6 @@ class SupportBank:
         index = support_index(positions, self.levels[0])
         return SupportBank(*([level[index] for level in part] for part in (self.levels, self.keys, self.teacher)))
 
-    def without(self, position: int) -> SupportBank:
-        """The bank of all supports but one, as a support left out meets them."""
-        return self.select([i for i in range(len(self)) if i != position])
-
     @classmethod
     def join(cls, banks: Sequence[SupportBank]) -> SupportBank:
         """One bank of several, in order: to exchange one support, one image is encoded.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from d24fad_lite.data.images import decode_image, stored_size
+from d24fad_lite.data.supports import leave_one_out
 from d24fad_lite.figures.overlay import encoded, overlay_grey, pixels
 from d24fad_lite.files import write_bytes
 from d24fad_lite.model.anomaly_map import color_limits
@@ -57,9 +58,9 @@ def support_reference(model: Detector, images: Tensor) -> tuple[Bank, SupportRef
 
 
 def _without(bank: Bank, position: int) -> Bank:
-    """All supports but one; a bank of the user's own need not know more than `select`."""
+    """All supports but one; a bank that decides something from its supports has a way of its own."""
     own = getattr(bank, "without", None)
-    return own(position) if own else bank.select([i for i in range(len(bank)) if i != position])
+    return own(position) if own else bank.select(leave_one_out(len(bank))[position])
 
 
 def write_heatmap(image: Path, values: np.ndarray, limits: tuple[float, float], size: int, target: Path) -> None:

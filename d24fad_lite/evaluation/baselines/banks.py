@@ -33,10 +33,6 @@ class VectorBank:
         """The bank of some of the supports, in the given order; raises as `SupportBank.select`."""
         return type(self)(self.vectors[support_index(positions, self.vectors)])
 
-    def without(self, position: int) -> Self:
-        """The bank of all supports but one."""
-        return self.select([i for i in range(len(self)) if i != position])
-
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:
         """One bank of several, in order. Raises ValueError where no bank is given."""

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from d24fad_lite.data.supports import leave_one_out
 from d24fad_lite.evaluation.baselines.banks import VectorBank
 from d24fad_lite.evaluation.baselines.nearest_patch import largest_cosine, patch_vectors, unit_distance
 from d24fad_lite.model.anomaly_map import image_score
@@ -155,7 +156,7 @@ class MirroredBank(VectorBank):
 
     def without(self, position: int) -> Self:
         """The other supports, with the decision of all: a support left out is scored as a query would be."""
-        return replace(super().without(position), symmetric=self.symmetric)
+        return replace(self.select(leave_one_out(len(self))[position]), symmetric=self.symmetric)
 
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from d24fad_lite.evaluation.baselines.banks import VectorBank
 from d24fad_lite.evaluation.baselines.detector import ENCODED_AT_ONCE, BaselineDetector
 from d24fad_lite.evaluation.baselines.mirrored_patch import Compared, Distances, MirroredBank, scores_and_maps
-from d24fad_lite.evaluation.baselines.nearest_patch import compared_levels, distance_maps, patch_vectors
+from d24fad_lite.evaluation.baselines.nearest_patch import compared_levels, distance_maps
 from d24fad_lite.evaluation.scorer import ScoredBatch
 from d24fad_lite.model.features import Prediction
 from d24fad_lite.model.image_input import require_supports
@@ -60,8 +60,7 @@ class MirroredPatchDetector(BaselineDetector):
 
     def vectors(self, images: Tensor, role: str = "images") -> Tensor:
         """Unit patch vectors [N, P, C] of images [N, 3, S, S] in 0..1, as nearest patch has them."""
-        with torch.no_grad():
-            return patch_vectors(self._teacher_levels(images, role))
+        return self.compared(images, role).patches
 
     def compared(self, images: Tensor, role: str = "images") -> Compared:
         """What is compared of images [N, 3, S, S] in 0..1."""

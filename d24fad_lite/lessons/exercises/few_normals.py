@@ -98,11 +98,11 @@ EXERCISES = (
 ANSWERS = (
     "Into its own two parts: the mean distance of all patches to the supports and their mirror images, and the mean of "
     "the highest tenth of the map. The first answers to changes of the whole image, the second to small lesions.",
-    "From the supports alone: are they, patch by patch, nearer to their own mirror images than to each other? No label "
-    "and no test image has a part in it.",
+    "From the supports alone: are they, patch by patch, nearer to their own mirror images than to each other, and "
+    "clearly nearer at the same place than half an image away? No label and no test image has a part in it.",
     "Where organs lie on one side, the mirror image holds another organ at the same place. It explains nothing there, "
     "and where it happens to explain something, that may be a lesion.",
     "A constant moves all scores of a draw alike, so no pair of images changes its order, and the AUROC counts pairs.",
-    "They were frozen before they met the samples. Whoever changes the method after this table and measures it here "
+    "The samples had no part in its choice. Whoever changes the method after this table and measures it here "
     "again has chosen on a test set (lesson 11).",
 )
