@@ -117,7 +117,7 @@ def drawn_scores(task: d2.Task, teacher: d2.Teacher, names: Collection[str]) -> 
         results = [candidate(view) for view in views]
         seconds = time.perf_counter() - began
         scores = np.stack([score.numpy() for score, _ in results]).astype(np.float64)
-        pixel = _pixel(task, [patches for _, patches in results[:PIXEL_DRAWS]], encoded.grid.shape[2:])
+        pixel = pixel_auroc(task, [patches for _, patches in results[:PIXEL_DRAWS]], encoded.grid.shape[2:])
         found[name] = Drawn(task.name, name, *facts, scores, hashes, pixel, 1000 * seconds / scores.size)
     return found
 
@@ -132,7 +132,7 @@ def views_of(task: d2.Task, teacher: d2.Teacher, side: int, shots: int, count: i
     return [View(encoded, torch.arange(first), row) for row in chosen], draws
 
 
-def _pixel(task: d2.Task, low_maps: list[torch.Tensor | None], grid: torch.Size) -> float | None:
+def pixel_auroc(task: d2.Task, low_maps: Sequence[torch.Tensor | None], grid: torch.Size) -> float | None:
     """Pixel AUROC, mean over the draws of these maps [B, P]; None without maps or masks."""
     known = np.flatnonzero(task.test.mask_known)
     masks = task.test.masks(SIDE, known) if len(known) else None

@@ -13,7 +13,7 @@ run; three seeds draw lesions, supports and images anew.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +21,16 @@ import numpy as np
 import torch
 from few_normals import DRAWS, JUDGES, SHOTS, SIDE, TEACHERS, Drawn, benchmarks, views_of
 from few_normals_candidates import BARS, CANDIDATES, FROZEN, scored
+from few_normals_lesions import LESIONS
 from few_normals_view import Encoded, View
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
-from torch.nn import functional as F
 
 import d24fad_lite as d2
 from d24fad_lite.data.supports import draw_supports
 from d24fad_lite.evaluation.uncertainty.across import mean_of_tasks, resampled
-from d24fad_lite.model.anomaly_map import gaussian_blur
 
 PAGE = Path(__file__).resolve().parent / "FEW_NORMALS_TRAINED.md"
 SEEDS = (0, 1, 2)
@@ -126,7 +125,7 @@ def measured(task: d2.Task, teacher: d2.Teacher, models: Sequence[Pipeline]) -> 
 def described(view: View) -> np.ndarray:
     """Descriptors [B, 13] of the queries: logarithms, relative to the supports, each compared with the others."""
     usual = torch.cat([_raw(one) for one in view.left_out()]).mean(dim=0)
-    return (_raw(view).clamp_min(SMALLEST) / usual.clamp_min(SMALLEST)).log().double().numpy()
+    return (_raw(view).clamp_min(SMALLEST) / usual.clamp_min(SMALLEST)).log().double().cpu().numpy()
 
 
 def _raw(view: View) -> Tensor:
@@ -139,65 +138,6 @@ def _raw(view: View) -> Tensor:
     return torch.stack([*(scored(values, kind) for values, kind in parts), *whole], dim=1)
 
 
-def _random(rng: np.random.Generator, images: Tensor, low: float, high: float) -> Tensor:
-    return torch.from_numpy(rng.uniform(low, high, len(images))).float().view(-1, 1, 1, 1)
-
-
-def _spots(rng: np.random.Generator, images: Tensor, low: float, high: float) -> Tensor:
-    """Soft spots [N, 1, S, S] of random place; their radius is a share of the side between `low` and `high`."""
-    side = images.shape[-1]
-    axis = torch.arange(side) / side
-    x, y = (_random(rng, images, 0.25, 0.75)[:, 0] for _ in range(2))  # (N, 1, 1)
-    squared = (axis.view(1, 1, -1) - x) ** 2 + (axis.view(1, -1, 1) - y) ** 2
-    return torch.exp(-squared / (2 * _random(rng, images, low, high)[:, 0] ** 2)).unsqueeze(1)
-
-
-def haze(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A bright veil over a large part of the image."""
-    veil = _spots(rng, images, 0.2, 0.4) * _random(rng, images, 0.15, 0.4)
-    return images * (1 - veil) + 0.9 * veil
-
-
-def blurred(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """The whole image out of focus."""
-    sigmas = rng.uniform(1.0, 2.5, len(images))
-    return torch.stack([gaussian_blur(image, float(sigma)) for image, sigma in zip(images, sigmas, strict=True)])
-
-
-def contrast(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Less contrast everywhere."""
-    mean = images.mean(dim=(2, 3), keepdim=True)
-    return mean + (images - mean) * _random(rng, images, 0.5, 0.8)
-
-
-def cast(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Brightness or colour changed as a whole."""
-    return (images * torch.from_numpy(rng.uniform(0.75, 1.25, (len(images), 3, 1, 1))).float()).clamp(0, 1)
-
-
-def mottled(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A coarse texture over a large part of the image."""
-    noise = torch.from_numpy(rng.normal(0, 1, (len(images), 1, 32, 32))).float()
-    noise = F.interpolate(noise, size=images.shape[2:], mode="bilinear", align_corners=False)
-    return (images + 0.12 * noise * _spots(rng, images, 0.2, 0.4)).clamp(0, 1)
-
-
-def spot(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A small bright or dark lesion."""
-    sign = torch.from_numpy(rng.choice([-1.0, 1.0], len(images))).float().view(-1, 1, 1, 1)
-    return (images + sign * _random(rng, images, 0.2, 0.5) * _spots(rng, images, 0.03, 0.08)).clamp(0, 1)
-
-
-def pasted(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A piece of another image of the task."""
-    patch = _spots(rng, images, 0.08, 0.2)
-    return images * (1 - patch) + images.roll(1, dims=0).flip(2) * patch
-
-
-LESIONS: tuple[Callable[[Tensor, np.random.Generator], Tensor], ...] = (
-    *(haze, blurred, contrast, cast, mottled),  # diffuse
-    *(spot, pasted),  # local
-)
 TEXT = f"""# Does anything learned on other tasks add to the best reading without training?
 
 Written by `python benchmarks/few_normals_trained.py`. Image AUROC per image, mean of tasks, all synthetic; K = {SHOTS},

@@ -81,9 +81,14 @@ class Encoded:
         return [(level.shape[2], level.shape[3]) for level in _used(self.levels)]
 
     @cached_property
+    def compared(self) -> tuple[Compared, Compared]:
+        """What `mirrored-patch` compares of all images, and of their mirror images."""
+        return Compared.of(_used(self.levels)), Compared.of(_used(self.mirrored))
+
+    @cached_property
     def kits(self) -> tuple[Distances, Distances, MirroredBank]:
         """As `mirrored-patch` has them: distances to each support [N, U, P], to the own mirror [N, P], the supports."""
-        plain, turned = Compared.of(_used(self.levels)), Compared.of(_used(self.mirrored))
+        plain, turned = self.compared
         ours = torch.arange(self.first_support, len(self.grid))
         bank = MirroredBank.of(plain.select(ours), turned.select(ours), self.grids)
         return plain.nearest(bank.compared), plain.own_mirror(turned, self.grids), bank
@@ -149,8 +154,9 @@ class View:
 
 
 def _levels(teacher: d2.Teacher, images: Tensor) -> list[Tensor]:
+    device = next(teacher.parameters()).device
     with torch.no_grad():
-        parts = [teacher(part).levels for part in images.split(BATCH)]
+        parts = [teacher.first_levels(part.to(device), len(teacher.grids)) for part in images.split(BATCH)]
     return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
