@@ -1,9 +1,9 @@
 """Anomaly maps laid over their images in grey, on one colour scale for the whole folder.
 
 A scale per image would paint something red on every healthy one. The supports, known to be normal, set the scale:
-each is scored with the others as its supports. Nothing is painted at or below the median of their maps, half strength
-is the highest value that any of them reaches, full strength is as far again. Grey, because red on pink histology or
-on an orange fundus would not be seen.
+each is scored with the others as its supports; of a single one the mirror image is scored, with the support as it is.
+Nothing is painted at or below the median of these maps, half strength is the highest value that any of them reaches,
+full strength is as far again. Grey, because red on pink histology or on an orange fundus would not be seen.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def support_reference(model: Detector, images: Tensor) -> tuple[Bank, SupportRef
     parts = [model.encode_supports(part) for part in images.split(32)]
     bank = type(parts[0]).join(parts)
     if len(images) == 1:
-        predictions = [model.predict(images.flip(-1), bank)]
+        predictions = [model.predict(images.flip(-1), _unmirrored(bank))]
     else:
         compared = range(min(len(images), MOST_COMPARED))
         predictions = [model.predict(images[i : i + 1], _without(bank, i)) for i in compared]
@@ -61,6 +61,12 @@ def _without(bank: Bank, position: int) -> Bank:
     """All supports but one; a bank that decides something from its supports has a way of its own."""
     own = getattr(bank, "without", None)
     return own(position) if own else bank.select(leave_one_out(len(bank))[position])
+
+
+def _unmirrored(bank: Bank) -> Bank:
+    """The bank to which a support's mirror image is a new image; one that holds mirror images has a way of its own."""
+    own = getattr(bank, "unmirrored", None)
+    return own() if own else bank
 
 
 def write_heatmap(image: Path, values: np.ndarray, limits: tuple[float, float], size: int, target: Path) -> None:

@@ -158,13 +158,19 @@ class MirroredBank(VectorBank):
         """The other supports, with the decision of all: a support left out is scored as a query would be."""
         return replace(self.select(leave_one_out(len(self))[position]), symmetric=self.symmetric)
 
+    def unmirrored(self) -> Self:
+        """The supports in the place of their mirror images too: to it the mirror image of one is a new image."""
+        shown = Compared(_first_half(self.vectors), [_first_half(level) for level in self.levels])
+        twice = Compared.cat([shown, shown], dim=1)
+        return replace(self, vectors=twice.patches, levels=twice.levels)
+
     @classmethod
     def join(cls, banks: Sequence[Self]) -> Self:
         """One bank of several, in order. Raises ValueError where no bank is given."""
         if not banks:
             raise ValueError("join() got no banks; give at least one")
         both = Compared.cat([bank.compared for bank in banks])
-        images = both.patches[:, : both.patches.shape[1] // 2]
+        images = _first_half(both.patches)
         own, place = (torch.cat(part) for part in zip(*((bank.own, bank.place) for bank in banks), strict=True))
         return cls._of(both, own, place, _nearest(images, both.patches))
 
@@ -181,6 +187,11 @@ def are_symmetric(own: Tensor, place: Tensor, among: Tensor) -> bool:
     itself = torch.eye(count, dtype=torch.bool, device=among.device).unsqueeze(2)
     others = among.masked_fill(itself, torch.inf).amin(dim=1).mean()
     return bool(others > ROUNDING) and bool(own.mean() < others) and bool(place.mean() < SAME_PLACE)
+
+
+def _first_half(vectors: Tensor) -> Tensor:
+    """Of vectors [K, 2 P, C] those of the supports [K, P, C], without their mirror images."""
+    return vectors[:, : vectors.shape[1] // 2]
 
 
 def _nearest(queries: Tensor, supports: Tensor) -> Tensor:

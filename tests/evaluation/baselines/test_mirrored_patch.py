@@ -163,6 +163,29 @@ def test_a_support_left_out_meets_the_decision_of_all(detector) -> None:
     assert reference.scores == pytest.approx(expected)
 
 
+def test_a_single_support_sets_a_colour_scale_that_normal_images_do_not_fill(detector) -> None:
+    support, normals = _images(1, 1), _images(6, 2)
+    bank, reference = support_reference(detector, support)
+    low, high = reference.color_limits
+    maps = detector.predict(normals, bank).anomaly_map
+    assert high > 0.1 and float(((maps - low) / (high - low)).median()) < 0.5  # its own mirror image gives below 1e-3
+    assert reference.scores[0] > 0.1
+    # As nearest patch has it: the mirror image of the support, against the support alone.
+    shown, turned = (_pictures(detector, image)[0] for image in (support[0], support[0].flip(-1)))
+    distances = np.linalg.norm(turned[:, :, None, None] - shown[None, None], axis=4).min(axis=(2, 3))
+    nearest = detector.compared(support.flip(-1)).nearest(bank.unmirrored().compared).patches[0, 0]
+    assert nearest.numpy() == pytest.approx(distances.ravel(), abs=1e-4)
+
+
+def test_an_unmirrored_bank_is_a_bank_of_the_same_supports(detector) -> None:
+    bank = detector.encode_supports(_images(3, 1))
+    plain = bank.unmirrored()
+    assert len(plain) == 3 and plain.vectors.shape == bank.vectors.shape and plain.symmetric == bank.symmetric
+    support = detector.predict(_images(3, 1)[1:2], plain)
+    assert float(support.anomaly_map.max()) < 5e-3  # to itself: a root of rounding
+    assert torch.equal(plain.unmirrored().vectors, plain.vectors)
+
+
 def test_supports_that_are_all_equal_give_no_answer(detector) -> None:
     for images in (torch.zeros(3, 3, 64, 64), torch.full((2, 3, 64, 64), 0.5), _images(1, 1, True).repeat(3, 1, 1, 1)):
         assert not detector.encode_supports(images).symmetric
