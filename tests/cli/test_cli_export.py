@@ -36,3 +36,22 @@ def test_a_model_that_is_not_there_and_a_file_that_is_are_named(d24fad, run_fold
     (tmp_path / "x.onnx").write_text("mine")
     there = d24fad("export", run_folder / "model.safetensors", "--supports", normals, "--out", tmp_path / "x.onnx")
     assert there.code == 2 and "--overwrite to replace it" in there.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--to", "onxn"), "to='onxn' is not known; choose one of 'onnx', 'torch' (did you mean 'onnx'?)"),
+        (("--pixels", "uint16"), "pixels='uint16' is not known; choose one of 'uint8', 'float32'"),
+        (("--reading", "mached"), "did you mean 'matched'"),
+        (("--method", "nearest"), "did you mean 'nearest-patch'"),
+        (("--alpha", "0.001"), "0.001"),
+        (("--teacher-module", "nowhere"), "must be written PACKAGE.MODULE:FUNCTION"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_a_folder_is_made(
+    d24fad, run_folder, tiny_root, tmp_path: Path, options, message: str
+) -> None:
+    place = ("--supports", tiny_root / "Stripes/train/good", "--out", tmp_path / "new/deep/x.onnx")
+    result = d24fad("export", run_folder / "model.safetensors", *place, *options)
+    assert result.code == 2 and message in result.err and not (tmp_path / "new").exists()

@@ -12,8 +12,10 @@ import numpy as np
 from torch import nn
 
 from d24fad_lite.data.images import as_image, resize_pixels
+from d24fad_lite.evaluation.baselines.by_name import named_method
 from d24fad_lite.files import replacing
 from d24fad_lite.messages import choose_one_of
+from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.interface import Detector
 from d24fad_lite.predicting.export.facts import export_facts
 from d24fad_lite.predicting.export.formats import FORMATS, ExportError, Run
@@ -102,13 +104,7 @@ def export_detector(
     >>> export_detector("run/model.safetensors", "normals", "detector.onnx")  # doctest: +SKIP
     """
     path = Path(out)
-    for name, value, choices in (("to", to, FORMATS), ("pixels", pixels, INPUTS)):
-        if value not in choices:
-            raise ValueError(choose_one_of(name, value, choices))
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another file, or overwrite=True to replace it")
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; give a file, such as {path / ('detector' + FORMATS[to][0])}")
+    require_exportable(path, to, pixels, reading, method, overwrite)
     given = given_images(supports, normals, shots, seed, alpha)
     # A copy, so that a detector on a GPU stays there.
     source = model if isinstance(model, (str, Path)) else copy.deepcopy(model)
@@ -133,6 +129,23 @@ def export_detector(
         finally:
             working.unlink(missing_ok=True)
     return ExportedFile(path, facts, difference, tried)
+
+
+def require_exportable(
+    out: Path, to: str, pixels: str, reading: str = "", method: str = "", overwrite: bool = False
+) -> None:
+    """Refuse what can be refused before anything is read or made; parameters and errors as of `export_detector`."""
+    for name, value, choices in (("to", to, FORMATS), ("pixels", pixels, INPUTS)):
+        if value not in choices:
+            raise ValueError(choose_one_of(name, value, choices))
+    if reading:
+        D24FADConfig.reading(reading)  # raises ValueError for a name that is not known
+    if method:
+        named_method(method)  # likewise
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists; choose another file, or overwrite=True to replace it")
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder; give a file, such as {out / ('detector' + FORMATS[to][0])}")
 
 
 def compare(run: Run, detector: Detector, bank: Any, pixels: str) -> tuple[float, int, float]:
