@@ -158,14 +158,12 @@ def fit(
     tasks = open_benchmark(data).without(*left_out)
     if not tasks:
         raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left_out)} names every task in {data}")
-    cpu = pick_device(device, "--device") == "cpu"
+    pick_device(device, "--device")  # a wrong one is named before the folder is made
     writable_folder(out)
     model = D24FAD(named_method(method).settings(config))
     shown: Any = True if sys.stderr.isatty() else EpochLines(epochs)
     with resumable("the same command goes on from the last full epoch"):
-        history = train(
-            model, tasks, **settings.keywords(), out=out, resume=resume, device="cpu" if cpu else None, progress=shown
-        )
+        history = train(model, tasks, **settings.keywords(), out=out, resume=resume, device=device, progress=shown)
     if not is_main():
         return  # the first of several processes writes and tells
     facts = dict(trained_on=list(tasks), left_out=left_out, shots=shots, seed=seed, epochs=history.kept_epoch)

@@ -67,7 +67,9 @@ Method = Annotated[
         "untrained.  [default: the model's own]",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda or mps.")]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="auto (the best there is), cpu, cuda, cuda:1 or mps.")
+]
 
 
 def writable_folder(folder: Path, option: str = "--out") -> Path:

@@ -79,7 +79,7 @@ def trained_detector(
         How it is trained.
     teacher : Teacher, optional
         Built with these settings; default: a new one.
-    device : {"cpu", "cuda", "mps"}, default "cpu"
+    device : {"cpu", "cuda", "mps"}, default "cpu"; also "cuda:1" and the like
     progress : bool, default False
         Show a progress bar while training.
     store : Path, optional
@@ -168,7 +168,7 @@ class _Training:
             out=out,
             resume=resume,
             progress=self.progress,
-            device="cpu" if self.device == "cpu" else None,
+            device=self.device,
         )
         return self.model, history
 

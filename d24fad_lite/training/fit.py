@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator, DistributedDataParallelKwargs
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from accelerate.state import AcceleratorState
+from accelerate.utils import patch_environment
 
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.model.detector import D24FAD
+from d24fad_lite.model.device import pick_device
 from d24fad_lite.model.speed.allocator import keep_freed_memory
 from d24fad_lite.training.history import History
 from d24fad_lite.training.run import TrainingRun
@@ -87,13 +90,14 @@ def fit(
     cache : {"auto", "memory", "disk", "off"}, default "auto"
         Where teacher features are kept, see `TeacherCache`.
     device : str, optional
-        "cpu" forces the CPU; default: what Accelerate finds.
+        "cpu", "cuda", "cuda:1" and the like, "mps"; default, and "auto": what Accelerate finds. Where a launcher has
+        started this process it names the card, and a number is refused.
     progress : bool, or function of a row of the history, default True
         Show a progress bar with the losses; or call the function after every epoch, for a log.
     on_epoch : function of (epoch from 1, model), optional
         Called after every epoch that is trained, after its state is stored; it must not change the model.
     accelerator : Accelerator, optional
-        Your own; it then decides precision and device.
+        Your own; it then decides precision and device, whatever `precision` and `device` say.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def fit(
     Raises
     ------
     ValueError
-        A task with too few images, or an argument out of range.
+        A task with too few images, an argument out of range, or a device that is not there.
     CheckpointError
         `out` holds the state of a run with other settings, other images, another teacher or other code of the package.
     FolderInUse
@@ -141,10 +145,32 @@ def fit(
 
 
 def new_accelerator(precision: str, device: str | None) -> Accelerator:
-    """Accelerate set up for one run in this precision; "cpu" forces the CPU, None takes the best device."""
+    """Accelerate set up for one run, in this precision and on this device; None or "auto" leaves the choice to it.
+
+    Raises ValueError for a device that this computer does not have, or that a launcher has not given this process.
+    """
+    if device in (None, "auto"):
+        return _accelerator(precision)
+    wanted = torch.device(pick_device(str(device)))
+    accelerator = _accelerator(precision, cpu=wanted.type == "cpu")
+    given = accelerator.device
+    if accelerator.distributed_type != DistributedType.NO:
+        if wanted.index is not None or wanted.type != given.type:
+            raise ValueError(
+                f"device={str(device)!r} cannot be chosen under a launcher, which gave this process {str(given)!r}; "
+                "leave it out, and choose the cards with CUDA_VISIBLE_DEVICES or `accelerate launch --gpu_ids`"
+            )
+        return accelerator
+    if wanted.type == given.type and wanted.index in (None, given.index):
+        return accelerator
+    # Accelerate has no argument for a device, it reads this variable.
+    with patch_environment(ACCELERATE_TORCH_DEVICE=str(wanted)):
+        return _accelerator(precision)
+
+
+def _accelerator(precision: str, cpu: bool = False) -> Accelerator:
+    """A new one, on the processor or on what Accelerate finds."""
     # Accelerate keeps its first settings for the whole process; a notebook may well train in two precisions.
     AcceleratorState._reset_state(reset_partial_state=True)
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # a weighting may leave projections out
-    return Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision, cpu=device == "cpu", kwargs_handlers=[unused]
-    )
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=cpu, kwargs_handlers=[unused])

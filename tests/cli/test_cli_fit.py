@@ -135,6 +135,7 @@ def test_averaged_weights_are_asked_for_by_name(d24fad, fit_options, tmp_path: P
         (("--ema", 1.0), "ema=1.0 must be at least 0 (off) and below 1"),
         (("--precision", "fp8"), "precision='fp8' is not known; choose one of 'fp32'"),
         (("--episodes", "daily"), "daily"),
+        (("--device", "gpu"), "--device 'gpu' is not there; this computer has cpu"),
         (("--device", "tpu"), "--device 'tpu' is not there; this computer has cpu"),
         (("--preset", "mine"), "--preset='mine' is not known; choose one of 'kit', 'official', 'paper', 'matched'"),
         (
@@ -158,6 +159,22 @@ def test_bad_arguments_are_named_in_one_line(d24fad, fit_options, tmp_path: Path
     errors = [line for line in result.err.splitlines() if line.startswith("error: ")]
     assert result.code == 2 and len(errors) == 1 and message in errors[0], result.err
     assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_the_card_that_is_named_is_the_one_that_trains(d24fad, fit_options, tmp_path, monkeypatch) -> None:
+    from d24fad_lite.training import fit as training
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    asked: list[str | None] = []
+
+    def noted(_: str, device: str | None) -> None:
+        asked.append(device)
+        raise ValueError("nothing can be computed there")
+
+    monkeypatch.setattr(training, "new_accelerator", noted)
+    result = d24fad(*fit_options, "--device", "cuda:1", "--out", tmp_path / "run")
+    assert result.code == 2 and "nothing can be computed there" in result.err and asked == ["cuda:1"]
 
 
 def test_an_unwritable_folder_is_said_before_training(d24fad, fit_options, tmp_path: Path) -> None:
