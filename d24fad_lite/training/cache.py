@@ -40,9 +40,10 @@ class TeacherCache:
         call. `"auto"`: memory up to 4 GiB, then disk.
     folder : path, optional
         For `"disk"`; default `$D24FAD_CACHE/features` or `~/.cache/d24fad_lite/features`. Files are keyed by the
-        teacher's fingerprint and the images' content, and appear only when complete, so that an interrupted run
-        leaves nothing half-made and other runs and notebooks share them. A folder keeps 64 GiB: beyond, the features
-        that were opened longest ago make room.
+        teacher's fingerprint, the images' content, and by what decides the last bits: the kind of device and
+        PyTorch's version. They appear only when complete, so that an interrupted run leaves nothing half-made and
+        other runs and notebooks share them. A folder keeps 64 GiB: beyond, the features that were opened longest ago
+        make room.
     progress : bool, default False
         Show a progress bar while features are computed.
 
@@ -121,8 +122,7 @@ class TeacherCache:
                 target[start : start + len(positions)] = value if isinstance(target, Tensor) else value.numpy()
 
     def _open_on_disk(self, folder: Path) -> list[np.ndarray]:
-        hashes = (digest for image_set in self.sets for digest in image_set.hashes())
-        home = folder / sha256_of(self.teacher.fingerprint(), *hashes)[:32]
+        home = folder / self._key()
         maps = self._opened(home)
         if maps is None:
             shutil.rmtree(home, ignore_errors=True)  # damaged, if it is there
@@ -141,6 +141,12 @@ class TeacherCache:
             raise OSError(f"teacher features in '{home}' cannot be read back; check the disk, or pass cache='off'")
         home.touch()  # opened last
         return maps
+
+    def _key(self) -> str:
+        """32 digits that stand for everything that decides the features, bit by bit."""
+        hashes = (digest for image_set in self.sets for digest in image_set.hashes())
+        computed_by = f"{self.teacher.device.type} {torch.__version__}"
+        return sha256_of(self.teacher.fingerprint(), computed_by, *hashes)[:32]
 
     def _opened(self, home: Path) -> list[np.ndarray] | None:
         """The maps of a folder of features; None where one is absent, is no array, or is of another shape or type."""

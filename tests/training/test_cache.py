@@ -114,6 +114,26 @@ def test_another_teacher_other_pixels_and_another_order_have_files_of_their_own(
     assert len(list(folder.iterdir())) == 5
 
 
+def test_features_of_another_kind_of_device_or_another_pytorch_are_not_taken_for_this_ones(
+    sets: list[ImageSet], encoded: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's differ in the last bits, and on a CPU the same seed gives the same weights bit by bit."""
+    teacher = Teacher("test_resnet", "random", 32)
+    TeacherCache(teacher, sets, "disk", tmp_path)
+    with monkeypatch.context() as patch:
+        for folders, device in ((2, "cuda:1"), (2, "cuda:0"), (3, "mps")):
+            patch.setattr(Teacher, "device", torch.device(device))  # it says so; its passes stay on the CPU
+            TeacherCache(teacher, sets, "disk", tmp_path)
+            assert len(list(tmp_path.iterdir())) == folders
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "__version__", "0.0.1")
+        TeacherCache(teacher, sets, "disk", tmp_path)
+        assert len(list(tmp_path.iterdir())) == 4
+    encoded.clear()
+    TeacherCache(teacher, sets, "disk", tmp_path)
+    assert not encoded
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_fill_leaves_nothing_and_the_next_one_is_whole(
     error: type[BaseException], teacher: Teacher, sets: list[ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
