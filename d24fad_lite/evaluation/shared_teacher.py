@@ -58,6 +58,7 @@ class SharedTeacher:
     def _features_of(self, images: Tensor) -> list[Tensor]:
         """All that is wanted of each image, remembered or computed now."""
         check_images(images, self.image_size, "images", check_range=True)
+        images = images.to(self.teacher.dtype)
         keys = [_key(image) for image in images]
         by_key = {key: self._features[key] for key in keys if key in self._features}
         first = {key: i for i, key in reversed(list(enumerate(keys)))}  # equal images are encoded once

@@ -269,7 +269,7 @@ class D24FAD(nn.Module):
     def _teacher_features(self, images: Tensor, role: str, check_range: bool = False) -> TeacherFeatures:
         """What the teacher sees in images, once they are known to be fit for it."""
         check_images(images, self.config.image_size, role, check_range)
-        return self.teacher(images.to(self.teacher.device))
+        return self.teacher(images.to(self.teacher.device, self.teacher.dtype))
 
     # -- storage -------------------------------------------------------------------------------------------------
 

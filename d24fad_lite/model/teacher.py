@@ -124,6 +124,13 @@ class Teacher(nn.Module):
         return self.mean.device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Number format that the backbone takes, to which images of any other are brought."""
+        formats = (p.dtype for p in self.backbone.parameters() if p.is_floating_point())
+        own = next(formats, self.mean.dtype)
+        return torch.promote_types(own, self.mean.dtype) if self.normalize else own
+
+    @property
     def channels(self) -> list[int]:
         """C_l per level, fine to coarse."""
         return self.pyramid.channels
@@ -139,7 +146,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> TeacherFeatures:
-        """Features of images [N, 3, S, S] in 0..1."""
+        """Features of images [N, 3, S, S] in 0..1, of any float format."""
         maps = self._maps(self.backbone, images)
         if not isinstance(maps, (list, tuple)) or len(maps) < 2 or not all(map(_is_map, maps)):
             raise ValueError(
@@ -159,6 +166,7 @@ class Teacher(nn.Module):
 
     def _maps(self, network: nn.Module, images: Tensor) -> Any:
         """What a network of this teacher gives for images in 0..1."""
+        images = images.to(self.dtype)
         if self.normalize:
             images = (images - self.mean) / self.std  # (N, 3, S, S)
         images = images.contiguous(memory_format=torch.channels_last)

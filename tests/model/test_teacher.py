@@ -100,6 +100,17 @@ def test_images_are_normalised_once_and_only_if_asked() -> None:
     assert not torch.allclose(with_statistics(images).embedding, without(images).embedding, atol=1e-3)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+def test_images_of_any_float_format_are_brought_to_the_networks(normalize: bool) -> None:
+    teacher = Teacher("test_resnet", "random", 32, normalize=normalize)
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = teacher(images)
+    assert teacher.dtype == torch.float32 and torch.equal(teacher(images.double()).embedding, expected.embedding)
+    assert torch.equal(teacher.first_levels(images.double(), 1)[0], expected.levels[0])
+    exact = teacher.double()
+    assert exact.dtype == exact(images).embedding.dtype == torch.float64
+
+
 def test_equal_teachers_have_equal_fingerprints_and_others_do_not() -> None:
     def fingerprint(**changes: Any) -> str:
         return Teacher(**(dict(backbone="test_resnet", weights="random", image_size=32) | changes)).fingerprint()

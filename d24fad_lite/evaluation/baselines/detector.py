@@ -152,5 +152,5 @@ class BaselineDetector(nn.Module, ABC):
     def _teacher_levels(self, images: Tensor, role: str) -> list[Tensor]:
         """The compared levels of images [N, 3, S, S], once they are known to be fit."""
         check_images(images, self.config.image_size, role, check_range=True)
-        levels = self.teacher.first_levels(images.to(self.teacher.device), max(self.levels) + 1)
+        levels = self.teacher.first_levels(images.to(self.teacher.device, self.teacher.dtype), max(self.levels) + 1)
         return [levels[i] for i in self.levels]

@@ -97,6 +97,21 @@ def test_a_detector_and_its_scorer_give_the_same_numbers(teacher, images, kind, 
             np.testing.assert_allclose(batch.maps[draw], alone.anomaly_map, atol=1e-4)
 
 
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("method", ["d24fad", "nearest-patch", "mirrored-patch", "mean-feature"])
+def test_images_of_any_float_format_score_as_in_float32(images, method: str, normalize: bool) -> None:
+    detector = create_detector(method, CONFIG.replace(normalize=normalize))
+    for given in (torch.float64, torch.float16, torch.bfloat16):
+        supports, queries = images[:3].to(given), images[3:].to(given)
+        found = detector.predict(queries, detector.encode_supports(supports))
+        expected = detector.predict(queries.float(), detector.encode_supports(supports.float()))
+        assert torch.equal(found.score, expected.score) and torch.equal(found.anomaly_map, expected.anomaly_map)
+        scorer, draws = as_scorer(detector), np.arange(3)[None]
+        scored = scorer.score(queries, scorer.prepare(supports, draws)).scores
+        again = scorer.score(queries.float(), scorer.prepare(supports.float(), draws)).scores
+        assert scored.dtype == np.float32 and np.array_equal(scored, again)
+
+
 @pytest.mark.parametrize("method", NAMED_METHODS)
 @pytest.mark.parametrize("weights", ["embedded", "random"])
 def test_every_method_is_made_saved_loaded_and_predicts_the_same(method: str, weights: str, tmp_path, images) -> None:
