@@ -484,8 +484,9 @@ for name, rows_of_share in symmetric.items():
 #
 # **1.** How nearly symmetric are some supports? Divide their mean distance to their own mirror images (`bank.own`) by
 # the mean distance of their patches to the nearest of all **other** supports. `bank.among[i, k]` holds the distances
-# of the patches of support i to support k; that of a support to itself is zero and must not count. Below 1 means
-# symmetric.
+# of the patches of support i to support k; that of a support to itself is zero and must not count. Below 1 they pass
+# the first half of the rule for symmetric; the other half asks that the same place matters: the mean of
+# `bank.place` must be below 2/3.
 
 
 # %% tags=["exercise"]
