@@ -28,6 +28,7 @@ def folder_gallery(
     present = table[table["name"].isin(files)]
     shown = present.sort_values("score", ascending=False, kind="stable").head(scorer.kept.most)
     again = scorer.maps_again(listing.images, {name for name in shown["name"] if scorer.kept.get(name) is None})
+    half = sum(scorer.reference.color_limits) / 2  # the most that a support shows
     images = []
     for row in shown.to_dict("records"):
         path, kept = files[row["name"]], scorer.kept.get(row["name"]) or again[row["name"]]
@@ -41,6 +42,7 @@ def folder_gallery(
                 weights=[float(weight) for weight in kept.weights],
                 picture=picture,
                 overlay=overlay,
+                outlined=float(kept.anomaly_map.max()) >= half,
             )
         )
     threshold = calibration.threshold

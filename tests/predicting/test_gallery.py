@@ -14,7 +14,17 @@ from PIL import Image
 import d24fad_lite as d2
 from d24fad_lite.files import data_uri
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
-from d24fad_lite.predicting.gallery.histogram import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, bins_of, histogram_svg
+from d24fad_lite.predicting.gallery.histogram import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    bins_of,
+    histogram_key,
+    histogram_svg,
+)
 from d24fad_lite.predicting.gallery.page import render
 from d24fad_lite.predicting.gallery.pictures import MOST_COVER, image_pictures, map_layer
 
@@ -89,6 +99,20 @@ def test_what_is_left_out_and_why_there_is_no_threshold_are_said() -> None:
     page = render(a_gallery(["a.png"], threshold=None, left_out=7, threshold_sentence="too few & small"))
     assert "Not shown: 7 images of lower scores" in page and "too few &amp; small" in page
     assert 'id="only"' not in page and "threshold at" not in page
+
+
+def test_the_page_says_how_many_maps_go_beyond_what_supports_show() -> None:
+    images = [GalleryImage(n, 0.9, None, None, [1.0], b"j", b"p", outlined=n == "a.png") for n in ("a.png", "b.png")]
+    assert "Images below with a blue line: 1 of 2." in render(a_gallery(["a.png"], images=images))
+    assert "No image below has a blue line" in render(a_gallery(["a.png"]))
+    unmapped = [GalleryImage("a.png", 0.9, None, None, [1.0], b"j", None)]
+    assert "blue line" not in render(a_gallery(["a.png"], images=unmapped))
+
+
+def test_the_key_of_the_histogram_counts_its_highest_bar_and_names_the_triangles() -> None:
+    assert histogram_key([1.0, 1.1, 5.0], [], None) == "The highest bar holds 2 images."
+    assert "each against the others" in histogram_key([1.0, 5.0], [2.0, 3.0], None)
+    assert "1 image." in histogram_key([1.0, 5.0], [2.0], 3.0) and "mirror" in histogram_key([1.0, 5.0], [2.0], 3.0)
 
 
 def test_a_support_that_stands_apart_is_marked() -> None:

@@ -25,6 +25,8 @@ class GalleryImage:
         JPEG in the image's own colours.
     overlay : bytes or None
         PNG with transparency of the same size, to be laid over `picture`; None for no map.
+    outlined : bool, default False
+        Whether the map is anywhere as high as the highest value of a support's, where the overlay has its line.
     """
 
     name: str
@@ -34,6 +36,7 @@ class GalleryImage:
     weights: list[float]
     picture: bytes
     overlay: bytes | None
+    outlined: bool = False
 
 
 @dataclass(frozen=True)

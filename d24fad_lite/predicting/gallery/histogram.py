@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 216, 12, 12, 26, 52
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 198, 12, 12, 26, 34
 MOST_BINS = 40
 
 
@@ -21,7 +21,7 @@ def bins_of(scores: Sequence[float], also: Sequence[float] = ()) -> tuple[np.nda
 
 
 def histogram_svg(scores: Sequence[float], supports: Sequence[float], threshold: float | None) -> str:
-    """The figure; colours come from the page's style sheet."""
+    """The figure; colours come from the page's style sheet, and `histogram_key` says what is what."""
     marks = [*supports, *([threshold] if threshold is not None else [])]
     counts, edges = bins_of(scores, marks)
     floor = HEIGHT - BOTTOM
@@ -47,11 +47,8 @@ def histogram_svg(scores: Sequence[float], supports: Sequence[float], threshold:
             f'<path class="tick" d="M{tip:.1f} {floor + 2} l-4 9 h8 z"><title>support: {value:.4g}</title></path>'
         )
     for value, anchor in ((edges[0], "start"), (edges[-1], "end")):
-        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - 22}" text-anchor="{anchor}">{value:.4g}</text>')
-    parts.append(
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 22}" text-anchor="middle">score · most in one bar: {counts.max()}</text>'
-    )
-    parts.append(f'<text class="soft" x="{LEFT}" y="{HEIGHT - 3}">▲ scores of the supports themselves</text>')
+        parts.append(f'<text x="{x(value):.1f}" y="{HEIGHT - 5}" text-anchor="{anchor}">{value:.4g}</text>')
+    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 5}" text-anchor="middle">image score</text>')
     if threshold is not None:
         at = x(threshold)
         anchor, shift = ("end", -6) if at > WIDTH / 2 else ("start", 6)
@@ -64,3 +61,15 @@ def histogram_svg(scores: Sequence[float], supports: Sequence[float], threshold:
     said = f"Histogram of {len(scores)} scores from {edges[0]:.4g} to {edges[-1]:.4g}"
     said += f", threshold at {threshold:.4g}" if threshold is not None else ", no threshold"
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{said}">{"".join(parts)}</svg>'
+
+
+def histogram_key(scores: Sequence[float], supports: Sequence[float], threshold: float | None) -> str:
+    """What the height of the bars and the triangles mean, in HTML: text in the figure would shrink with it."""
+    marks = [*supports, *([threshold] if threshold is not None else [])]
+    most = int(bins_of(scores, marks)[0].max())
+    said = f"The highest bar holds {most} image{'' if most == 1 else 's'}."
+    if not supports:
+        return said
+    several = "scores of the supports, each against the others"
+    marked = several if len(supports) > 1 else "score of the support's mirror image"
+    return f'{said} <span class="tick">▲</span> {marked}.'

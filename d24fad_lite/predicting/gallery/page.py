@@ -9,7 +9,7 @@ from pathlib import Path
 from d24fad_lite.files import data_uri, write_text
 from d24fad_lite.messages import in_html as text
 from d24fad_lite.predicting.gallery.content import Gallery, GalleryImage, GallerySupport
-from d24fad_lite.predicting.gallery.histogram import histogram_svg
+from d24fad_lite.predicting.gallery.histogram import histogram_key, histogram_svg
 
 HERE = Path(__file__).parent
 NOTICE = "For research and teaching. Not for clinical use."
@@ -17,8 +17,14 @@ NOTICE = "For research and teaching. Not for clinical use."
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 SCALE = (
     '<span class="key half"></span>Blue line: the highest value that the map of any support reaches. '
-    '<span class="key full"></span>Yellow line: twice as far above the supports\' median. One scale for all images. '
-    "The strip below an image shows how much each support counted."
+    '<span class="key full"></span>Yellow line: twice as far above the supports\' median. A tint outside the lines: '
+    "above that median, yet within what supports show. One scale for all images."
+)
+STRIP = "The strip below an image shows how much each support counted. "
+CONTROLS = "Enter opens an image; arrow keys, j and k go on, m hides the map, Esc closes."
+SUSPICION = (
+    "Suspicion: how unlike the other supports the oddest places of a support are. 0 is the median support, 1 the mean "
+    "deviation from it; some support always has the highest."
 )
 LEAST_NUMBERED = 0.12  # share of a support below which its number does not fit into its part of the strip
 
@@ -50,9 +56,12 @@ def _parts(gallery: Gallery) -> Iterator[str]:
     yield '<h2>All scores</h2><div class="panel">'
     supports = [support.score for support in gallery.supports if support.score is not None]
     yield histogram_svg(gallery.all_scores, supports, gallery.threshold)
-    yield f"<p>{text(gallery.threshold_sentence)}</p></div>"
+    yield f'<p class="soft">{histogram_key(gallery.all_scores, supports, gallery.threshold)}</p>'
+    yield f'<p class="reason">{text(gallery.threshold_sentence)}.</p></div>'
     yield from _settings(gallery)
     yield f"<h2>{_counted(len(gallery.supports), 'support')}</h2>"
+    if any(support.suspicion is not None for support in gallery.supports):
+        yield f'<p class="soft">{SUSPICION}</p>'
     yield '<ul class="grid small">'
     yield from (_support(number, support) for number, support in enumerate(gallery.supports, start=1))
     yield f"</ul><h2>Images, highest score first{_alarms(gallery)}</h2>"
@@ -62,7 +71,8 @@ def _parts(gallery: Gallery) -> Iterator[str]:
             f'<p class="soft">Not shown: {hidden} of lower scores (--gallery sets how many are shown). '
             "All stand in scores.csv and in the histogram.</p>"
         )
-    yield f'<p class="soft">{SCALE} Enter opens an image; arrow keys, j and k go on, m hides the map, Esc closes.</p>'
+    strip = STRIP if len(gallery.supports) > 1 else ""
+    yield f'<p class="soft">{SCALE}{_lines(gallery)}</p><p class="soft">{strip}{CONTROLS}</p>'
     yield _tools(gallery)
     yield '<ul class="grid" id="images">'
     yield from (_card(rank, image, gallery.supports) for rank, image in enumerate(gallery.images, start=1))
@@ -82,6 +92,17 @@ def _alarms(gallery: Gallery) -> str:
     return f" ({_counted(alarms, 'alarm')}{f', {shown} of them shown' if shown < alarms else ''})"
 
 
+def _lines(gallery: Gallery) -> str:
+    """How many of the pictures have a blue line; where none has, why the maps look empty beside high scores."""
+    mapped = [image for image in gallery.images if image.overlay is not None]
+    lined = sum(image.outlined for image in mapped)
+    if not mapped:
+        return ""
+    if lined:
+        return f" Images below with a blue line: {lined} of {len(mapped)}."
+    return " <b>No image below has a blue line</b>: somewhere the map of a support is higher than all of theirs."
+
+
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
@@ -93,15 +114,20 @@ def _settings(gallery: Gallery) -> Iterator[str]:
 
 
 def _support(number: int, support: GallerySupport) -> str:
-    said = [f"score {support.score:.4g}"] if support.score is not None else []
-    said += [f"suspicion {support.suspicion:.2g}"] if support.suspicion is not None else []
-    flag = ' <span class="badge">stands apart: look</span>' if support.flagged else ""
+    said = [f"<span>score {support.score:.4g}</span>"] if support.score is not None else []
+    said += [f"<span>suspicion {_signed(support.suspicion)}</span>"] if support.suspicion is not None else []
+    said += ['<span class="badge">stands apart: look</span>'] if support.flagged else []
     return (
         f'<li class="card{" alarm" * support.flagged}" data-support="{text(support.name)}" style="padding:.5rem">'
         f'<span class="frame"><img src="{data_uri(support.picture, "jpeg")}" alt="{text(support.name)}"></span>'
         f'<div class="name" title="{text(support.name)}"><b>{number}</b> {text(support.name)}</div>'
-        f'<div class="soft">{", ".join(said)}{flag}</div></li>'
+        f'<div class="line soft">{"".join(said)}</div></li>'
     )
+
+
+def _signed(value: float) -> str:
+    """Two digits, with a minus sign as long as a plus."""
+    return f"{value:.2g}".replace("-", "−")
 
 
 def _card(rank: int, image: GalleryImage, supports: Sequence[GallerySupport]) -> str:
