@@ -251,6 +251,8 @@ def _influence_bars(ax: Axes, report: ChoiceReport) -> None:
     ax.set(yticks=range(len(values)), xlabel="AUROC with it minus without")
     ax.set_yticklabels(labels, fontsize=9)
     widest = max([0.01, *map(abs, values)]) * 1.2
+    if not any(values):  # bars of no length look like a figure that failed
+        ax.text(0.5, 0.04, "no support changes it", transform=ax.transAxes, ha="center", color=INK, fontsize=9)
     ax.set_xlim(-widest, widest)
     ax.set_title("influence of each support", fontsize=10)
     ax.invert_yaxis()
