@@ -23,7 +23,7 @@ from d24fad_lite.evaluation.uncertainty.thresholds import conformal_threshold
 PAGE = Path(__file__).resolve().parent / "ALARMS.md"
 DRAWS, SHOTS, SIDE, BATCH = 200, 4, 64, 32
 PROMISES = ((0.05, 19), (0.1, 9), (0.1, 30))  # alpha, further normal images
-METHODS = ("untrained", "matched", "nearest-patch", "mean-feature")
+METHODS = ("untrained", "matched", "nearest-patch", "mirrored-patch", "mean-feature")
 TASKS = ("RSNA",)
 NORMALS = 80  # of a synthetic task
 
