@@ -120,6 +120,8 @@ def benchmark(
         board = read_board(plan, out.resolve())
         tell("\n".join([*lines(board.cells), "", board.summary(), estimate(board, where.at_a_time)]))
         return
+    if action == "table" and not out.is_dir():
+        return _report([], out)  # nothing is read, so no folder is made
     with sole_writer(out, "a benchmark") as folder:
         ended = _kept(plan, folder) if action == "table" else _run(plan, folder, where, attempts, detach, show_names)
         _report(ended, folder)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from d24fad_lite.cli.errors import FAILED, explain, say, tell
-from d24fad_lite.cli.options import writable_folder
+from d24fad_lite.cli.options import require_writable
 
 
 def check(
@@ -79,7 +79,7 @@ def _check_folder(root: Path, html: Path | None) -> None:
     from d24fad_lite.evaluation.intake.intake import intake_report
 
     if html is not None:
-        writable_folder(html.absolute().parent, "--html")  # better now than after an hour
+        require_writable(html.absolute().parent, "--html")  # better now than after an hour
     report = intake_report(root, progress=sys.stderr.isatty())
     tell(report.text())
     if html is not None:

@@ -25,7 +25,7 @@ from d24fad_lite.cli.options import (
     load_model,
     make_config,
     model_facts,
-    writable_folder,
+    require_writable,
 )
 from d24fad_lite.csv_files import write_frame
 from d24fad_lite.files import fitting_name
@@ -100,6 +100,7 @@ def evaluate(
     """
     from d24fad_lite.data.benchmark import open_benchmark, require_both_classes, task_names
     from d24fad_lite.evaluation.evaluate import evaluate as measure
+    from d24fad_lite.evaluation.evaluate import require_measurable
 
     if (model is None) is not untrained:
         raise ValueError(
@@ -111,15 +112,18 @@ def evaluate(
     bench = open_benchmark(data, wanted)
     for tested in bench.values():
         require_both_classes(tested)  # of all tasks, before the first is scored
-    folder = writable_folder(out) if out is not None else None
+    if out is not None:
+        require_writable(out)
     detector = (
         load_model(model, teacher_module, device, method)
         if model
         else _untrained(teacher, weights, image_size, teacher_module, device, method)
     )
     scorers = _readings(detector, names_of(reading))
+    for tested, k, scorer in product(bench.values(), counts, scorers.values()):
+        require_measurable(scorer, tested, k, draws, seed, protocol=protocol, batch_size=batch_size)
     table = LiveTable(task=bench, reading=scorers, protocol=[protocol])
-    with sole_writer(folder, "an evaluation") if folder else nullcontext():
+    with sole_writer(out, "an evaluation") if out is not None else nullcontext():
         for name in dict.fromkeys(map(bench.resolve, wanted)):
             _warn_if_seen(model, name)
             for k, (read_as, scorer) in product(counts, scorers.items()):
@@ -135,9 +139,9 @@ def evaluate(
                     progress=sys.stderr.isatty(),
                 )
                 table.add(_row(report, read_as))
-                if folder is not None:
-                    report.save(folder / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"), names=names)
-        table.conclude(folder)
+                if out is not None:
+                    report.save(out / fitting_name(f"{name}_K{k}{'_' * bool(read_as)}{read_as}"), names=names)
+        table.conclude(out)
 
 
 def _readings(detector: D24FAD | BaselineDetector, names: list[str]) -> Mapping[str, D24FAD | Scorer]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from d24fad_lite.cli.errors import tell
-from d24fad_lite.cli.options import Method, Reading, TeacherModule, stored_teacher, writable_folder
+from d24fad_lite.cli.options import Method, Reading, TeacherModule, require_writable, stored_teacher
 
 
 def export(
@@ -57,19 +57,16 @@ def export(
       score, anomaly_map = session.run(None, {"image": image})
       alarm = facts["threshold"] is not None and float(score) > facts["threshold"]
     """
-    from d24fad_lite.predicting.export.export import export_detector, require_exportable
+    from d24fad_lite.predicting.export.export import export_detector
     from d24fad_lite.predicting.export.formats import MOST_PIXELS
     from d24fad_lite.predicting.inputs import choose_supports
-    from d24fad_lite.predicting.prepared import given_images, require_model_file
+    from d24fad_lite.predicting.prepared import require_model_file
 
     require_model_file(model)
     if out.exists() and not overwrite:
         raise FileExistsError(f"--out {out} exists; choose another file, or --overwrite to replace it")
-    require_exportable(out, to, pixels, reading, method, overwrite)
     chosen = choose_supports(supports, shots, seed, "--shots")
-    given_images(chosen, normals or [], 0, 0, alpha)  # too few of them are named before the folder is made
-    teacher = stored_teacher(model, teacher_module)
-    writable_folder(out.parent)
+    require_writable(out.parent)
     written = export_detector(
         model,
         chosen,
@@ -80,7 +77,7 @@ def export(
         method=method,
         alpha=alpha,
         normals=normals or [],
-        teacher=teacher,
+        teacher=stored_teacher(model, teacher_module),
         overwrite=overwrite,
     )
     threshold = written.facts["threshold"]

@@ -16,7 +16,7 @@ from d24fad_lite.cli.options import (
     TeacherModule,
     import_teacher,
     make_config,
-    writable_folder,
+    require_writable,
 )
 from d24fad_lite.csv_files import write_frame
 from d24fad_lite.listings import names_of
@@ -158,8 +158,8 @@ def fit(
     tasks = open_benchmark(data).without(*left_out)
     if not tasks:
         raise ValueError(f"nothing is left to train on: --leave-out {', '.join(left_out)} names every task in {data}")
-    pick_device(device, "--device")  # a wrong one is named before the folder is made
-    writable_folder(out)
+    pick_device(device, "--device")
+    require_writable(out)
     model = D24FAD(named_method(method).settings(config))
     shown: Any = True if sys.stderr.isatty() else EpochLines(epochs)
     with resumable("the same command goes on from the last full epoch"):
@@ -198,7 +198,8 @@ def _save_untrained(method: str, config: D24FADConfig, settings: FitSettings, ou
     """Write the detector of a method that is not trained; name the settings of training that were given for nothing."""
     from d24fad_lite.evaluation.baselines.by_name import create_detector
 
-    path = create_detector(method, config).save(writable_folder(out) / "model.safetensors", trained_on=[])
+    require_writable(out)
+    path = create_detector(method, config).save(out / "model.safetensors", trained_on=[])
     usual, own = FitSettings().keywords() | {"seed": settings.seed}, settings.keywords()
     unused = [f"--{name.replace('_', '-')}" for name, value in own.items() if value != usual[name]]
     ignored = f", so {', '.join(unused)} changed nothing" if unused else ""
@@ -261,7 +262,7 @@ def pretrain(
     recipe = Recipe(architecture=architecture, seed=seed, stages=stages)
     if probe is not None:
         open_benchmark(probe)  # a wrong folder is named before an hour of work, not after
-    writable_folder(out)
+    require_writable(out)
     with resumable("the same command goes on from the last checkpoint"):
         path = train(out, recipe, device=pick_device(device, "--device"), resume=resume, progress=sys.stderr.isatty())
     tell(f"saved {path}")

@@ -72,17 +72,22 @@ Device = Annotated[
 ]
 
 
-def writable_folder(folder: Path, option: str = "--out") -> Path:
-    """The folder, made and tried: better now than after an hour of work. Raises OSError."""
+def require_writable(folder: Path, option: str = "--out") -> None:
+    """Refuse a folder that cannot be written, or made: better now than after an hour of work. Raises OSError.
+
+    Nothing is made: a command that refuses something else after this leaves no empty folder behind. What is tried is
+    the folder or, where there is none yet, the nearest one above it.
+    """
+    place = folder.absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        while not place.exists() and not place.is_symlink():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place):
             pass
     except OSError as error:
         raise OSError(
             f"cannot write into {option} {folder}: {error.strerror or error}; choose a folder that can be written"
         ) from error
-    return folder
 
 
 def import_teacher(address: str) -> nn.Module:

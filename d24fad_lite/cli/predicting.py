@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from d24fad_lite.cli.errors import FAILED, resumable, say, tell
-from d24fad_lite.cli.options import Device, Method, Reading, TeacherModule, stored_teacher, writable_folder
+from d24fad_lite.cli.options import Device, Method, Reading, TeacherModule, require_writable, stored_teacher
 
 if TYPE_CHECKING:
     from d24fad_lite.predicting.prediction import FolderPrediction
@@ -81,14 +81,15 @@ def predict(
     from d24fad_lite.predicting.score_store import ResultsConflict
 
     chosen = choose_supports(supports, shots, seed, "--shots")
-    require_ready(model, images, out, reading, method)  # a wrong path is reported before the folder is made
+    require_ready(model, images, out, reading, method)  # a wrong path is reported before the folder is tried
+    require_writable(out)
     with resumable(f"{out} keeps what is scored; the same command goes on from there"):
         try:
             result = predict_folder(
                 model,
                 images,
                 chosen,
-                writable_folder(out),
+                out,
                 reading=reading,
                 method=method,
                 alpha=alpha,

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from d24fad_lite.data.benchmark import Task, require_both_classes, require_disjoint, require_shots
 from d24fad_lite.data.supports import draw_supports
 from d24fad_lite.evaluation.metrics import PixelAuroc
-from d24fad_lite.evaluation.official import official_scores
+from d24fad_lite.evaluation.official import official_scores, require_raw_maps, whole_batches
 from d24fad_lite.evaluation.report import EvaluationReport
 from d24fad_lite.evaluation.scorer import DetectorScorer, Scorer, as_scorer
 from d24fad_lite.evaluation.shared_teacher import SharedTeacher
@@ -78,16 +78,11 @@ def evaluate(
         Too few normal images for K, unknown protocol or reading, a test set without normal or without anomalous images,
         a test image among the training images, NaN scores.
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(choose_one_of("protocol", protocol, PROTOCOLS))
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size!r} must be at least 1")
     scorer = as_scorer(model, precision, reading)
+    support_sets = require_measurable(
+        scorer, task, shots, draws, seed, protocol=protocol, batch_size=batch_size, supports=supports
+    )
     keep_freed_memory()
-    require_shots(task, shots, query=False)
-    require_both_classes(task)
-    require_disjoint(task)
-    support_sets = _support_sets(task, shots, draws, seed, supports)
     distinct, draws_of_distinct = np.unique(support_sets, return_inverse=True)
     images = task.train.images(scorer.image_size, distinct)
     prepared = scorer.prepare(images, draws_of_distinct.reshape(support_sets.shape))
@@ -114,6 +109,34 @@ def evaluate(
         pixel_aurocs=pixel_aurocs,
         facts=facts,
     )
+
+
+def require_measurable(
+    model: D24FAD | Scorer,
+    task: Task,
+    shots: int = 4,
+    draws: int = 10,
+    seed: int = 0,
+    *,
+    protocol: str = "per-image",
+    batch_size: int = 32,
+    supports: np.ndarray | Sequence[Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Refuse what `evaluate` would refuse of these arguments, before the first of several evaluations is begun.
+
+    Returns the support sets, int64 [draws, K]: positions in `task.train`. Parameters and errors as of `evaluate`.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(choose_one_of("protocol", protocol, PROTOCOLS))
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size!r} must be at least 1")
+    require_shots(task, shots, query=False)
+    require_both_classes(task)
+    require_disjoint(task)
+    if protocol == "official":
+        require_raw_maps(as_scorer(model))
+        whole_batches(task)
+    return _support_sets(task, shots, draws, seed, supports)
 
 
 def _score_all(

@@ -45,18 +45,7 @@ def official_scores(scorer: Scorer, task: Task, prepared: Any, progress: bool = 
     ValueError
         A scorer without raw maps, fewer test images than one batch.
     """
-    if not isinstance(scorer, RawMapScorer):
-        raise ValueError(
-            f"protocol='official' blurs raw anomaly maps across a batch; {scorer.name!r} gives none "
-            "(raw_maps is missing)"
-        )
-    by_class = np.argsort(task.test.labels, kind="stable")
-    tested = by_class[: len(by_class) // BATCH * BATCH]
-    if len(tested) == 0:
-        raise ValueError(
-            f"protocol='official' drops incomplete batches of {BATCH}; task {task.name!r} has only "
-            f"{len(by_class)} test images"
-        )
+    scorer, tested = require_raw_maps(scorer), whole_batches(task)
     config = scorer.model.config
     blocks = []
     for start in tqdm(range(0, len(tested), BATCH), desc="official", disable=not progress, leave=False):
@@ -68,3 +57,25 @@ def official_scores(scorer: Scorer, task: Task, prepared: Any, progress: bool = 
     scores = np.concatenate(blocks, axis=1).astype(np.float64)  # (D, M)
     low, high = scores.min(axis=1, keepdims=True), scores.max(axis=1, keepdims=True)
     return (scores - low) / np.maximum(high - low, np.finfo(float).tiny), tested
+
+
+def require_raw_maps(scorer: Scorer) -> RawMapScorer:
+    """The scorer itself; ValueError where it gives no maps before the blur."""
+    if not isinstance(scorer, RawMapScorer):
+        raise ValueError(
+            f"protocol='official' blurs raw anomaly maps across a batch; {scorer.name!r} gives none "
+            "(raw_maps is missing)"
+        )
+    return scorer
+
+
+def whole_batches(task: Task) -> np.ndarray:
+    """Positions int [M] of the test images that the protocol keeps, sorted by class; ValueError where none is left."""
+    by_class = np.argsort(task.test.labels, kind="stable")
+    tested = by_class[: len(by_class) // BATCH * BATCH]
+    if len(tested) == 0:
+        raise ValueError(
+            f"protocol='official' drops incomplete batches of {BATCH}; task {task.name!r} has only "
+            f"{len(by_class)} test images"
+        )
+    return tested

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -146,17 +146,27 @@ def _require_free(plan: Plan, out: Path) -> None:
 
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out` that takes its name when the work is done, and else is removed."""
-    with ExitStack() as stack:
-        try:
-            partial = stack.enter_context(replacing_folder(out))
-        except OSError as error:
-            raise OSError(
-                f"cannot write '{out}': {error.strerror or error}; choose a folder that can be written"
-            ) from error
-        yield partial
-        if out.exists():
-            out.rmdir()  # it was empty before the work began; if it no longer is, this raises and nothing is replaced
+    """A hidden folder beside `out` that takes its name when the work is done, and else is removed.
+
+    So are, then, the folders above that were made for it.
+    """
+    made_above = [folder for folder in out.parents if not folder.exists()]  # the nearest first
+    try:
+        with ExitStack() as stack:
+            try:
+                partial = stack.enter_context(replacing_folder(out))
+            except OSError as error:
+                raise OSError(
+                    f"cannot write '{out}': {error.strerror or error}; choose a folder that can be written"
+                ) from error
+            yield partial
+            if out.exists():
+                out.rmdir()  # it was empty before the work began; if not now, this raises and nothing is replaced
+    except BaseException:
+        with suppress(OSError):  # one is not empty: somebody else has come
+            for folder in made_above:
+                folder.rmdir()
+        raise
 
 
 # --- splitting -------------------------------------------------------------------------------------------------------
