@@ -289,4 +289,4 @@ def _probe(architecture: str, weights: Path, data: Path) -> None:
     )
     tell(probed.table().to_string())
     difference, low, high = probed.difference("fractals", "random")
-    tell(f"fractals minus random, mean of tasks: {difference:+.3f} [{low:+.3f}, {high:+.3f}]")
+    tell(f"fractals minus random, mean of tasks: {difference:+z.3f} [{low:+z.3f}, {high:+z.3f}]")

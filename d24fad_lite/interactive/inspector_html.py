@@ -60,7 +60,7 @@ def _influence_html(report: ChoiceReport, names: list[str]) -> str:
     numbered = list(zip(range(1, len(names) + 1), names, report.influence, strict=True))
     head = "".join(f"<th scope=col>{text}</th>" for text in ("AUROC without it", "its influence", "mean weight"))
     rows = "".join(
-        f"<tr>{_name_cell(k, name)}<td>{i.auroc_without:.3f}</td><td>{i.change:+.3f}</td><td>{i.share:.2f}</td></tr>"
+        f"<tr>{_name_cell(k, name)}<td>{i.auroc_without:.3f}</td><td>{i.change:+z.3f}</td><td>{i.share:.2f}</td></tr>"
         for k, name, i in numbered
     )
     flags = "".join(

@@ -136,7 +136,7 @@ class ChoiceReport:
                 "support": k,
                 "image": i.name,
                 "AUROC without it": round(i.auroc_without, 3),
-                "its influence": round(i.change, 3),
+                "its influence": round(i.change, 3) + 0.0,  # not -0.0
                 "mean weight": round(i.share, 3),
                 "flags": "; ".join(i.flags),
             }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from d24fad_lite.data.benchmark import Task
 from d24fad_lite.interactive.inspector import SupportInspector, choose_supports
+from d24fad_lite.interactive.inspector_html import quality_html
 from d24fad_lite.interactive.picker import SupportPicker
 from d24fad_lite.model.config import D24FADConfig
 from d24fad_lite.model.detector import D24FAD
@@ -124,9 +126,13 @@ def test_is_my_choice_any_good_warns_of_optimism_and_grows_stale(inspector: Supp
     assert "of 50 random sets" in said and "optimistic" in said and "pixel AUROC" in said
     assert inspector.report.auroc == pytest.approx(inspector.live.auroc)
     for number, influence in enumerate(inspector.report.influence, start=1):
-        assert f"{number} · {influence.name.removeprefix('train/good/')}" in said and f"{influence.change:+.3f}" in said
+        assert (
+            f"{number} · {influence.name.removeprefix('train/good/')}" in said and f"{influence.change:+z.3f}" in said
+        )
         assert all(flag in said for flag in influence.flags)
     assert ("No support stands out" in said) is not any(i.flags for i in inspector.report.influence)
+    tiny = replace(inspector.report, influence=[replace(inspector.report.influence[0], change=-1e-5)])
+    assert "<td>+0.000</td>" in quality_html(tiny, ["a.png"])  # not -0.000
     inspector.live.selection.toggle(4)
     assert inspector.report is None and "has changed since" in words(inspector.quality)
 

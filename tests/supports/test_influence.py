@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,11 @@ def test_influence_is_the_auroc_with_all_minus_without_one(report: ChoiceReport,
         assert influence.index == index and influence.auroc_without == pytest.approx(alone)
         assert influence.change == pytest.approx(report.auroc - alone)
     assert sum(i.share for i in report.influence) == pytest.approx(1, rel=1e-4)
+
+
+def test_an_influence_that_rounds_to_nothing_is_said_without_a_minus(report: ChoiceReport) -> None:
+    tiny = replace(report, influence=[replace(report.influence[0], change=-1e-5)])
+    assert str(tiny.rows()[0]["its influence"]) == "0.0"
 
 
 def test_the_percentile_counts_ties_half() -> None:

@@ -122,7 +122,7 @@ class PairedComparison:
         unit = f"{self.clusters} patients" if self.clusters < self.images else f"{self.images} images"
         delong = "" if self.delong_p is None else f", DeLong p={self.delong_p:.3g}"
         return (
-            f"{self.first} - {self.second}: {self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}], "
+            f"{self.first} - {self.second}: {self.difference:+z.3f} [{self.low:+z.3f}, {self.high:+z.3f}], "
             f"p={self.p:.3g}{delong} ({self.draws} draw{'s' * (self.draws != 1)}, {unit})"
         )
 

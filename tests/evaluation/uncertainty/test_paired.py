@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_a_method_against_itself_differs_by_nothing_and_a_better_one_by_somethin
     means = [np.mean([image_auroc(labels, row) for row in part]) for part in both]
     assert pair.difference == pytest.approx(means[0] - means[1])
     assert 0 < pair.low < pair.difference < pair.high and pair.p < 0.01 and "a - b: +" in pair.summary()
+
+
+def test_a_difference_that_rounds_to_nothing_is_said_without_a_minus() -> None:
+    both, labels = toy_scores(1, gain=1.5)
+    pair = compare_paired(toy_report("a", both[0], labels), toy_report("b", both[1], labels))
+    tiny = replace(pair, difference=-1e-5, low=-0.0004, high=-0.0)
+    assert tiny.summary().startswith("a - b: +0.000 [+0.000, +0.000], p=")
+    assert replace(pair, low=-0.0006).summary().count("[-0.001, ") == 1
 
 
 def test_images_of_one_patient_count_as_one_and_widen_the_interval() -> None:
