@@ -1,7 +1,7 @@
 """D²4FAD trained so that self-distillation does not collapse: does any schedule add to what needs no training?
 
     python benchmarks/few_normals_schedules.py                    # a sample world; writes FEW_NORMALS_SCHEDULES.md
-    python benchmarks/few_normals_schedules.py --teacher tf_efficientnet_lite0          # with this one alone
+    python benchmarks/few_normals_schedules.py --teacher tf_efficientnet_lite0 --steps 150    # less of it
     python benchmarks/few_normals_schedules.py --data ROOT --task A B C    # images of your own; printed, not written
     python benchmarks/few_normals_schedules.py --keep FOLDER      # scores are kept there; a stopped run goes on
 
@@ -35,7 +35,8 @@ from d24fad_lite.model.features import TeacherFeatures
 
 PAGE = Path(__file__).resolve().parent / "FEW_NORMALS_SCHEDULES.md"
 SEEDS = (0, 1, 2)
-STEPS, TASKS_IN_BATCH, OF_TASK, RATE, BETAS = 300, 2, 8, 5e-4, (0.5, 0.999)
+STEPS = 300
+TASKS_IN_BATCH, OF_TASK, RATE, BETAS = 2, 8, 5e-4, (0.5, 0.999)
 SPREAD_WEIGHT, FIRST_LAMBDA = 1.0, 1.0
 PROCEDURAL_TASKS, PROCEDURAL_IMAGES = 200, 16
 READINGS = ("released", "paper")
@@ -68,28 +69,29 @@ def main() -> None:
     parser.add_argument("--worlds", type=Path)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--teacher", choices=dict(TEACHERS))
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     torch.backends.cudnn.allow_tf32 = False  # so that the frozen readings are those of a processor
     device, parts = pick_device(options.device), []
     for name, weights in [one for one in TEACHERS if options.teacher in (None, one[0])]:
-        trainer = Trainer(name, weights, device)
+        trainer = Trainer(name, weights, device, options.steps)
         for source, bench in benchmarks(options.data, options.worlds, WORLDS[:1]):
             tasks = {task: bench[task] for task in options.task or list(bench)}
-            found = kept(options.keep, f"{source} {name}", partial(trainer.of_source, tasks))
+            found = kept(options.keep, f"{source} {name} {options.steps}", partial(trainer.of_source, tasks))
             parts.append(f"### {source}; {name} ({weights})\n\n{compared(found, FROZEN)}\n")
             print(parts[-1], flush=True)
     if options.data is None:
-        PAGE.write_text(TEXT + "\n".join(parts), encoding="utf-8")
+        PAGE.write_text(text(options.steps) + "\n".join(parts), encoding="utf-8")
 
 
 class Trainer:
     """One frozen teacher, and the students trained with it."""
 
-    def __init__(self, name: str, weights: str, device: str) -> None:
+    def __init__(self, name: str, weights: str, device: str, steps: int = STEPS) -> None:
         self.config = d2.D24FADConfig(teacher=name, weights=weights, image_size=SIDE)
         self.teacher = d2.Teacher(name, weights, SIDE).eval().to(device)
-        self.device = device
+        self.device, self.steps = device, steps
         self._procedural: dict[str, list[d2.D24FAD]] = {}
 
     def of_source(self, tasks: Mapping[str, d2.Task]) -> Found:
@@ -110,13 +112,13 @@ class Trainer:
         model = d2.D24FAD(config, self.teacher).to(self.device).train()
         weights = [weight for weight in model.parameters() if weight.requires_grad]
         optimizer, rng = torch.optim.Adam(weights, lr=RATE, betas=BETAS), np.random.default_rng(seed)
-        for step in range(STEPS):
+        for step in range(self.steps):
             chosen = [tasks[i] for i in rng.permutation(len(tasks))[:TASKS_IN_BATCH]]
             parts = [one.select(rng.permutation(len(one.embedding))[:OF_TASK]) for one in chosen]
             levels = [torch.cat(level) for level in zip(*(part.levels for part in parts), strict=True)]
             query = TeacherFeatures(levels, torch.cat([part.embedding for part in parts]))
             out = model(query, support_rows=mates([len(part.embedding) for part in parts], rng).to(self.device))
-            first = schedule.teacher_first and step < STEPS // 2
+            first = schedule.teacher_first and step < self.steps // 2
             loss = out.loss_ssd + (FIRST_LAMBDA if first else config.lambda_tsd) * out.loss_tsd
             if schedule.keep_spread:
                 loss = loss + SPREAD_WEIGHT * lost_spread(out.query_features, query.levels)
@@ -190,11 +192,13 @@ def scored(model: d2.D24FAD, normals: TeacherFeatures, tests: TeacherFeatures, d
     return [model.predict(queries, bank).score for bank in banks]
 
 
-TEXT = f"""# D²4FAD trained so that self-distillation does not collapse
+def text(steps: int) -> str:
+    """The head of the page."""
+    return f"""# D²4FAD trained so that self-distillation does not collapse
 
 Written by `python benchmarks/few_normals_schedules.py`. All images are synthetic. Does D²4FAD, trained so that SSD
 cannot be nought by giving every image the same features, come near `mirrored-patch`, which needs no training?
-{DRAWS} draws of {SHOTS} supports at {SIDE} px, {len(SEEDS)} training seeds; {STEPS} steps of {TASKS_IN_BATCH} tasks
+{DRAWS} draws of {SHOTS} supports at {SIDE} px, {len(SEEDS)} training seeds; {steps} steps of {TASKS_IN_BATCH} tasks
 with {OF_TASK} images each, supports among the images of the same task, Adam with a rate of {RATE}; the last weights are
 taken.
 

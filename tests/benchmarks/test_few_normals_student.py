@@ -175,8 +175,7 @@ def test_spread_is_lost_where_the_student_varies_less_than_the_teacher(scale: fl
 
 def test_schedules_change_the_training_and_as_released_is_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedules, "SIDE", 64)
-    monkeypatch.setattr(schedules, "STEPS", 2)
-    trainer = schedules.Trainer("resnet18", "random", "cpu")
+    trainer = schedules.Trainer("resnet18", "random", "cpu", steps=2)
     seen = [trainer.encoded(_images(9, seed)) for seed in (1, 2)]
     tasks = [one.replace(levels=[50 * level for level in one.levels]) for one in seen]  # the student varies less
     models = {name: trainer.trained(tasks, one, 0) for name, one in schedules.SCHEDULES.items()}

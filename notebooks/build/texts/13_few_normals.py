@@ -1,17 +1,17 @@
 # %% [markdown]
 # # 13 · What can four normal images do?
 #
-# Four normal images, a frozen network, no training: what is the best **honest** reading of that? Lesson 02 introduced
-# the nearest patch: each position of the query looks for its like in all supports, and its distance to the nearest one
-# is its anomaly. This lesson builds the reading that won on development data, `mirrored-patch`, lets the shipped
-# samples judge it, and lists ten ideas that looked good and did not help. You should know the nearest patch (02), the
-# draws of supports (03) and what an interval covers (09).
+# Four normal images, a frozen network, no training: what is the best score that can be read from them without using a
+# test label? Lesson 02 introduced the nearest patch: each position of the query looks for its like in all supports, and
+# its distance to the nearest one is its anomaly score. This lesson builds the reading that won on development data,
+# `mirrored-patch`, lets the shipped samples judge it, and weighs ten ideas that looked good. You should know the
+# nearest patch (02), the draws of supports (03) and what an interval covers (09).
 #
 # **You will learn**
-# - how mirror images turn four supports into more, and when an image may explain itself;
+# - how mirror images turn four supports into more, and when an image may be compared with its own mirror image;
 # - to let the supports decide, without a label, whether anatomy is symmetric;
 # - to compare readings in pairs, on the same images and the same draws;
-# - why ten plausible ideas did not help.
+# - what ten plausible ideas were worth, and whether training on other tasks adds anything.
 #
 # **Needs:** CPU · about 30 s, 1.5 GB (quick)
 
@@ -54,15 +54,16 @@ def images_of(image_set, positions):
 # %% [markdown]
 # ## The idea
 #
-# A few supports show little of what is normal. Two things cost nothing:
+# A few supports show little of what is normal. Two things need no further image:
 #
 # - Each support also stands for its **mirror image** (left and right exchanged). Four normal images become eight.
 # - Where the supports show that anatomy is symmetric, a patch of the query may also look at the **query's own mirror
 #   image** around the same place: what is on both sides is anatomy, what is on one side alone is suspect.
 #
-# "Symmetric" is decided by the supports. Patch by patch they must be nearer to their own mirror images than to each
-# other, and clearly nearer at the same place than half an image away (at most two thirds of that distance), for a
-# tissue of one texture is like itself everywhere. No label and no test image is read. How often is that so?
+# "Symmetric" is decided by the supports, under two conditions, both averaged over patches. They must be nearer to their
+# own mirror images than to each other; and that distance, taken at the same place, must be less than two thirds of the
+# distance half an image away. The second keeps out tissue of one texture, which is like itself everywhere. No label and
+# no test image is read. How often is that so?
 
 # %%
 many = {name: d2.draw_supports(len(t.train), K, 20, lesson.seed) for name, t in bench.items()}
@@ -74,16 +75,16 @@ share = pd.Series({name: np.mean(answers) for name, answers in symmetric.items()
 share.rename("symmetric, share of 20 draws").rename_axis("task").to_frame()
 
 # %% [markdown]
-# A fundus has its disc on one side: never symmetric. Nor are these chest X-rays, with a heart on the left. Brains are,
-# in some draws: from one draw to the next, four supports may resemble each other more or less. And histology? A tissue
-# has no left and right: its patches find their like anywhere, and the second half of the rule says no. The rule
-# measures likeness of features; it knows nothing about anatomy.
+# A fundus has its disc or its macula on one side: never symmetric. Nor are these chest X-rays, with a
+# heart on the left. Brains are, in some draws (7 of 20): from one draw to the next, four supports may resemble each
+# other more or less. And histology? A tissue has no left and right: its patches find their like anywhere, and the
+# second condition says no. The rule measures likeness of features; it knows nothing about anatomy.
 #
 # ## See it
 #
 # Of the larger half of each task's lesions, the one whose centre lies farthest from the vertical middle line; of the
 # first task also the one closest to it. The supports are the first of the 20 draws that the rule calls symmetric, else
-# the first draw. So no image was chosen for its map.
+# the first draw. So no image was chosen for its map. Blue: the outline of the true lesion.
 
 
 # %%
@@ -117,8 +118,8 @@ def pictures_of(name, position):
 # %%
 looked_at = [name for name in names_of([look]) if name in bench] or list(bench)[:3]
 sorted_out = {name: by_distance_to_the_middle(bench[name].test) for name in looked_at}
-columns = [(looked_at[0], "close to the middle", sorted_out[looked_at[0]][-1])]
-columns += [(name, "far from the middle", sorted_out[name][0]) for name in looked_at]
+columns = [(looked_at[0], "closest to the middle", sorted_out[looked_at[0]][-1])]
+columns += [(name, "farthest from the middle", sorted_out[name][0]) for name in looked_at]
 of_columns = [pictures_of(name, position) for name, _, position in columns]
 kinds = ["query", "its mirror image", "nearest patch", "own mirror alone", "mirrored patch"]
 rows = {kind: [pictures[i] for pictures in of_columns] for i, kind in enumerate(kinds)}
@@ -138,13 +139,13 @@ d2.show_figure(figure, "queries with a lesion, their mirror images, and three ma
 # Each map is drawn from its own lowest to its own highest value: compare places, not brightness. *Own mirror alone*
 # asks no support at all:
 #
-# - The brain lesion far from the middle shines twice, at its own place and as a ghost on the other side: where one side
-#   differs from the other, so does the other from the one. The supports know the ghost's place as normal, so the last
-#   map has none.
-# - The lesion close to the middle lies beside its own mirror image. Its inner part finds its like there and is
-#   explained away: in both maps that look into the mirror it is darker than its sides. This is the price.
-# - On the fundus and the chest X-ray organs lie on one side, and large parts of both halves shine. The rule rightly
-#   leaves the mirror out.
+# - The brain lesion farthest from the middle shines twice, at its own place and as a ghost on the other side: a
+#   difference between two sides shows on both. The supports know the ghost's place as normal, so the last map has none.
+# - The lesion closest to the middle lies beside its own mirror image. Its inner part finds its like there and is
+#   explained away: in both maps that look into the mirror it is darker than its surroundings, and the last map is also
+#   bright beside the lesion, outside the outline. This is the price.
+# - On the fundus and the chest X-ray the macula, the vessels or the heart lie on one side, and large parts of both
+#   halves shine. The rule rightly leaves the mirror out.
 #
 # ## By hand
 #
@@ -217,11 +218,12 @@ def parts_of(queries, own, plain, flipped, is_symmetric):
 # %% [markdown]
 # ## The numbers
 #
-# Nearest patch under two scores, its largest and its mean distance, and mirrored patch; image AUROC of each image by
-# itself, the same draws for all. These are synthetic samples. They did not choose the method: that was done on images
-# of other seeds and sources (`benchmarks/FEW_NORMALS.md`), so they may judge it. To be exact: a first version had met
-# them when the development worlds asked for the second half of the rule and for the plain mean in $m$; what it scored
-# here played no part in that. Whoever now changes the method and looks here again has chosen on a test set.
+# Nearest patch under two scores, its largest and its mean distance, and mirrored patch; image AUROC, each image scored
+# by itself, the same draws for all. These are synthetic samples. They did not choose the method: that was done on
+# images of other seeds (`benchmarks/FEW_NORMALS.md`), so they may judge it. To be exact: a first version had been
+# scored on these samples before two details were settled on development worlds (the second condition, and the plain
+# mean in $m$); its scores here were not used for that. Whoever now changes the method and looks here again has chosen
+# on a test set.
 
 # %%
 memory = nearest.scorer().teacher
@@ -252,12 +254,17 @@ pairs = {
 figure = d2.pairs_figure(pairs, f"Mirrored patch in pairs (K = {K}, {lesson.data_kind})")
 lesson.save_figure(figure, "pairs")
 d2.show_figure(figure, "differences of image AUROC to nearest patch, with intervals, on each task")
-for (name, _), pair in pairs.items():
-    print(f"{name:10s} {pair.summary()}")
+pd.DataFrame(
+    {
+        of: [f"{d.difference:+z.3f}", f"{d.low:+z.3f}", f"{d.high:+z.3f}", f"{d.p:.3f}"]
+        for of, d in pairs.items()
+    },
+    index=["difference", "low", "high", "p"],
+).T.rename_axis(["task", "mirrored patch"])
 
 # %% [markdown]
 # The mean over tasks, as in lesson 10: the tasks are independent test sets, so the half widths of their intervals add
-# as squares.
+# as squares. (Nearest patch has one map, so its pixel AUROC stands with its maximum alone.)
 
 
 # %%
@@ -291,11 +298,12 @@ for other, (value, low, high) in gains.items():
 pd.DataFrame(means, index=["mean image AUROC", "low", "high", "mean pixel AUROC"]).T.round(3)
 
 # %% [markdown]
-# In the mean over these five tasks mirrored patch is 0.02 above the maximum of nearest patch and 0.10 above its mean.
-# Neither interval holds zero, though the first only just. Against the maximum the difference is clear on LAG and RSNA.
-# On APTOS and HIS there is nothing left to gain, and on BrainTumor there is no difference. The pixel AUROC is 0.98
-# against 0.96 in the mean, and lower on BrainTumor. At this level, `plain`, the samples are nearly solved: they show
-# large differences, and cannot rank good readings.
+# In the mean over these five tasks mirrored patch is 0.02 above the maximum of nearest patch and 0.10
+# above its mean. Neither interval holds zero, though the first only just; and at an AUROC of 1.000 a bootstrap interval
+# has no width, so they are somewhat too narrow (a high end above 1 comes from adding half widths). Against the maximum
+# the difference is clear on LAG and RSNA, there is nothing left to gain on APTOS and HIS, and none on BrainTumor.
+# Averaged over tasks, the pixel AUROC is 0.98 against 0.96; it is lower on BrainTumor. At this level, `plain`, the
+# samples are nearly solved, so they cannot rank good readings.
 #
 # ## Which part does what
 #
@@ -371,44 +379,51 @@ pixel = pd.DataFrame({name: pixel_by_own_mirror(name) for name in bench}, index=
 pixel.rename_axis("own mirror").round(3)
 
 # %% [markdown]
-# - **Mirrored supports** bring the mean distance from 0.89 to 0.93, for nothing but a second pass of four images.
+# - **Mirrored supports** bring the mean distance from 0.89 to 0.93, for a second pass of four images and a search that
+#   takes twice as long.
 # - The **top tenth of the sharper map** does most: 0.98 or more on every task. The mean is in the score for disease
-#   that changes a whole image; whether it earns its place there, these samples do not say.
+#   that changes a whole image. On all four tables of development worlds the top tenth alone is higher (by 0.004 to
+#   0.018), but most of their lesions are local: they do not test what the mean is there for.
 # - The query's **own mirror image does not help here**. Without it the top tenth is as good or better on every task,
 #   and where it is always used, the pixel AUROC falls on four of five tasks, on HIS from 0.99 to 0.88. That is what
 #   the rule is for: it says no there.
 #
 # Now comes the temptation: the row "top tenth, own mirror never" is the best one. Whoever takes it as the new method
 # has chosen on a test set, on differences of some thousandths near 1.0. The method stays as it was frozen. What the
-# table gives is a **hypothesis**, to be tried on images that nobody has looked at.
+# table gives is a **hypothesis**, one that the development worlds point to as well, to be tried on images that nobody
+# has looked at.
 #
-# ## Ten ideas that did not help
+# ## Ten ideas, and what they were worth
 #
-# All of them need no training and no label. The numbers are **development numbers on synthetic images**: a sample world
-# of another seed (level `plain`, K = 4, the same network as here), image AUROC in the mean of its tasks. Such numbers
-# were used to choose, so they judge nothing. On that world nearest patch has 0.860 with its mean and 0.939 with its
-# maximum, mirrored patch has 0.981; an idea had to beat the better of the first two. This lesson does not compute them,
-# `benchmarks/few_normals.py` does. The reasons are what we think likely, not what was tested; those of 1, 7 and 9
-# follow from the formula.
+# All of them need no training and no label. The numbers are **development numbers on synthetic images**: two sample
+# worlds of other seeds (levels `plain` and `hard`, K = 4, the same network as here), image AUROC in the mean of their
+# tasks, once with the mean of the distances as the score and once with their highest tenth. Such numbers were used to
+# choose, so they judge nothing. This lesson does not compute them, `benchmarks/few_normals.py` does. The reasons are
+# what we think likely, not what was tested; those of 1, 7 and 9 follow from the formula.
 #
-# | | idea | AUROC | what happened, and the likely reason |
-# |--:|:--|:--|:--|
-# | 1 | one pooled feature per image (DN2) | 0.747 | a small lesion drowns in the mean over all positions |
-# | 2 | pooled feature and patches combined | 0.79–0.87 | scales from four supports are noise; the pooled part drags |
-# | 3 | ridge regression on the supports (FastRecon) | 0.888 | a little better than the mean, not than the maximum |
-# | | the same with a subspace of 95 % (PCA) | 0.886 | likewise |
-# | 4 | a Gaussian at each position (PaDiM) | 0.869 | four images give no covariance, and anatomy moves |
-# | 5 | search within a window only | 0.858 | helps where images are aligned; nobody knows that in advance |
-# | 6 | mean of the two nearest supports (k-NN) | 0.852 | a patch that only one support shows is normal too |
-# | 7 | less the supports' own distances | 0.860 | a constant is taken off: the same order as nearest patch, mean |
-# | 8 | both ways, also supports to query (Chamfer) | 0.843 | what a query lacks is mostly ordinary variety |
-# | 9 | spread of channels, as texture (style) | 0.831 | one vector per image again: small lesions drown |
-# | 10 | each level by itself, mean | 0.862 | the mean over all patches stays the limit |
+# | | idea | plain: mean | top tenth | hard: mean | top tenth | what happened, and the likely reason |
+# |--:|:--|--:|--:|--:|--:|:--|
+# | | **nearest patch** (its maximum: 0.939, 0.643) | 0.860 | 0.954 | 0.632 | 0.647 | the bar |
+# | 1 | one pooled feature per image (DN2) | 0.747 | | 0.536 | | a small lesion drowns in the mean over positions |
+# | 2 | pooled feature and patches combined | 0.794 | | 0.572 | | scales from four supports are noise |
+# | 3 | ridge regression on the supports (FastRecon) | 0.888 | 0.979 | 0.654 | 0.674 | better than nearest patch alike |
+# | | a subspace of 95 % (PCA) | 0.886 | 0.977 | 0.654 | 0.684 | likewise |
+# | 4 | a Gaussian at each position (PaDiM) | 0.869 | 0.966 | 0.647 | 0.663 | likewise, and less |
+# | 5 | search within a window only | 0.858 | 0.948 | 0.631 | 0.640 | helps where images are aligned, hurts elsewhere |
+# | 6 | mean of the two nearest supports (kNN) | 0.852 | | 0.630 | | what only one support shows is normal too |
+# | 7 | minus the supports' distances to each other | 0.860 | | 0.632 | | a constant is taken off: the same order |
+# | 8 | both ways (Chamfer) | 0.843 | | 0.626 | | what a query lacks is mostly ordinary variety |
+# | 9 | spread of channels, as texture (style) | 0.831 | | 0.578 | | one vector per image again |
+# | 10 | each level by itself | 0.862 | | 0.635 | | the mean over all patches stays the limit |
+# | | **mirrored patch** (its score: both parts) | 0.891 | 0.992 | 0.648 | 0.727 | 0.981 and 0.709 |
 #
-# Two variations of the winner did not help either (development numbers too). Supports that are also **rotated, scaled
-# and brightened** stay within 0.005 of mirrored ones alone. And the **own mirror image always**, in place of only where
-# the supports are symmetric, loses where organs lie on one side: on synthetic fundus images the top tenth falls from
-# 0.878 to 0.844.
+# **The score did more than the idea.** With the mean, none beats the maximum of nearest patch on `plain`. With the top
+# tenth three do, clearly: reconstruction, subspace and Gaussian. On `hard` none of the ten is clear of the bar, and on
+# neither world is one above mirrored patch. With the other network (the ledger has both) the same three stay below it
+# by 0.06 to 0.09. The ledger does not try them together with mirrored supports: that is the first thing to try next.
+#
+# The **own mirror image always**, in place of only where the supports are symmetric, loses where organs lie on one
+# side: on the fundus task LAG of the `plain` world the AUROC of mirrored patch falls from 0.929 to 0.854.
 #
 # And does something **trained on other tasks** add to it? A comparator that learned on synthetic lesions of the other
 # tasks how to weigh thirteen such distances does not: on two worlds that chose nothing, with two networks each, it is
@@ -423,7 +438,7 @@ pixel.rename_axis("own mirror").round(3)
 settled = (lesson.root, p.name, p.teacher, look, K, lesson.seed)
 as_shipped = settled == (None, "quick", "tf_efficientnet_lite0", "BrainTumor,LAG,RSNA", 4, 0)
 if as_shipped:
-    assert (share[["APTOS", "LAG", "RSNA"]] == 0).all() and 0.2 < share["BrainTumor"] < 0.5
+    assert (share[["APTOS", "LAG", "RSNA"]] == 0).all() and share["BrainTumor"] == 7 / 20
     assert share["HIS"] == 0
     over_max, over_mean = gains.values()
     assert 0 < over_max[1] < 0.01 and abs(over_max[0] - 0.02) < 0.005
@@ -452,12 +467,13 @@ for name, rows_of_share in symmetric.items():
 #
 # - Without any training, four normal images and a frozen network reach a mean image AUROC of 0.99 on the synthetic
 #   samples; nearest patch reaches 0.97 with its maximum, 0.89 with its mean.
-# - Mirrored supports and the highest tenth of a sharper map bring the gain. The query's own mirror image, chosen on
-#   development data, brings none on these samples.
+# - Mirrored supports raise the mean distance's AUROC (0.89 to 0.93); the highest tenth of a sharper map brings most of
+#   the gain. The query's own mirror image, chosen on development data, brings none on these samples.
 # - The supports can decide on symmetry without a label. They decide about features, and a lesion close to the middle
 #   line may still explain itself away.
-# - Ten plausible ideas did not beat the better score of nearest patch. Most of them either average a small lesion away
-#   or ask four images for more than four images know.
+# - With their mean, ten plausible ideas did not beat the maximum of nearest patch; with the top tenth three did on one
+#   world, and none beat mirrored patch. Most of them either average a small lesion away or ask four images for more
+#   than four images know.
 #
 # **What to question:** all of this is synthetic, with one frozen network and one generator, whose development worlds
 # resemble the samples. The symmetry is that of left and right about the image's vertical axis: an image that is turned
