@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from d24fad_lite.lessons.parameters import Parameter, check_parameters, parse_parameters
@@ -37,9 +37,8 @@ def parameter_values(lesson: str, namespace: Mapping[str, Any]) -> dict[str, Any
     """
     declared, injected = _declared(namespace)
     if declared is None:
-        plain_call = not is_notebook(namespace)
-        known = [*CORE_PARAMETERS, ROOT_PARAMETER, *(PROFILE_PARAMETERS.values() if plain_call else ())]
-        given = namespace if plain_call else {p.name: namespace[p.name] for p in known if p.name in namespace}
+        known = [*CORE_PARAMETERS, ROOT_PARAMETER, *PROFILE_PARAMETERS.values()]
+        given = _plain_values(namespace, known) if is_notebook(namespace) else namespace
         return check_parameters(known, given, lesson)
     if undeclared := injected - {p.name for p in declared}:
         check_parameters(declared, dict.fromkeys(undeclared), lesson)  # refuses them
@@ -54,7 +53,8 @@ def is_notebook(namespace: Mapping[str, Any]) -> bool:
 def _declared(namespace: Mapping[str, Any]) -> tuple[list[Parameter] | None, set[str]]:
     """Parameters of the executed cell that declares `profile`, and the names a later papermill cell assigned.
 
-    IPython keeps the text of executed cells in `In`; that is what papermill, JupyterLab and nbval have in common.
+    IPython keeps the text of executed cells in `In`, under papermill and JupyterLab. nbval switches that memory off:
+    there nothing is declared, and what the namespace holds under the names of parameters is taken.
     """
     sources = [source for source in namespace.get("In", []) if isinstance(source, str)]
     declared: list[Parameter] | None = None
@@ -69,6 +69,12 @@ def _declared(namespace: Mapping[str, Any]) -> tuple[list[Parameter] | None, set
         elif declared is not None and source.startswith("# Parameters"):  # papermill's injected cell
             injected |= _assigned_names(source)
     return declared, injected
+
+
+def _plain_values(namespace: Mapping[str, Any], known: Iterable[Parameter]) -> dict[str, Any]:
+    """What a notebook's globals hold under the names of parameters, where it is a text or a number."""
+    values = {p.name: namespace[p.name] for p in known if p.name in namespace}
+    return {name: value for name, value in values.items() if isinstance(value, (str, int, float))}
 
 
 def _assigned_names(source: str) -> set[str]:

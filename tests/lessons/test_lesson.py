@@ -80,6 +80,14 @@ def test_a_folder_of_the_readers_own_is_recorded_as_their_data(
         assert json.loads((tmp_path / "out/metrics.json").read_text())["data"] == kind
 
 
+def test_a_kernel_without_memory_of_its_cells_still_has_its_parameters(tmp_path: Path) -> None:
+    """nbval starts kernels that keep no `In`: there a lesson once trained for the profile's epochs, not for its own."""
+    names = {"__name__": "__main__", "In": [""], "profile": "", "seed": 0, "out": str(tmp_path), "epochs": 6, "lr": 0.0}
+    p = start_lesson("08_x", names | {"teacher": "resnet18", "weights": "embedded"}).profile
+    assert (p.teacher, p.weights, p.epochs) == ("resnet18", "embedded", 6)
+    assert start_lesson("08_x", names | {"teacher": object()}).profile.epochs == 6  # a name of the reader's own
+
+
 def test_a_script_may_name_the_teacher_as_a_notebook_does(tmp_path: Path) -> None:
     lesson = start_lesson("script", dict(out=str(tmp_path), teacher="resnet18", weights="embedded", epochs=2))
     p = lesson.profile
