@@ -1,20 +1,65 @@
-"""Scores of trained candidates, kept in files so that a stopped run goes on, and the table that compares them."""
+"""What the benches of trained candidates share: arguments, scores kept so that a stopped run goes on, their table."""
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from few_normals import DRAWS, SHOTS, Drawn
+import torch
+from few_normals import DRAWS, SHOTS, Drawn, benchmarks
+from few_normals_candidates import FROZEN
+from torch import Tensor
 
+import d24fad_lite as d2
 from d24fad_lite.evaluation.uncertainty.across import mean_of_tasks, resampled
 from d24fad_lite.files import write_bytes
 
 Found = list[dict[str, list[Drawn]]]  # for each task: the name of a method and a report for each training seed
+
+
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """A parser of what such a bench may be told."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--task", nargs="+")
+    parser.add_argument("--worlds", type=Path)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--device", default="auto")
+    return parser
+
+
+def tables(
+    options: argparse.Namespace,
+    worlds: Sequence[tuple[str, int]],
+    teacher: tuple[str, str],
+    size: object,
+    of_source: Callable[[Mapping[str, d2.Task]], Found],
+) -> list[str]:
+    """Markdown, also printed: a table for each world, or for the images of the options' own folder."""
+    name, weights = teacher
+    parts = []
+    for source, bench in benchmarks(options.data, options.worlds, worlds):
+        tasks = {task: bench[task] for task in options.task or list(bench)}
+        found = kept(options.keep, f"{source} {name} {size}", partial(of_source, tasks))
+        parts.append(f"### {source}; {name} ({weights})\n\n{compared(found, FROZEN)}\n")
+        print(parts[-1], flush=True)
+    return parts
+
+
+def reported(
+    task: d2.Task, draws: np.ndarray, name: str, scores: Sequence[Tensor], seed: int = 0, pixel: float | None = None
+) -> Drawn:
+    """The scores [B] of a task's test images for each draw of supports, as a paired comparison reads them."""
+    values = torch.stack(list(scores)).double().cpu().numpy()
+    hashes = [task.train.hashes(row) for row in draws]
+    facts = (task.test.labels, task.test.names, task.test.groups)
+    return Drawn(task.name, name, *facts, values, hashes, pixel, 0.0, seed=seed)
 
 
 def kept(folder: Path | None, name: str, compute: Callable[[], Found]) -> Found:

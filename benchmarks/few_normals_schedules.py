@@ -14,17 +14,15 @@ processor half an hour with the small teacher, two hours with a ResNet-18.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from few_normals import DRAWS, SHOTS, SIDE, TEACHERS, WORLDS, Drawn, benchmarks, views_of
+from few_normals import DRAWS, SHOTS, SIDE, TEACHERS, WORLDS, Drawn, views_of
 from few_normals_candidates import BARS, CANDIDATES, FROZEN
-from few_normals_cells import Found, compared, kept
+from few_normals_cells import Found, arguments, reported, tables
 from few_normals_procedural import procedural_tasks
 from few_normals_view import BATCH
 from torch import Tensor
@@ -63,24 +61,15 @@ ALSO_PROCEDURAL = ("as released", "all three")
 
 def main() -> None:
     """Train and measure, print, and write the page where the images are the kit's own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--task", nargs="+")
-    parser.add_argument("--worlds", type=Path)
-    parser.add_argument("--keep", type=Path)
+    parser = arguments(__doc__)
     parser.add_argument("--teacher", choices=dict(TEACHERS))
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     torch.backends.cudnn.allow_tf32 = False  # so that the frozen readings are those of a processor
     device, parts = pick_device(options.device), []
     for name, weights in [one for one in TEACHERS if options.teacher in (None, one[0])]:
         trainer = Trainer(name, weights, device, options.steps)
-        for source, bench in benchmarks(options.data, options.worlds, WORLDS[:1]):
-            tasks = {task: bench[task] for task in options.task or list(bench)}
-            found = kept(options.keep, f"{source} {name} {options.steps}", partial(trainer.of_source, tasks))
-            parts.append(f"### {source}; {name} ({weights})\n\n{compared(found, FROZEN)}\n")
-            print(parts[-1], flush=True)
+        parts += tables(options, WORLDS[:1], (name, weights), options.steps, trainer.of_source)
     if options.data is None:
         PAGE.write_text(text(options.steps) + "\n".join(parts), encoding="utf-8")
 
@@ -140,16 +129,10 @@ class Trainer:
     def measured(self, task: d2.Task, seen: Mapping[str, TeacherFeatures]) -> dict[str, list[Drawn]]:
         """Scores of the bar, the frozen reading and all trainings on a task, over the same draws."""
         views, draws = views_of(task, self.teacher, SIDE, SHOTS, DRAWS)
-        facts = (task.test.labels, task.test.names, task.test.groups)
-        hashes, tests = [task.train.hashes(row) for row in draws], self.encoded(task.test.images(SIDE))
-
-        def drawn(name: str, scores: list[Tensor], seed: int) -> Drawn:
-            values = torch.stack(scores).double().cpu().numpy()
-            return Drawn(task.name, name, *facts, values, hashes, None, 0.0, seed=seed)
-
+        tests = self.encoded(task.test.images(SIDE))
         found = {}
         for name in (*BARS, FROZEN):
-            one = drawn(name, [CANDIDATES[name](view)[0] for view in views], 0)
+            one = reported(task, draws, name, [CANDIDATES[name](view)[0] for view in views])
             found[name] = [replace(one, seed=seed) for seed in SEEDS]  # nothing is drawn in it but the supports
         others = [features for name, features in seen.items() if name != task.name]
         models = {name: [self.trained(others, one, seed) for seed in SEEDS] for name, one in SCHEDULES.items()}
@@ -158,7 +141,9 @@ class Trainer:
             for reading in READINGS:
                 scores = [scored(model.read_as(reading), seen[task.name], tests, draws) for model in of_seeds]
                 title = f"D²4FAD, {name}; {reading}"
-                found[title] = [drawn(title, one, seed) for seed, one in zip(SEEDS, scores, strict=True)]
+                found[title] = [
+                    reported(task, draws, title, one, seed) for seed, one in zip(SEEDS, scores, strict=True)
+                ]
         return found
 
 

@@ -15,11 +15,10 @@ alone. Settings were written down before the first run.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +31,11 @@ from few_normals import (
     SIDE,
     TEACHERS,
     Drawn,
-    benchmarks,
     pixel_auroc,
     views_of,
 )
 from few_normals_candidates import BARS, CANDIDATES, FROZEN
-from few_normals_cells import Found, compared, kept
+from few_normals_cells import Found, arguments, reported, tables
 from few_normals_lesions import ALL_LESIONS
 from few_normals_network import SIZES, WIDTH, Size, Student, trained
 from few_normals_procedural import procedural_tasks
@@ -57,23 +55,14 @@ QUERIES, TRAINING_DRAWS = 20, 5  # of each other task
 
 def main() -> None:
     """Train and measure, print, and write the page where the images are the kit's own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--task", nargs="+")
-    parser.add_argument("--worlds", type=Path)
-    parser.add_argument("--keep", type=Path)
+    parser = arguments(__doc__)
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     torch.backends.cudnn.allow_tf32 = False  # so that the frozen readings are those of a processor
     parts = []
     for name, weights in TEACHERS:
         students = Students(d2.Teacher(name, weights, SIDE).eval().to(pick_device(options.device)), options.size)
-        for source, bench in benchmarks(options.data, options.worlds, JUDGES):
-            tasks = {task: bench[task] for task in options.task or list(bench)}
-            found = kept(options.keep, f"{source} {name} {options.size}", partial(students.of_source, tasks))
-            parts.append(f"### {source}; {name} ({weights})\n\n{compared(found, FROZEN)}\n")
-            print(parts[-1], flush=True)
+        parts += tables(options, JUDGES, (name, weights), options.size, students.of_source)
     if options.data is None:
         PAGE.write_text(text(options.size) + "\n".join(parts), encoding="utf-8")
 
@@ -153,14 +142,11 @@ def training_rows(task: d2.Task, teacher: d2.Teacher, seed: int) -> Rows:
 def measured(task: d2.Task, teacher: d2.Teacher, by_kind: Mapping[str, Sequence[Student]]) -> dict[str, list[Drawn]]:
     """Scores of the bar, the frozen reading and the students on a task, over the same draws."""
     views, draws = views_of(task, teacher, SIDE, SHOTS, DRAWS)
-    facts = (task.test.labels, task.test.names, task.test.groups)
-    hashes = [task.train.hashes(row) for row in draws]
     grid = views[0].task.grid.shape[2:]
 
-    def drawn(name: str, scores: list[Tensor], maps: list[Tensor], seed: int = 0) -> Drawn:
-        values = torch.stack(scores).double().cpu().numpy()
-        low = [one.cpu() for one in maps]
-        return Drawn(task.name, name, *facts, values, hashes, pixel_auroc(task, low, grid), 0.0, seed=seed)
+    def drawn(name: str, scores: Sequence[Tensor], maps: list[Tensor], seed: int = 0) -> Drawn:
+        pixel = pixel_auroc(task, [one.cpu() for one in maps], grid)
+        return reported(task, draws, name, scores, seed, pixel)
 
     found = {}
     for name in (*BARS, FROZEN):
@@ -176,7 +162,7 @@ def measured(task: d2.Task, teacher: d2.Teacher, by_kind: Mapping[str, Sequence[
     for (name, seed), results in every.items():
         scores, maps = zip(*results, strict=True)
         low = [one.flatten(1) for one in maps[:PIXEL_DRAWS]]
-        found.setdefault(name, []).append(drawn(name, list(scores), low, seed))
+        found.setdefault(name, []).append(drawn(name, scores, low, seed))
     return found
 
 
