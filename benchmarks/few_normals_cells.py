@@ -6,14 +6,15 @@ import argparse
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from few_normals import DRAWS, SHOTS, Drawn, benchmarks
-from few_normals_candidates import FROZEN
+from few_normals import DRAWS, PIXEL_DRAWS, SHOTS, Drawn, benchmarks, pixel_auroc
+from few_normals_candidates import BARS, CANDIDATES, FROZEN
+from few_normals_view import View
 from torch import Tensor
 
 import d24fad_lite as d2
@@ -60,6 +61,17 @@ def reported(
     hashes = [task.train.hashes(row) for row in draws]
     facts = (task.test.labels, task.test.names, task.test.groups)
     return Drawn(task.name, name, *facts, values, hashes, pixel, 0.0, seed=seed)
+
+
+def untrained(task: d2.Task, views: Sequence[View], draws: np.ndarray, seeds: Sequence[int]) -> dict[str, list[Drawn]]:
+    """The bar and the frozen reading: the same report for each seed, since nothing is drawn in it but the supports."""
+    grid, found = views[0].task.grid.shape[2:], {}
+    for name in (*BARS, FROZEN):
+        results = [CANDIDATES[name](view) for view in views]
+        low = [patches.cpu() for _, patches in results[:PIXEL_DRAWS] if patches is not None]
+        one = reported(task, draws, name, [score for score, _ in results], pixel=pixel_auroc(task, low, grid))
+        found[name] = [replace(one, seed=seed) for seed in seeds]
+    return found
 
 
 def kept(folder: Path | None, name: str, compute: Callable[[], Found]) -> Found:

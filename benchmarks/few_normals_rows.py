@@ -38,7 +38,7 @@ class Rows:
     maps : half [N, 6, H, W], logarithms of distances relative to the supports', and whether these are symmetric
     facts : float [N, 14], the descriptors of `few_normals_trained.py` and the frozen score, last
     labels : float [N], 1 with a lesion
-    masks : half [N, H, W], share of each position that the lesion changed; empty for test images
+    masks : half [N, H, W], share of each position that the lesion changed; 0 for test images
     """
 
     levels: list[Tensor]

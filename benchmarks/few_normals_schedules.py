@@ -15,14 +15,13 @@ processor half an hour with the small teacher, two hours with a ResNet-18.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from few_normals import DRAWS, SHOTS, SIDE, TEACHERS, WORLDS, Drawn, views_of
-from few_normals_candidates import BARS, CANDIDATES, FROZEN
-from few_normals_cells import Found, arguments, reported, tables
+from few_normals_cells import Found, arguments, reported, tables, untrained
 from few_normals_procedural import procedural_tasks
 from few_normals_view import BATCH
 from torch import Tensor
@@ -130,10 +129,7 @@ class Trainer:
         """Scores of the bar, the frozen reading and all trainings on a task, over the same draws."""
         views, draws = views_of(task, self.teacher, SIDE, SHOTS, DRAWS)
         tests = self.encoded(task.test.images(SIDE))
-        found = {}
-        for name in (*BARS, FROZEN):
-            one = reported(task, draws, name, [CANDIDATES[name](view)[0] for view in views])
-            found[name] = [replace(one, seed=seed) for seed in SEEDS]  # nothing is drawn in it but the supports
+        found = untrained(task, views, draws, SEEDS)
         others = [features for name, features in seen.items() if name != task.name]
         models = {name: [self.trained(others, one, seed) for seed in SEEDS] for name, one in SCHEDULES.items()}
         models |= {f"{name}, procedural tasks": self.procedural(name) for name in ALSO_PROCEDURAL}

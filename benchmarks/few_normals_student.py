@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -34,8 +33,7 @@ from few_normals import (
     pixel_auroc,
     views_of,
 )
-from few_normals_candidates import BARS, CANDIDATES, FROZEN
-from few_normals_cells import Found, arguments, reported, tables
+from few_normals_cells import Found, arguments, reported, tables, untrained
 from few_normals_lesions import ALL_LESIONS
 from few_normals_network import SIZES, WIDTH, Size, Student, trained
 from few_normals_procedural import procedural_tasks
@@ -144,15 +142,7 @@ def measured(task: d2.Task, teacher: d2.Teacher, by_kind: Mapping[str, Sequence[
     views, draws = views_of(task, teacher, SIDE, SHOTS, DRAWS)
     grid = views[0].task.grid.shape[2:]
 
-    def drawn(name: str, scores: Sequence[Tensor], maps: list[Tensor], seed: int = 0) -> Drawn:
-        pixel = pixel_auroc(task, [one.cpu() for one in maps], grid)
-        return reported(task, draws, name, scores, seed, pixel)
-
-    found = {}
-    for name in (*BARS, FROZEN):
-        results = [CANDIDATES[name](view) for view in views]
-        one = drawn(name, [score for score, _ in results], [low for _, low in results[:PIXEL_DRAWS] if low is not None])
-        found[name] = [replace(one, seed=seed) for seed in SEEDS]  # nothing is drawn in it but the supports
+    found = untrained(task, views, draws, SEEDS)
     every: dict[tuple[str, int], list[tuple[Tensor, Tensor]]] = {}
     for view in views:
         rows = Rows.of(view, torch.zeros(len(view.queries)), torch.zeros(len(view.queries), *grid))
@@ -161,8 +151,9 @@ def measured(task: d2.Task, teacher: d2.Teacher, by_kind: Mapping[str, Sequence[
                 every.setdefault((name, seed), []).append(student(rows))
     for (name, seed), results in every.items():
         scores, maps = zip(*results, strict=True)
-        low = [one.flatten(1) for one in maps[:PIXEL_DRAWS]]
-        found.setdefault(name, []).append(drawn(name, scores, low, seed))
+        low = [one.flatten(1).cpu() for one in maps[:PIXEL_DRAWS]]
+        pixel = pixel_auroc(task, low, grid)
+        found.setdefault(name, []).append(reported(task, draws, name, scores, seed, pixel))
     return found
 
 
